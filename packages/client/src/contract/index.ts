@@ -1,0 +1,59 @@
+/**
+ * The wire contract of the server, in zod: what its routes validate, what the OpenAPI document is
+ * made of and what the client's types are inferred from. Neutral: it runs wherever zod does.
+ */
+export { countParam, listParam, pageDefault, pageMax, sessionId, taskId } from './common.ts'
+export {
+  type ErrorBody,
+  type ErrorType,
+  errorBody,
+  type FieldError,
+  fieldErrors,
+} from './errors.ts'
+export {
+  eventPage,
+  eventPageDefault,
+  eventPageMax,
+  eventType,
+  type SessionEvent,
+  seqParam,
+  sessionEvent,
+} from './events.ts'
+export { type Priority, priority, type TaskOrder, type TaskType, taskType } from './orders.ts'
+export {
+  type CompletedReason,
+  completedReason,
+  type FailedReason,
+  failedReason,
+  type PendingReason,
+  pendingReason,
+  type Reason,
+  type ReasonText,
+  type RunningReason,
+  reason,
+  reasons,
+  runningReason,
+  type TaskStatus,
+  taskStatus,
+} from './reasons.ts'
+export { parseRepoUrl, type RepoUrl } from './repo-url.ts'
+export {
+  type CheckResult,
+  type Commit,
+  checkResult,
+  type TaskError,
+  type TaskResult,
+  taskError,
+  taskResult,
+  type Usage,
+  usage,
+} from './results.ts'
+export { type Task, type TaskCreate, task, taskCreateOrder, taskPage } from './tasks.ts'
+export {
+  type Workflow,
+  type WorkflowCreate,
+  type WorkflowResult,
+  workflow,
+  workflowCreateOrder,
+  workflowPage,
+} from './workflows.ts'

@@ -1,0 +1,153 @@
+import { z } from 'zod'
+import { check, jsonProblem, text } from './common.ts'
+import { parseRepoUrl } from './repo-url.ts'
+
+export const taskType = z.enum(['refactor', 'analysis', 'test', 'deploy', 'custom'])
+export type TaskType = z.infer<typeof taskType>
+
+export const priority = z.enum(['low', 'medium', 'high'])
+export type Priority = z.infer<typeof priority>
+
+/**
+ * A validated order, as the server works with it and stores it: both `/api/workflows` and
+ * `/v1/tasks` become this. An absent field was not given; an empty list was given on purpose.
+ */
+export interface TaskOrder {
+  readonly type: TaskType
+  /** Normal form of `parseRepoUrl`. */
+  readonly repoUrl: string
+  readonly instructions: string
+  readonly priority: Priority
+  /** Branch to start from; absent: the repository's default branch. */
+  readonly baseBranch?: string
+  /** Commands that prepare the clone; absent: detected from the lock file. */
+  readonly setup?: readonly string[]
+  /** Commands that decide whether the task is done; absent: detected on the base commit. */
+  readonly checks?: readonly string[]
+  /** Of a deploy: exactly the commands that may run. */
+  readonly commands?: readonly string[]
+  /** Directory in the repository, relative to its root, where commands run. */
+  readonly workdir?: string
+  readonly timeLimitMinutes: number
+  readonly maxBudgetUsd?: number
+  readonly callbackUrl?: string
+  /** The caller's own JSON, echoed in the callback. */
+  readonly context?: unknown
+  /** The caller's own object, kept with the task and never read. */
+  readonly payload?: Readonly<Record<string, unknown>>
+}
+
+const instructionsCharsMax = 100_000
+const commandsMax = 20
+const commandCharsMax = 4_000
+const contextBytesMax = 4 * 1024
+const payloadBytesMax = 64 * 1024
+const urlCharsMax = 2_048
+const workdirCharsMax = 1_024
+const branchCharsMax = 255
+const budgetUsdMax = 10_000
+/** 23 hours: a queue lease lives for 24, and the end of a task needs some of it. */
+const timeLimitMinutesMax = 1_380
+const timeLimitMinutesDefault = 60
+
+/** The fields of an order, by their names inside the server; both wire forms are made of them. */
+export const orderFields = {
+  instructions: text(instructionsCharsMax).describe('What to do, for the agent.'),
+  priority: priority.default('medium').describe('Higher ones are started first.'),
+  baseBranch: z
+    .string()
+    .max(branchCharsMax)
+    .superRefine(check(branchProblem))
+    .describe('Branch to start from; the repository’s default branch if absent.'),
+  setup: commands('Commands that prepare the clone; detected from the lock file if absent.'),
+  checks: commands('Commands that decide whether it is done; detected if absent.'),
+  commands: commands('Of a deploy: exactly the commands that may run.'),
+  workdir: z
+    .string()
+    .max(workdirCharsMax)
+    .superRefine(check(workdirProblem))
+    .describe('Directory in the repository where commands run.'),
+  timeLimitMinutes: z
+    .int()
+    .min(1)
+    .max(timeLimitMinutesMax)
+    .default(timeLimitMinutesDefault)
+    .describe('Minutes of wall-clock time the task may take.'),
+  maxBudgetUsd: z
+    .number()
+    .gt(0)
+    .max(budgetUsdMax)
+    .describe('US dollars of model use at most; no limit if absent.'),
+  callbackUrl: z
+    .string()
+    .max(urlCharsMax)
+    .superRefine(check(callbackProblem))
+    .describe('Receiver of one signed POST when the task ends; https, or allowed by the server.'),
+  context: z
+    .unknown()
+    .superRefine(check((value) => jsonProblem(value, contextBytesMax)))
+    .describe('Any JSON of at most 4 KiB, echoed in the callback.'),
+  payload: z
+    .record(z.string(), z.unknown())
+    .superRefine(check((value) => jsonProblem(value, payloadBytesMax)))
+    .describe('Any JSON object of at most 64 KiB, kept with the task.'),
+} as const
+
+/** An order as parsed from either wire form: absent fields may be undefined. */
+type ParsedOrder = { readonly [Field in keyof TaskOrder]: TaskOrder[Field] | undefined } & Pick<
+  TaskOrder,
+  'type' | 'repoUrl' | 'instructions' | 'priority' | 'timeLimitMinutes'
+>
+
+/** Makes the order: the repository in its normal form, absent fields left out. */
+export function toOrder(given: ParsedOrder): TaskOrder {
+  const { baseBranch, setup, checks, workdir, maxBudgetUsd, callbackUrl, context, payload } = given
+  return {
+    type: given.type,
+    repoUrl: parseRepoUrl(given.repoUrl).url,
+    instructions: given.instructions,
+    priority: given.priority,
+    timeLimitMinutes: given.timeLimitMinutes,
+    ...(baseBranch !== undefined && { baseBranch }),
+    ...(setup && { setup }),
+    ...(checks && { checks }),
+    ...(given.commands && { commands: given.commands }),
+    ...(workdir !== undefined && { workdir }),
+    ...(maxBudgetUsd !== undefined && { maxBudgetUsd }),
+    ...(callbackUrl !== undefined && { callbackUrl }),
+    ...(context !== undefined && { context }),
+    ...(payload && { payload }),
+  }
+}
+
+function commands(description: string) {
+  return z.array(text(commandCharsMax)).max(commandsMax).describe(description)
+}
+
+/** The rules of git check-ref-format, for a branch name as people write it. */
+function branchProblem(name: string): string | null {
+  const expected = 'expected the name of a branch, such as main'
+  if (name === '' || name === '@' || name === 'HEAD' || name.startsWith('refs/')) return expected
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: git refuses exactly these.
+  if (/[\x00-\x20\x7f~^:?*[\\]|\.\.|@\{|^-|\/\/|[/.]$|^\//.test(name)) return expected
+  const parts = name.split('/')
+  const bad = parts.some((part) => part.startsWith('.') || part.endsWith('.lock'))
+  return bad || !name.isWellFormed() ? expected : null
+}
+
+function workdirProblem(path: string): string | null {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: no path of a repository needs them.
+  const parts = /[\x00-\x1f\x7f\\]/.test(path) ? [] : path.split('/')
+  const bad = (part: string): boolean => part === '' || part === '..' || part === '.git'
+  return parts.length === 0 || parts.some(bad) || !path.isWellFormed()
+    ? 'expected a relative path inside the repository, such as packages/api, without ..'
+    : null
+}
+
+function callbackProblem(value: string): string | null {
+  const expected = 'expected an https URL without credentials and fragment'
+  const url = URL.canParse(value) && /^[\x21-\x7e]+$/.test(value) ? new URL(value) : null
+  if (url === null || !/^https?:$/.test(url.protocol) || !/^https?:\/\/[^/]/i.test(value))
+    return expected
+  return url.username !== '' || url.password !== '' || url.hash !== '' ? expected : null
+}

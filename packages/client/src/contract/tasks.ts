@@ -1,0 +1,90 @@
+import { z } from 'zod'
+import { pageOf, sessionId, taskId, timestamp } from './common.ts'
+import { orderFields, priority, type TaskOrder, taskType, toOrder } from './orders.ts'
+import { reason, taskStatus } from './reasons.ts'
+import { repoUrl } from './repo-url.ts'
+import { taskError, taskResult } from './results.ts'
+
+/** The body of `POST /v1/tasks`; unknown fields are refused. */
+const taskCreate = z
+  .strictObject({
+    type: taskType,
+    repo_url: repoUrl,
+    instructions: orderFields.instructions,
+    priority: orderFields.priority,
+    base_branch: orderFields.baseBranch.optional(),
+    setup: orderFields.setup.optional(),
+    checks: orderFields.checks.optional(),
+    commands: orderFields.commands.optional(),
+    workdir: orderFields.workdir.optional(),
+    time_limit_minutes: orderFields.timeLimitMinutes,
+    max_budget_usd: orderFields.maxBudgetUsd.optional(),
+    callback_url: orderFields.callbackUrl.optional(),
+    context: orderFields.context.optional(),
+    payload: orderFields.payload.optional(),
+  })
+  .meta({ id: 'TaskCreate' })
+
+/** The body of `POST /v1/tasks`, as a client writes it. */
+export type TaskCreate = z.input<typeof taskCreate>
+
+/** `POST /v1/tasks` → the order. */
+export const taskCreateOrder = taskCreate.transform(
+  ({
+    repo_url,
+    base_branch,
+    time_limit_minutes,
+    max_budget_usd,
+    callback_url,
+    ...same
+  }): TaskOrder =>
+    toOrder({
+      ...same,
+      repoUrl: repo_url,
+      baseBranch: base_branch,
+      timeLimitMinutes: time_limit_minutes,
+      maxBudgetUsd: max_budget_usd,
+      callbackUrl: callback_url,
+      setup: same.setup,
+      checks: same.checks,
+      commands: same.commands,
+      workdir: same.workdir,
+      payload: same.payload,
+    }),
+)
+
+/** A task as `/v1` shows it. */
+export const task = z
+  .object({
+    id: taskId,
+    session_id: sessionId,
+    type: taskType,
+    priority,
+    status: taskStatus,
+    reason,
+    message: z.string(),
+    repo_url: z.string(),
+    instructions: z.string(),
+    base_branch: z.string().nullable(),
+    setup: z.array(z.string()).nullable(),
+    checks: z.array(z.string()).nullable(),
+    commands: z.array(z.string()).nullable(),
+    workdir: z.string().nullable(),
+    time_limit_minutes: z.int(),
+    max_budget_usd: z.number().nullable(),
+    callback_url: z.string().nullable(),
+    context: z.unknown().describe('The order’s context; null if it had none.'),
+    payload: z.record(z.string(), z.unknown()),
+    result: taskResult.nullable(),
+    error: taskError.nullable(),
+    created_by: z.string().nullable(),
+    created_at: timestamp,
+    started_at: timestamp.nullable(),
+    completed_at: timestamp.nullable(),
+    cancel_requested_at: timestamp.nullable(),
+  })
+  .meta({ id: 'Task' })
+export type Task = z.infer<typeof task>
+
+/** A page of tasks, newest first. */
+export const taskPage = pageOf('TaskPage', task)

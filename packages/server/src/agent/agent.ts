@@ -1,0 +1,45 @@
+import type { Clock } from '../clock.ts'
+import type { NewEvent } from '../events/append.ts'
+import type { Log } from '../log.ts'
+import type { Sandbox } from '../sandbox/driver.ts'
+import type { AgentProfile } from './options.ts'
+import type { Transcript } from './transcript.ts'
+import type { TurnEnd } from './turn-end.ts'
+
+/** One agent at work in a sandbox: a process and its conversation. Disposing closes it. */
+export interface Agent extends AsyncDisposable {
+  /** Whether it goes on with a conversation of an earlier attempt, which may have been cut off. */
+  readonly resumed: boolean
+  /**
+   * Sends one user message and resolves when all the work that it set off has ended, in the
+   * background too. Every way to end is a value. One turn at a time: throws while one is open.
+   */
+  turn(text: string): Promise<TurnEnd>
+  /** Cuts the open turn off, within 5 s; it ends as cancelled. The agent can take another one. */
+  interrupt(): Promise<void>
+  /** Ends the process within 5 s; an open turn ends as cancelled. Idempotent. */
+  close(): Promise<void>
+}
+
+export interface AgentOptions {
+  readonly sandbox: Sandbox
+  readonly sessionId: string
+  /** A UUID; the same in every attempt. */
+  readonly conversationId: string
+  readonly profile: AgentProfile
+  readonly transcript: Transcript
+  /** Bash's default timeout; a command that outlives it goes on in the background. */
+  readonly bashTimeoutMs: number
+  /** Epoch milliseconds: when the task's time is up. */
+  readonly deadline: number
+  /** An entry for the log. */
+  readonly emit: (event: NewEvent) => void
+  /** A live preview, for who watches right now. */
+  readonly delta: (event: NewEvent) => void
+  /** Silence after which a working agent counts as dead. */
+  readonly stallMs: number
+  readonly clock: Clock
+  readonly log: Log
+  /** Closes the agent. */
+  readonly signal: AbortSignal
+}

@@ -1,0 +1,109 @@
+import type { Options } from '@anthropic-ai/claude-agent-sdk'
+import type { Sandbox } from '../sandbox/driver.ts'
+
+/** What an agent is: a model, a prompt, tools. */
+export interface AgentProfile {
+  /** Null: the CLI's default. */
+  readonly model: string | null
+  /** Appended to Claude Code's own. The first one of a conversation counts, also when it resumes. */
+  readonly systemPrompt: string
+  /** Names of the SDK's tools; the agent has no others. */
+  readonly tools: readonly string[]
+  /** Model turns of one `turn`. */
+  readonly maxTurns: number
+  /** Refuses the tools that write files, even if `tools` names them. */
+  readonly readOnly: boolean
+}
+
+/** The options of the SDK that depend on the profile alone. */
+export function profileOptions(profile: AgentProfile): Options {
+  return {
+    ...(profile.model === null ? {} : { model: profile.model }),
+    systemPrompt: {
+      type: 'preset',
+      preset: 'claude_code',
+      append: `${profile.systemPrompt}\n\n${longCommands}`,
+      excludeDynamicSections: true,
+      snapshot: true,
+    },
+    tools: [...profile.tools],
+    disallowedTools: profile.readOnly ? ['Edit', 'NotebookEdit', 'Write'] : [],
+    maxTurns: profile.maxTurns,
+    // Nothing in a repository may configure the agent: settings, hooks, skills, MCP servers.
+    settingSources: [],
+    strictMcpConfig: true,
+    skills: [],
+    // The walls are the sandbox; there is nobody to ask inside.
+    permissionMode: 'bypassPermissions',
+    allowDangerouslySkipPermissions: true,
+    permissionPrompts: 'none',
+    // No `@file` and no slash command in texts that come from elsewhere.
+    verbatimPrompts: true,
+    includePartialMessages: true,
+    forwardSubagentText: true,
+  }
+}
+
+/**
+ * The CLI ends a command that was moved to the background after 30 minutes, and we end commands
+ * that were started there soon after the turn; only a foreground command has the task's whole time.
+ */
+const longCommands =
+  'Run a command whose result you need in the foreground, however long it takes, and give it a ' +
+  '`timeout` that is long enough. A command started with `run_in_background` is stopped soon ' +
+  'after your last message.'
+
+/** Tries of a model request: with the CLI's back-off they take about three minutes. */
+const requestTriesMax = 10
+/** Bytes of an answer may pause this long, pings included; then the request is made again. */
+const streamPauseMsMax = 60_000
+const subagentsMax = 4
+/** A subagent may not start subagents. */
+const subagentDepthMax = 1
+
+/**
+ * The CLI's variables, over those that the sandbox sets for every process. No secret is among
+ * them: the gateway adds the key on the way out.
+ */
+export function agentEnv(o: {
+  readonly sandbox: Pick<Sandbox, 'paths' | 'gatewayUrl'>
+  readonly sessionId: string
+  readonly bashTimeoutMs: number
+  /** Milliseconds to the task's deadline. */
+  readonly remainingMs: number
+}): Record<string, string> {
+  const { paths, gatewayUrl } = o.sandbox
+  return {
+    ANTHROPIC_BASE_URL: `${gatewayUrl}/anthropic`,
+    ANTHROPIC_API_KEY: 'added-by-the-gateway',
+    // The mirror of the transcript works only where the SDK, out here, knows both directories.
+    CLAUDE_CONFIG_DIR: paths.config,
+    CLAUDE_CODE_PROJECT_DIR_NAME: o.sessionId,
+    CLAUDE_CODE_TMPDIR: paths.tmp,
+    BASH_DEFAULT_TIMEOUT_MS: String(o.bashTimeoutMs),
+    BASH_MAX_TIMEOUT_MS: String(Math.max(o.bashTimeoutMs, Math.floor(o.remainingMs))),
+    CLAUDE_CODE_MAX_RETRIES: String(requestTriesMax),
+    CLAUDE_BYTE_STREAM_IDLE_TIMEOUT_MS: String(streamPauseMsMax),
+    CLAUDE_CODE_MAX_CONCURRENT_SUBAGENTS: String(subagentsMax),
+    CLAUDE_CODE_MAX_SUBAGENT_SPAWN_DEPTH: String(subagentDepthMax),
+    CLAUDE_AGENT_SDK_CLIENT_APP: 'longhaul',
+    ...switches,
+  }
+}
+
+/** What is on or off for every agent. */
+const switches = {
+  CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS: '1',
+  CLAUDE_CODE_PROVIDER_MANAGED_BY_HOST: '1',
+  CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
+  CLAUDE_CODE_DISABLE_AUTO_MEMORY: '1',
+  CLAUDE_CODE_DISABLE_CRON: '1',
+  CLAUDE_CODE_DISABLE_BUNDLED_SKILLS: '1',
+  CLAUDE_CODE_DISABLE_WORKFLOWS: '1',
+  CLAUDE_CODE_DISABLE_TERMINAL_TITLE: '1',
+  // Commands in the background are work that we wait for, not memory to win back.
+  CLAUDE_CODE_DISABLE_BG_SHELL_PRESSURE_REAP: '1',
+  DISABLE_TELEMETRY: '1',
+  DISABLE_ERROR_REPORTING: '1',
+  DISABLE_AUTOUPDATER: '1',
+}

@@ -1,0 +1,146 @@
+import { type Query, query, type SDKMessage } from '@anthropic-ai/claude-agent-sdk'
+import type { Agent, AgentOptions } from './agent.ts'
+import { classifyExit } from './classify.ts'
+import { Input } from './input.ts'
+import { MessageMap } from './messages.ts'
+import { agentEnv, profileOptions } from './options.ts'
+import { AgentProcess } from './process.ts'
+import { turnEndEvents } from './session-error.ts'
+import { Turns } from './turn.ts'
+import type { TurnEnd, TurnFailed } from './turn-end.ts'
+
+/** Control requests have no timeout of their own. */
+const controlMsMax = 5000
+/** The CLI gets this long to end by itself, of the five seconds that closing may take. */
+const exitMsMax = 3500
+const killMsMax = 1000
+
+/** The process of `openAgent`, started by the constructor. */
+export class RunningAgent implements Agent {
+  readonly resumed: boolean
+  readonly #o: AgentOptions
+  readonly #input = new Input()
+  readonly #process: AgentProcess
+  readonly #query: Query
+  readonly #messages: MessageMap
+  readonly #turns: Turns
+  /** Why no turn can begin any more. */
+  #gone: TurnFailed | null = null
+  #closing: Promise<void> | null = null
+  readonly #onAbort = (): void => void this.close()
+
+  constructor(o: AgentOptions, resumed: boolean) {
+    this.#o = o
+    this.resumed = resumed
+    this.#process = new AgentProcess(o.sandbox)
+    this.#messages = new MessageMap(o)
+    this.#turns = new Turns({
+      ...o,
+      controls: { stopTask: (id) => this.#control('stop_task', () => this.#query.stopTask(id)) },
+    })
+    this.#query = query({
+      prompt: this.#input,
+      options: {
+        ...profileOptions(o.profile),
+        ...(resumed ? { resume: o.conversationId } : { sessionId: o.conversationId }),
+        cwd: o.sandbox.paths.workspace,
+        env: agentEnv({ ...o, remainingMs: o.deadline - o.clock.now() }),
+        pathToClaudeCodeExecutable: o.sandbox.claudePath,
+        spawnClaudeCodeProcess: this.#process.spawn,
+        sessionStore: o.transcript.sdkStore(),
+        sessionStoreFlush: 'eager',
+      },
+    })
+    void this.#follow()
+    o.signal.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  async turn(text: string): Promise<TurnEnd> {
+    if (this.#gone !== null) return this.#gone
+    const ended = this.#turns.begin()
+    this.#o.emit({ type: 'session.status_running' })
+    this.#input.send(text)
+    const end = await ended
+    // Who closes an agent in the middle of a turn knows better what becomes of the session.
+    if (end !== closed) for (const event of turnEndEvents(end)) this.#o.emit(event)
+    // A process that is silent, or whose time is up, is not asked again.
+    if (end.kind === 'failed' && ['stalled', 'timed_out'].includes(end.reason))
+      await this.#abort(end)
+    return end
+  }
+
+  async interrupt(): Promise<void> {
+    await this.#control('interrupt', () => this.#query.interrupt())
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #abort(end: TurnFailed): Promise<void> {
+    this.#gone ??= end
+    await this.interrupt()
+    await this.close()
+  }
+
+  async #close(): Promise<void> {
+    this.#o.signal.removeEventListener('abort', this.#onAbort)
+    this.#end(closed)
+    this.#input.end()
+    this.#query.close()
+    if (await this.#process.exit(exitMsMax, this.#o.clock)) return
+    this.#process.kill()
+    await this.#process.exit(killMsMax, this.#o.clock)
+  }
+
+  /** Reads what the process says until it ends, however it ends. */
+  async #follow(): Promise<void> {
+    try {
+      for await (const message of this.#query) this.#hear(message)
+    } catch (error) {
+      this.#o.log.debug({ err: error, sessionId: this.#o.sessionId }, 'the agent process ended')
+    }
+    const exit = await this.#process.exit(killMsMax, this.#o.clock)
+    this.#end(classifyExit(exit ?? { code: null, signal: null, stderr: '' }))
+  }
+
+  #hear(message: SDKMessage): void {
+    const { log, sessionId, emit, delta } = this.#o
+    if (message.type === 'system' && message.subtype === 'mirror_error') {
+      log.error({ sessionId, error: message.error }, 'the transcript could not be stored')
+    }
+    const { events, deltas } = this.#messages.map(message)
+    for (const event of events) emit(event)
+    for (const event of deltas) delta(event)
+    this.#turns.heard(message)
+  }
+
+  #end(reason: TurnFailed): void {
+    this.#gone ??= reason
+    this.#turns.end(reason)
+  }
+
+  /** A control request, bounded; one that fails or is not answered is only logged. */
+  async #control(name: string, request: () => Promise<unknown>): Promise<void> {
+    const { clock, log, sessionId } = this.#o
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    using _ = clock.after(controlMsMax, () => reject(new Error(`${name}: no answer`)))
+    try {
+      await Promise.race([request(), late])
+    } catch (error) {
+      log.warn({ err: error, sessionId, control: name }, 'the agent did not obey')
+    }
+  }
+}
+
+const closed: TurnFailed = {
+  kind: 'failed',
+  reason: 'cancelled',
+  message: 'The agent was closed.',
+  retry: 'never',
+}

@@ -1,0 +1,18 @@
+import type { FailedReason } from '@longhaul/client/contract'
+
+/** How a turn ended. */
+export type TurnEnd =
+  | { readonly kind: 'finished'; readonly text: string /** The agent's last message. */ }
+  | TurnFailed
+
+/**
+ * `retry: 'later'`: nothing is wrong with the conversation, the same one may go on (the model is
+ * overloaded, the process died). `never`: the same again would end the same.
+ */
+export interface TurnFailed {
+  readonly kind: 'failed'
+  readonly reason: FailedReason
+  /** One sentence for people. */
+  readonly message: string
+  readonly retry: 'never' | 'later'
+}

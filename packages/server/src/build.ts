@@ -1,0 +1,140 @@
+import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { z } from 'zod'
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import { CallbackSender } from './delivery/callback.ts'
+import { sseRoute } from './delivery/sse.ts'
+import { LiveEvents } from './events/live.ts'
+import { createApp } from './http/app.ts'
+import { ensureFirstKey } from './http/first-key.ts'
+import { listen } from './http/listen.ts'
+import type { Log } from './log.ts'
+import { WorkQueue } from './queue/work-queue.ts'
+import type { RunnerDeps } from './runner/deps.ts'
+import { Worker } from './runner/worker.ts'
+import { createSandboxDriver } from './sandbox/create.ts'
+import type { ProbeReport, SandboxDriver } from './sandbox/driver.ts'
+import { detectRegistries } from './sandbox/registries.ts'
+import { openStore, type Store } from './store/open.ts'
+import { putSettingIfAbsent } from './store/settings.ts'
+import { cancelTask } from './tasks/cancel.ts'
+import { createTask } from './tasks/create.ts'
+
+/** A running server. Disposing drains it: what runs is handed back, then everything is closed. */
+export interface Server extends AsyncDisposable {
+  readonly url: string
+  /** The first API key, when one had to be minted: nobody will see it again. */
+  readonly mintedKey: string | null
+  readonly modelConfigured: boolean
+  /** Aborts when another server took the data directory over: this one has to end. */
+  readonly lost: AbortSignal
+}
+
+/**
+ * Wires the rooms together, bottom up: store, log of events, queue, sandbox, runner, HTTP. It
+ * rejects with a sentence when one of them cannot work on this machine; what was open is closed.
+ */
+export async function buildServer(o: {
+  readonly config: Config
+  readonly clock: Clock
+  readonly log: Log
+  /** Gives the start up. */
+  readonly signal: AbortSignal
+}): Promise<Server> {
+  const { config, clock, log } = o
+  await using opened = new AsyncDisposableStack()
+  const dataDir = resolve(config.dataDir)
+  await mkdir(join(dataDir, 'sessions'), { recursive: true, mode: 0o711 })
+  const [{ sandboxes, report }, egress] = await Promise.all([
+    openSandboxes(o, dataDir),
+    egressOf(o),
+  ])
+  const store = opened.use(await openStore({ ...o, dataDir, databaseUrl: config.databaseUrl }))
+  const live = opened.use(await LiveEvents.open({ store, log, clock }))
+  const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
+  const callbacks = opened.use(await openCallbacks(o, store))
+  const deps: RunnerDeps = {
+    ...{ config, store, queue, live, sandboxes, dataDir, clock, log, node: store.node },
+    egress,
+    ended: () => callbacks.poke(),
+  }
+  const draining = new AbortController()
+  const app = createApp({
+    ...{ store, clock, log, version },
+    tasks: {
+      create: (order, caller) => createTask(orderingOf(deps), order, caller),
+      cancel: (id, caller) => cancelTask({ store, queue, clock }, id, caller),
+    },
+    health: {
+      queueReady: () => queue.ready(),
+      sandbox: () => ({ driver: sandboxes.name, ...report }),
+      modelConfigured: config.model.headers !== null,
+    },
+    mount: sseRoute({ store, live, clock, log, signal: draining.signal }),
+  })
+  const mintedKey = await ensureFirstKey({ store, clock }, config.apiKey)
+  const listening = opened.use(await listen(app, { ...config, clock }))
+  const worker = opened.use(new Worker(deps))
+  // First of all when the server stops: streams end, so that closing need not wait for readers.
+  opened.defer(() => draining.abort())
+  callbacks.start()
+  await worker.start()
+  const closing = opened.move()
+  return {
+    url: listening.url,
+    mintedKey,
+    modelConfigured: config.model.headers !== null,
+    lost: store.lost,
+    [Symbol.asyncDispose]: () => closing.disposeAsync(),
+  }
+}
+
+/** The server's version, from its package. */
+export const { version } = z
+  .object({ version: z.string() })
+  .parse(JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')))
+
+async function openSandboxes(
+  { config, clock, log, signal }: Parameters<typeof buildServer>[0],
+  dataDir: string,
+): Promise<{ sandboxes: SandboxDriver; report: ProbeReport }> {
+  const sandboxes = createSandboxDriver({ kind: config.sandbox, dataDir, log, clock })
+  const report = await sandboxes.probe(signal)
+  if (!report.ok) {
+    throw new Error(`${report.problem} (SANDBOX=none starts without walls, for trusted work only.)`)
+  }
+  for (const warning of report.warnings) log.warn({ sandbox: sandboxes.name }, warning)
+  return { sandboxes, report }
+}
+
+async function openCallbacks(
+  { config, clock, log }: Parameters<typeof buildServer>[0],
+  store: Store,
+): Promise<CallbackSender> {
+  const minted = `whsec_${randomBytes(32).toString('base64')}`
+  const secret =
+    config.callbackSecret ?? (await putSettingIfAbsent(store.db, 'callback_secret', minted))
+  return new CallbackSender({ store, clock, log, secret, allow: config.callbackAllow })
+}
+
+/** Where agents may go: what the operator lists, or the registries this host is configured for. */
+async function egressOf({
+  config,
+  log,
+  signal,
+}: Parameters<typeof buildServer>[0]): Promise<RunnerDeps['egress']> {
+  const { hosts, env } = await detectRegistries({ ...config.operator, log, signal })
+  return { allow: config.gatewayAllow ?? hosts, env }
+}
+
+function orderingOf({ store, queue, clock, config }: RunnerDeps) {
+  return {
+    ...{ store, queue, clock },
+    trustedOrigins: [config.github.url.origin],
+    allowPrivate: config.gatewayAllowPrivate,
+    callbackAllow: config.callbackAllow,
+  }
+}

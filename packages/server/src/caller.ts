@@ -1,0 +1,6 @@
+/** Who asks: the API key that a request was authenticated with. */
+export interface Caller {
+  readonly keyId: string
+  readonly name: string
+  readonly scopes: readonly string[]
+}

@@ -1,0 +1,201 @@
+import { z } from 'zod'
+import { logLevels } from './log.ts'
+
+/**
+ * Every setting the server reads, in one place. `loadConfig` is the only code that looks at the
+ * environment; everything else is handed the frozen object it returns. No setting is required.
+ */
+const schema = z
+  .object({
+    HOST: z.string().min(1).default('127.0.0.1').describe('Address to listen on.'),
+    PORT: count(0, 65_535).default(8420).describe('HTTP port; 0 picks a free one.'),
+    DATA_DIR: z
+      .string()
+      .min(1)
+      .default(process.getuid?.() === 0 ? '/var/lib/longhaul' : './data')
+      .describe(
+        'Directory of the embedded store and the workspaces. As root it must be traversable by other users; default /var/lib/longhaul as root, ./data otherwise.',
+      ),
+    DATABASE_URL: z
+      .url({ protocol: /^postgres(ql)?$/ })
+      .optional()
+      .describe('External PostgreSQL 16 or newer; without it one is started in DATA_DIR.'),
+    LONGHAUL_API_KEY: z
+      .string()
+      .min(16)
+      .max(256)
+      .regex(/^[\x21-\x7e]+$/, 'expected printable characters without spaces')
+      .optional()
+      .describe('First API key, 16 to 256 characters; minted and printed once if absent.'),
+    ANTHROPIC_API_KEY: secret().describe('Model key, sent as x-api-key by the gateway.'),
+    ANTHROPIC_AUTH_TOKEN: secret().describe('Model token, sent as a bearer by the gateway.'),
+    ANTHROPIC_BASE_URL: httpUrl()
+      .prefault('https://api.anthropic.com')
+      .describe('Base URL of the Messages API or of any compatible gateway.'),
+    MODEL: z
+      .string()
+      .min(1)
+      .max(128)
+      .optional()
+      .describe('Model of every agent; without it the Agent SDK chooses.'),
+    GITHUB_TOKEN: secret().describe('Token for clones, pushes and pull requests on GITHUB_URL.'),
+    GITHUB_URL: httpUrl().prefault('https://github.com').describe('GitHub, or GitHub Enterprise.'),
+    GITHUB_API_URL: httpUrl().prefault('https://api.github.com').describe('Its REST API.'),
+    SANDBOX: z
+      .enum(['bubblewrap', 'none'])
+      .default('bubblewrap')
+      .describe('The walls; `none` runs agents without any, as the server itself.'),
+    GATEWAY_ALLOW: hostPorts()
+      .optional()
+      .describe(
+        'Hosts an agent may reach, `host` or `host:port` (443), comma-separated; default: the package registries this host is configured for.',
+      ),
+    GATEWAY_ALLOW_PRIVATE: hostPorts()
+      .default([])
+      .describe('`host:port` list that may resolve to private addresses.'),
+    CALLBACK_ALLOW: hostPorts()
+      .default([])
+      .describe('`host:port` list of callback receivers that may be private or plain http.'),
+    CALLBACK_SECRET: z
+      .string()
+      .regex(/^whsec_[A-Za-z0-9+/=]{32,128}$/, 'expected `whsec_` and base64')
+      .optional()
+      .describe('Standard Webhooks secret that signs callbacks; minted at first start if absent.'),
+    TASK_CONCURRENCY: count(1, 64).default(2).describe('Tasks that run at once.'),
+    BASH_TIMEOUT_SECONDS: count(1, 82_800)
+      .default(300)
+      .describe(
+        'Seconds a shell command of the agent may take before it is moved to the background.',
+      ),
+    LOG_LEVEL: z.enum(logLevels).default('info').describe('Least severe level that is logged.'),
+  })
+  .refine((env) => !(env.ANTHROPIC_API_KEY && env.ANTHROPIC_AUTH_TOKEN), {
+    error: 'give one of ANTHROPIC_API_KEY and ANTHROPIC_AUTH_TOKEN, not both',
+    path: ['ANTHROPIC_AUTH_TOKEN'],
+  })
+
+type Settings = z.infer<typeof schema>
+
+/** A host and a port, as the allow-lists hold them. */
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+export type Config = Readonly<{
+  host: string
+  port: number
+  dataDir: string
+  databaseUrl: string | null
+  apiKey: string | null
+  /** Where the model is, and what the gateway adds to reach it; no headers: not configured. */
+  model: { baseUrl: URL; headers: Readonly<Record<string, string>> | null; name: string | null }
+  github: { url: URL; apiUrl: URL; token: string | null }
+  sandbox: Settings['SANDBOX']
+  gatewayAllow: readonly HostPort[] | null
+  gatewayAllowPrivate: readonly HostPort[]
+  callbackAllow: readonly HostPort[]
+  callbackSecret: string | null
+  taskConcurrency: number
+  bashTimeoutMs: number
+  logLevel: Settings['LOG_LEVEL']
+  /** Whose npm and pip are asked for their registries: the PATH and HOME of who started us. */
+  operator: { path: string; home: string }
+}>
+
+/** Reads the environment once. Throws an Error whose one sentence names each bad setting. */
+export function loadConfig(env: NodeJS.ProcessEnv): Config {
+  const given = Object.keys(schema.shape).flatMap((name) => {
+    const value = env[name]
+    return value === undefined || value === '' ? [] : [[name, value]]
+  })
+  const parsed = schema.safeParse(Object.fromEntries(given))
+  if (!parsed.success) throw new Error(sentenceOf(parsed.error))
+  const operator = { path: env['PATH'] ?? '', home: env['HOME'] ?? '/' }
+  return Object.freeze({ ...configOf(parsed.data), operator })
+}
+
+/** One row a setting: name, default and meaning, for `longhaul config` and the reference page. */
+export function describeConfig(): { name: string; default: string; meaning: string }[] {
+  return Object.entries(schema.shape).map(([name, field]) => {
+    const fallback = field.safeParse(undefined)
+    const value = fallback.success && fallback.data !== undefined ? String(fallback.data) : ''
+    return {
+      name,
+      default: name === 'DATA_DIR' ? './data, as root /var/lib/longhaul' : value,
+      meaning: field.description ?? '',
+    }
+  })
+}
+
+function configOf(env: Settings): Omit<Config, 'operator'> {
+  return {
+    host: env.HOST,
+    port: env.PORT,
+    dataDir: env.DATA_DIR,
+    databaseUrl: env.DATABASE_URL ?? null,
+    apiKey: env.LONGHAUL_API_KEY ?? null,
+    model: { baseUrl: env.ANTHROPIC_BASE_URL, headers: modelHeaders(env), name: env.MODEL ?? null },
+    github: { url: env.GITHUB_URL, apiUrl: env.GITHUB_API_URL, token: env.GITHUB_TOKEN ?? null },
+    sandbox: env.SANDBOX,
+    gatewayAllow: env.GATEWAY_ALLOW ?? null,
+    gatewayAllowPrivate: env.GATEWAY_ALLOW_PRIVATE,
+    callbackAllow: env.CALLBACK_ALLOW,
+    callbackSecret: env.CALLBACK_SECRET ?? null,
+    taskConcurrency: env.TASK_CONCURRENCY,
+    bashTimeoutMs: env.BASH_TIMEOUT_SECONDS * 1000,
+    logLevel: env.LOG_LEVEL,
+  }
+}
+
+function modelHeaders(env: Settings): Record<string, string> | null {
+  if (env.ANTHROPIC_API_KEY) return { 'x-api-key': env.ANTHROPIC_API_KEY }
+  if (env.ANTHROPIC_AUTH_TOKEN) return { authorization: `Bearer ${env.ANTHROPIC_AUTH_TOKEN}` }
+  return null
+}
+
+/** Values are not repeated: a bad one may be a secret that was put in the wrong place. */
+function sentenceOf(error: z.ZodError): string {
+  return error.issues
+    .map((issue) => `The setting ${issue.path.join('.')} is not valid: ${issue.message}.`)
+    .join(' ')
+}
+
+function count(min: number, max: number) {
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, `expected a whole number from ${min} to ${max}`)
+    .transform(Number)
+    .pipe(z.number().min(min).max(max))
+}
+
+function secret() {
+  return z
+    .string()
+    .max(4096)
+    .regex(/^[\x21-\x7e]+$/, 'expected printable characters without spaces')
+    .optional()
+}
+
+function httpUrl() {
+  return z
+    .url({ protocol: /^https?$/ })
+    .transform((text) => new URL(text))
+    .refine((url) => url.username === '' && url.password === '', 'no credentials in the URL')
+}
+
+function hostPorts() {
+  return z.string().transform((text, context): HostPort[] =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== '')
+      .map((part) => {
+        const [, host = '', port = '443'] =
+          /^([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i.exec(part) ?? []
+        if (host === '' || Number(port) < 1 || Number(port) > 65_535)
+          context.addIssue(`expected host or host:port, got ${JSON.stringify(part)}`)
+        return { host: host.toLowerCase().replace(/^\[|\]$/g, ''), port: Number(port) }
+      }),
+  )
+}

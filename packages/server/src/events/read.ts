@@ -1,0 +1,30 @@
+import type { SessionEvent } from '@longhaul/client/contract'
+import { selectEvents } from '../store/events.ts'
+import type { Db, EventRow } from '../store/tables.ts'
+
+/** Events of a session with numbers above `after`, in order, at most `limit`. */
+export async function readEvents(
+  db: Db,
+  o: {
+    readonly sessionId: string
+    readonly after: number
+    readonly limit: number
+    readonly types?: readonly string[]
+  },
+): Promise<SessionEvent[]> {
+  return (await selectEvents(db, o)).map(toSessionEvent)
+}
+
+/** The wire form of a row. */
+export function toSessionEvent(row: EventRow): SessionEvent {
+  return {
+    ...row.payload,
+    id: row.id,
+    type: row.type,
+    seq: row.seq,
+    session_id: row.session_id,
+    thread_id: row.thread_id,
+    ...(row.attempt === null ? {} : { attempt: row.attempt }),
+    processed_at: row.created_at.toISOString(),
+  }
+}

@@ -1,0 +1,150 @@
+import { connect as connectTo, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { RouteContext } from './context.ts'
+import { withLimit } from './limits.ts'
+import { lists } from './policy.ts'
+import { refuseSocket } from './refuse.ts'
+import { type Address, AddressRefused, canonicalHost, resolveJudged } from './resolve.ts'
+import { connectMs } from './upstream.ts'
+
+/** A tunnel in which nothing moves for this long is closed. */
+const idleMs = 5 * 60_000
+
+/**
+ * CONNECT to a host and port that the policy lists: resolves once, judges, dials the judged
+ * address, and pipes both directions until each has ended. Resolves when the tunnel is over.
+ */
+export async function routeConnect(
+  context: RouteContext,
+  o: { authority: string; socket: Duplex; head: Buffer; onUpstream: (socket: Socket) => void },
+): Promise<void> {
+  const gone = new AbortController()
+  o.socket.once('close', () => gone.abort(new Error('the client went away')))
+  const signal = AbortSignal.any([context.signal, gone.signal])
+  // A broken client is an end like any other; the pipes report it.
+  o.socket.on('error', () => {})
+  const target = parseAuthority(o.authority)
+  if (target === null)
+    return refuseSocket(o.socket, {
+      status: '400 Bad Request',
+      sentence: 'CONNECT needs host:port.',
+    })
+  const opened = await openTunnel(context, { target, route: 'connect', signal })
+  if ('why' in opened)
+    return refuseSocket(o.socket, { status: opened.status, sentence: opened.why })
+  const upstream = await dial(context, { address: opened, port: target.port, signal })
+  if (upstream === null) {
+    const sentence = `${target.host}:${target.port} cannot be reached.`
+    return refuseSocket(o.socket, { status: '502 Bad Gateway', sentence })
+  }
+  o.onUpstream(upstream)
+  o.socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
+  upstream.write(o.head)
+  await pump(context, { target, client: o.socket, upstream })
+}
+
+interface Target {
+  readonly host: string
+  readonly port: number
+}
+
+/**
+ * The judged address of an allowed host, or why there is none. Shared with plain HTTP, which
+ * follows the same list.
+ */
+export async function openTunnel(
+  context: RouteContext,
+  o: { target: Target; route: 'connect' | 'http'; signal: AbortSignal },
+): Promise<Address | { readonly status: string; readonly why: string }> {
+  const { host, port } = o.target
+  const { policy, clock } = context
+  const lookup = context.lookup === undefined ? {} : { lookup: context.lookup }
+  const refused = (why: string) => {
+    context.denied({ host, port, route: o.route, why })
+    return { status: '403 Forbidden', why }
+  }
+  if (!lists(policy.connect, o.target))
+    return refused(`${host}:${port} is not allowed from this sandbox; GATEWAY_ALLOW lists what is.`)
+  try {
+    const { allowPrivate } = policy
+    return await resolveJudged({ host, port, allowPrivate, clock, signal: o.signal, ...lookup })
+  } catch (error) {
+    if (error instanceof AddressRefused) return refused(error.message)
+    context.log.info({ err: error, host, port }, 'an allowed host has no address')
+    return { status: '502 Bad Gateway', why: `${host} cannot be resolved.` }
+  }
+}
+
+/** `host:port` in any spelling; null if it is neither. */
+function parseAuthority(authority: string): Target | null {
+  const [, given = '', digits = ''] =
+    /^(\[[^\]]{1,64}\]|[^:]{1,255}):(\d{1,5})$/.exec(authority) ?? []
+  const host = given === '' ? null : canonicalHost(given)
+  const port = Number(digits)
+  return host === null || port < 1 || port > 65_535 ? null : { host, port }
+}
+
+async function dial(
+  context: RouteContext,
+  o: { address: Address; port: number; signal: AbortSignal },
+): Promise<Socket | null> {
+  const { address, family } = o.address
+  const socket = connectTo({ host: address, family, port: o.port, allowHalfOpen: true })
+  // Failures show as `close`; whoever holds the socket then finds it destroyed.
+  socket.on('error', () => {})
+  const connected = new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve)
+    socket.once('close', () => reject(new Error('connection closed')))
+  })
+  try {
+    const limit = { clock: context.clock, ms: connectMs, signal: o.signal, what: 'connecting' }
+    await withLimit(limit, () => connected)
+    return socket
+  } catch {
+    // The client is told that the host cannot be reached; which way it failed is no secret of ours.
+    socket.destroy()
+    return null
+  }
+}
+
+/** Each direction ends by itself (half-open is normal); an error or silence ends both. */
+async function pump(
+  context: RouteContext,
+  o: { target: Target; client: Duplex; upstream: Socket },
+): Promise<void> {
+  const { client, upstream } = o
+  const bytes = { sent: 0, received: 0 }
+  const destroyBoth = (): void => {
+    client.destroy()
+    upstream.destroy()
+  }
+  upstream.setTimeout(idleMs, destroyBoth)
+  const [out] = await Promise.allSettled([
+    pipeline(
+      client,
+      counted((count) => {
+        bytes.sent += count
+      }),
+      upstream,
+    ),
+    pipeline(
+      upstream,
+      counted((count) => {
+        bytes.received += count
+      }),
+      client,
+    ),
+  ])
+  destroyBoth()
+  context.log.debug({ ...o.target, ...bytes, outcome: out.status }, 'a tunnel closed')
+}
+
+function counted(add: (count: number) => void) {
+  return async function* count(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) {
+      add(chunk.length)
+      yield chunk
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import type { GatewayPolicy } from './policy.ts'
+
+/** A request of git's smart HTTP protocol that the policy grants, and where it goes. */
+export interface GitRequest {
+  readonly kind: 'advertise' | 'upload' | 'push'
+  readonly upstream: URL
+}
+
+/**
+ * Judges method, path and query of a `/git` request against the one repository of the policy. Any
+ * path that a server might read differently from us (escapes, dots, doubled slashes) is refused.
+ * Pure; `why` is a sentence that git prints.
+ */
+export function judgeGitRequest(o: {
+  url: string
+  method: string
+  git: NonNullable<GatewayPolicy['git']>
+}): GitRequest | { readonly kind: 'refused'; readonly why: string } {
+  const [path = '', query = ''] = o.url.split('?')
+  const [, repository = '', endpoint = ''] =
+    /^\/git(\/.*)\/(info\/refs|git-upload-pack|git-receive-pack)$/.exec(path) ?? []
+  if (endpoint === '' || !isPlain(repository))
+    return refused('Only fetch and push of the repository of this session are allowed.')
+  if (withoutSuffix(repository) !== withoutSuffix(o.git.path))
+    return refused(`Only ${o.git.origin}${o.git.path} may be reached from this session.`)
+  const asked = `${o.method} ${endpoint}${query === '' ? '' : `?${query}`}`
+  const kind = kinds.get(asked)
+  if (kind === undefined) return refused('Only the smart HTTP protocol of git is allowed.')
+  if (asked.includes('git-receive-pack') && !o.git.push)
+    return refused('This session may read its repository, but not push to it.')
+  const origin = new URL(o.git.origin)
+  const prefix = origin.pathname.replace(/\/+$/, '')
+  return {
+    kind,
+    upstream: new URL(
+      `${prefix}${repository}/${endpoint}${query === '' ? '' : `?${query}`}`,
+      origin,
+    ),
+  }
+}
+
+const kinds: ReadonlyMap<string, GitRequest['kind']> = new Map([
+  ['GET info/refs?service=git-upload-pack', 'advertise'],
+  ['GET info/refs?service=git-receive-pack', 'advertise'],
+  ['POST git-upload-pack', 'upload'],
+  ['POST git-receive-pack', 'push'],
+])
+
+/** Path segments of plain characters only, none empty, none of dots alone. */
+function isPlain(path: string): boolean {
+  return (
+    path.length <= 1024 &&
+    path
+      .slice(1)
+      .split('/')
+      .every((part) => /^[\w.~+@-]+$/.test(part) && !/^\.+$/.test(part))
+  )
+}
+
+function withoutSuffix(path: string): string {
+  return path.replace(/\/+$/, '').replace(/\.git$/, '')
+}
+
+function refused(why: string): { readonly kind: 'refused'; readonly why: string } {
+  return { kind: 'refused', why }
+}

@@ -1,0 +1,183 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { BodyTooLarge, bounded } from './body.ts'
+import type { RouteContext } from './context.ts'
+import { inspectPush } from './git-push.ts'
+import { type GitRequest, judgeGitRequest } from './git-request.ts'
+import { pickHeaders } from './headers.ts'
+import type { GatewayPolicy } from './policy.ts'
+import { refuse } from './refuse.ts'
+import { type Address, AddressRefused, resolveJudged } from './resolve.ts'
+import { clientSignal, openRequest, relay } from './upstream.ts'
+
+/** A pack with a repository's history fits; a disk that is being copied out does not. */
+const pushBytesMax = 512 * 1024 * 1024
+/** What a fetch says it wants and has. */
+const fetchBytesMax = 32 * 1024 * 1024
+/** A large repository may be counted and packed for minutes before the first byte. */
+const idleMs = 5 * 60_000
+
+const requestHeaders = ['accept', 'accept-encoding', 'content-type', 'git-protocol', 'user-agent']
+const responseHeaders = ['cache-control', 'content-encoding', 'content-type', 'expires', 'pragma']
+
+type GitPolicy = NonNullable<GatewayPolicy['git']>
+interface Exchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+}
+
+/**
+ * The `/git` route: smart HTTP of the session's one repository. Judges the host's address, adds
+ * the credential, streams both ways; a push is inspected before the first byte of it leaves.
+ */
+export async function routeGit(context: RouteContext, o: Exchange): Promise<void> {
+  const { git } = context.policy
+  if (git === null) return deny(context, { ...o, sentence: 'This session has no repository.' })
+  const judged = judgeGitRequest({ url: o.request.url ?? '', method: o.request.method ?? '', git })
+  if (judged.kind === 'refused') return deny(context, { ...o, sentence: judged.why })
+  const signal = clientSignal(o.response, context.signal)
+  const address = await addressOf(context, { ...o, git, signal })
+  if (address === null) return
+  const body = await bodyOf(context, { ...o, judged, signal })
+  if (body !== null) await exchange(context, { ...o, git, judged, address, body, signal })
+}
+
+async function addressOf(
+  context: RouteContext,
+  o: Exchange & { git: GitPolicy; signal: AbortSignal },
+): Promise<Address | null> {
+  const { allowPrivate } = context.policy
+  const lookup = context.lookup === undefined ? {} : { lookup: context.lookup }
+  const target = targetOf(o.git)
+  try {
+    return await resolveJudged({
+      ...target,
+      ...lookup,
+      allowPrivate,
+      clock: context.clock,
+      signal: o.signal,
+    })
+  } catch (error) {
+    if (error instanceof AddressRefused) await deny(context, { ...o, sentence: error.message })
+    else {
+      context.log.warn({ err: error, ...target }, 'the git host has no address')
+      await refuse(o.response, { status: 502, sentence: `${target.host} cannot be resolved.` })
+    }
+    return null
+  }
+}
+
+/** The body to send, inspected if it is a push; null if the push was refused. */
+async function bodyOf(
+  context: RouteContext,
+  o: Exchange & { judged: GitRequest; signal: AbortSignal },
+): Promise<Body | null> {
+  if (o.judged.kind === 'advertise') return { chunks: null, headers: {} }
+  if (o.judged.kind === 'upload')
+    return {
+      chunks: bounded(o.request, fetchBytesMax),
+      headers: pickHeaders(o.request.headers, ['content-encoding', 'content-length']),
+    }
+  const push = await inspectPush({ request: o.request, bytesMax: pushBytesMax })
+  if (push.kind === 'allowed') return { chunks: push.chunks, headers: push.headers }
+  if (push.kind === 'broken') {
+    await deny(context, { ...o, status: push.status, sentence: push.why })
+    return null
+  }
+  report(context, push.why)
+  o.response.writeHead(200, { 'content-type': 'application/x-git-receive-pack-result' })
+  o.response.end(push.report)
+  return null
+}
+
+interface Body {
+  readonly chunks: AsyncIterable<Buffer> | null
+  readonly headers: OutgoingHttpHeaders
+}
+
+async function exchange(
+  context: RouteContext,
+  o: Exchange & {
+    git: GitPolicy
+    judged: GitRequest
+    address: Address
+    body: Body
+    signal: AbortSignal
+  },
+): Promise<void> {
+  const sent = openRequest({
+    url: o.judged.upstream,
+    method: o.request.method ?? 'GET',
+    headers: {
+      ...pickHeaders(o.request.headers, requestHeaders),
+      ...o.body.headers,
+      ...authorizationOf(o.git),
+    },
+    address: o.address,
+    idleMs,
+    clock: context.clock,
+    signal: o.signal,
+  })
+  const upload = Promise.withResolvers<Error | null>()
+  if (o.body.chunks === null) sent.request.end()
+  // A failed upload ends the request, and with it the answer; here only its cause is kept.
+  else pipeline(o.body.chunks, sent.request).then(() => upload.resolve(null), upload.resolve)
+  try {
+    await answer(o, await sent.response)
+  } catch (error) {
+    const cause = o.body.chunks === null ? null : await Promise.race([upload.promise, soon()])
+    if (cause instanceof BodyTooLarge)
+      return refuse(o.response, { status: 413, sentence: cause.message })
+    context.log.info({ err: error }, 'a git request failed')
+    await refuse(o.response, { status: 502, sentence: `${o.git.origin} cannot be reached.` })
+  }
+}
+
+async function answer(
+  o: Exchange & { git: GitPolicy },
+  from: IncomingMessage & Readable,
+): Promise<void> {
+  const status = from.statusCode ?? 502
+  if (status === 401 || (status >= 300 && status < 400)) {
+    from.destroy()
+    const sentence =
+      status === 401
+        ? `${o.git.origin} refused the credential the server has for ${o.git.path}.`
+        : `${o.git.origin}${o.git.path} answered ${status}: it moved, and redirects are not followed.`
+    return refuse(o.response, { status: status === 401 ? 403 : 502, sentence })
+  }
+  await relay({ from, to: o.response, headers: pickHeaders(from.headers, responseHeaders) })
+}
+
+/** One turn of the event loop: enough for an upload to report why it failed. */
+function soon(): Promise<null> {
+  return new Promise((resolve) => {
+    setImmediate(resolve, null)
+  })
+}
+
+function authorizationOf(git: GitPolicy): OutgoingHttpHeaders {
+  if (git.credential === null) return {}
+  const pair = Buffer.from(`x-access-token:${git.credential}`).toString('base64')
+  return { authorization: `Basic ${pair}` }
+}
+
+async function deny(
+  context: RouteContext,
+  o: Exchange & { sentence: string; status?: number },
+): Promise<void> {
+  report(context, o.sentence)
+  await refuse(o.response, { status: o.status ?? 403, sentence: o.sentence })
+}
+
+function report(context: RouteContext, why: string): void {
+  const { git } = context.policy
+  const target = git === null ? { host: 'git', port: 443 } : targetOf(git)
+  context.denied({ ...target, route: 'git', why })
+}
+
+function targetOf(git: GitPolicy): { host: string; port: number } {
+  const url = new URL(git.origin)
+  return { host: url.hostname, port: Number(url.port || (url.protocol === 'http:' ? 80 : 443)) }
+}

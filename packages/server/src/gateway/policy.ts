@@ -1,0 +1,65 @@
+import type { Usage } from '@longhaul/client/contract'
+import type { HostPort } from '../config.ts'
+
+/**
+ * What one session may reach. Fixed when its gateway opens; whoever holds the socket has exactly
+ * these rights and no others, so nothing inside the sandbox needs a credential.
+ */
+export interface GatewayPolicy {
+  /** The Messages API; its headers are the real credential. Null: every model request is 403. */
+  readonly model: {
+    readonly baseUrl: URL
+    /** `x-api-key` or `authorization`, added on the way out. */
+    readonly headers: Readonly<Record<string, string>>
+  } | null
+  /** The one repository. Null: no git at all. */
+  readonly git: {
+    /** `https://github.com`; http is accepted for a git host of one's own. */
+    readonly origin: string
+    /** `/acme/app`, with or without `.git`. */
+    readonly path: string
+    /** Token, sent as the password of `x-access-token`. */
+    readonly credential: string | null
+    /** True: branches below `refs/heads/agent/` may be pushed, and nothing else. */
+    readonly push: boolean
+  } | null
+  /** Hosts that CONNECT and plain HTTP may reach, compared exactly, with their port. */
+  readonly connect: readonly HostPort[]
+  /** Of the hosts above, those that may resolve to an address which `judgeAddress` refuses. */
+  readonly allowPrivate: readonly HostPort[]
+}
+
+/** What the owner of a gateway is told and asked. The three `on…` must not throw. */
+export interface GatewayHooks {
+  /**
+   * Awaited before a model request is forwarded, with its parsed body. A rejection answers the
+   * client 503, which it retries.
+   */
+  beforeModelRequest(body: unknown): Promise<void>
+  /** After each answer of the model, cut ones included; an answer without usage is estimated. */
+  onUsage(use: { model: string; usage: Usage; costUsd: number }): void
+  /** A model request was refused for good; called once a request, so possibly several times. */
+  onRefused(refusal: { why: 'budget' | 'model_rejected'; message: string }): void
+  /** Something tried a way out that the policy does not grant; at most 30 calls a minute. */
+  onDenied(denial: Denial): void
+}
+
+export interface Denial {
+  readonly host: string
+  readonly port: number
+  readonly route: 'connect' | 'http' | 'git' | 'anthropic'
+  /** One sentence. */
+  readonly why: string
+}
+
+/** The owner's model budget in US dollars, with what earlier attempts of the session spent. */
+export interface Budget {
+  readonly limitUsd: number | null
+  readonly spentUsd: number
+}
+
+/** True if the list names this host and port; hosts are compared in lower case. */
+export function lists(list: readonly HostPort[], target: HostPort): boolean {
+  const host = target.host.toLowerCase()
+  return list.some((entry) => entry.host.toLowerCase() === host && entry.port === target.port)
+}

@@ -1,0 +1,66 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { discard } from './body.ts'
+
+/** Error types of the Messages API, as its clients know them. */
+export type ModelErrorType =
+  | 'api_error'
+  | 'billing_error'
+  | 'invalid_request_error'
+  | 'overloaded_error'
+  | 'permission_error'
+  | 'request_too_large'
+
+/** Refuses in the shape of the Messages API. Does nothing if an answer has begun. */
+export async function refuseModel(
+  response: ServerResponse,
+  o: {
+    status: number
+    type: ModelErrorType
+    message: string
+    headers?: OutgoingHttpHeaders
+  },
+): Promise<void> {
+  const body = JSON.stringify({ type: 'error', error: { type: o.type, message: o.message } })
+  await answer(response, {
+    status: o.status,
+    body,
+    headers: { ...o.headers, 'content-type': 'application/json' },
+  })
+}
+
+/** Refuses with one sentence for people; git and curl print it. */
+export async function refuse(
+  response: ServerResponse,
+  o: { status: number; sentence: string },
+): Promise<void> {
+  await answer(response, {
+    status: o.status,
+    body: `${o.sentence}\n`,
+    headers: { 'content-type': 'text/plain; charset=utf-8' },
+  })
+}
+
+/** Refuses on a bare socket, where HTTP has not begun (CONNECT, broken requests). */
+export function refuseSocket(socket: Duplex, o: { status: string; sentence: string }): void {
+  if (!socket.writable) {
+    socket.destroy()
+    return
+  }
+  const body = `${o.sentence}\n`
+  socket.end(
+    `HTTP/1.1 ${o.status}\r\ncontent-type: text/plain; charset=utf-8\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}
+
+/** The rest of a refused request is read first, so that the client gets to its answer. */
+async function answer(
+  response: ServerResponse,
+  o: { status: number; body: string; headers: OutgoingHttpHeaders },
+): Promise<void> {
+  await discard(response.req)
+  if (response.headersSent || response.destroyed) return
+  response.writeHead(o.status, { ...o.headers, 'content-length': Buffer.byteLength(o.body) })
+  response.end(o.body)
+}

@@ -1,0 +1,186 @@
+import { chmod, chown, lstat, rm } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
+import { routeModel } from './anthropic.ts'
+import { routeConnect } from './connect.ts'
+import { limitDenials, type RouteContext } from './context.ts'
+import { routeGit } from './git.ts'
+import { Meter } from './meter.ts'
+import { routePlainHttp } from './plain-http.ts'
+import type { Budget, GatewayHooks, GatewayPolicy } from './policy.ts'
+import { refuse, refuseSocket } from './refuse.ts'
+import type { Lookup } from './resolve.ts'
+
+/** Package managers open dozens; one session needs no more. */
+const connectionsMax = 128
+const headerBytesMax = 32 * 1024
+/** Headers come from the same machine. */
+const headersMs = 10_000
+/** A whole request with its body: a push of the largest size over a slow disk. */
+const requestMs = 30 * 60_000
+/** Longer than the slowest route waits for its upstream. */
+const socketIdleMs = 12 * 60_000
+/** What runs when the gateway closes only has to notice and record what it cost. */
+const closeMs = 2_000
+
+interface GatewayOptions {
+  readonly socketPath: string
+  /** The uid the sandbox runs as, which alone may connect; null: the server's own. */
+  readonly ownerUid: number | null
+  readonly policy: GatewayPolicy
+  readonly hooks: GatewayHooks
+  readonly budget: Budget
+  readonly clock: Clock
+  readonly log: Log
+  readonly lookup?: Lookup
+}
+
+/**
+ * Opens the only way out of one session's sandbox: plain HTTP on a unix socket, which is the
+ * session's identity. Takes over a socket that a crash left behind; throws if the path is taken by
+ * anything else or cannot be listened on.
+ */
+export async function openGateway(o: GatewayOptions): Promise<Gateway> {
+  await removeStale(o.socketPath)
+  const gateway = new Gateway(o)
+  try {
+    await gateway.listen(o)
+  } catch (error) {
+    await gateway[Symbol.asyncDispose]()
+    throw error
+  }
+  return gateway
+}
+
+/** An open gateway. Disposing destroys every connection and leaves no handle behind. */
+export class Gateway implements AsyncDisposable {
+  readonly #context: RouteContext
+  readonly #server: Server
+  readonly #meter: Meter
+  readonly #stop = new AbortController()
+  readonly #sockets = new Set<Socket>()
+  readonly #running = new Set<Promise<void>>()
+
+  constructor(o: Omit<GatewayOptions, 'socketPath' | 'ownerUid'>) {
+    const { policy, hooks, clock, log } = o
+    this.#meter = new Meter({ budget: o.budget, clock })
+    this.#context = {
+      policy,
+      hooks,
+      clock,
+      log,
+      meter: this.#meter,
+      signal: this.#stop.signal,
+      denied: limitDenials({ onDenied: (denial) => hooks.onDenied(denial), clock, log }),
+      ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
+    }
+    this.#server = this.#createServer()
+  }
+
+  /** What the session's model requests cost so far, earlier attempts included, in US dollars. */
+  get spentUsd(): number {
+    return this.#meter.spentUsd
+  }
+
+  async listen(o: { socketPath: string; ownerUid: number | null }): Promise<void> {
+    const listening = Promise.withResolvers<void>()
+    this.#server.once('error', listening.reject)
+    this.#server.listen(o.socketPath, listening.resolve)
+    await listening.promise
+    // Until here only the server's own uid could connect: the umask leaves others no write bit.
+    await chmod(o.socketPath, 0o600)
+    if (o.ownerUid !== null && process.getuid?.() === 0) await chown(o.socketPath, o.ownerUid, -1)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new Error('the gateway is closed'))
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve())
+    })
+    for (const socket of this.#sockets) socket.destroy()
+    const settled = Promise.allSettled(this.#running)
+    await Promise.race([settled, this.#context.clock.sleep(closeMs)])
+    await closed
+  }
+
+  #createServer(): Server {
+    const server = createServer({
+      maxHeaderSize: headerBytesMax,
+      headersTimeout: headersMs,
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: headersMs,
+    })
+    server.maxConnections = connectionsMax
+    server.timeout = socketIdleMs
+    server.on('connection', (socket) => this.#track(socket))
+    server.on('request', (request, response) => this.#request(request, response))
+    server.on('connect', (request, socket, head) => this.#connect(request, socket, head))
+    server.on('clientError', (_error, socket) =>
+      refuseSocket(socket, { status: '400 Bad Request', sentence: 'That is not HTTP.' }),
+    )
+    return server
+  }
+
+  #request(request: IncomingMessage, response: ServerResponse): void {
+    const url = request.url ?? ''
+    const o = { request, response }
+    const route = url.startsWith('/anthropic/')
+      ? routeModel(this.#context, o)
+      : url.startsWith('/git/')
+        ? routeGit(this.#context, o)
+        : url.startsWith('/')
+          ? this.#unknown(o)
+          : routePlainHttp(this.#context, o)
+    this.#run(route, () => {
+      // What the route did not read is thrown away, so that the client reads its answer.
+      request.resume()
+      if (!response.writableEnded) response.destroy()
+    })
+  }
+
+  #connect(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const authority = request.url ?? ''
+    const onUpstream = (upstream: Socket): void => this.#track(upstream)
+    this.#run(routeConnect(this.#context, { authority, socket, head, onUpstream }), () => {
+      if (!socket.writableEnded) socket.destroy()
+    })
+  }
+
+  async #unknown(o: { response: ServerResponse }): Promise<void> {
+    const sentence = 'The gateway has the routes /anthropic and /git, and is an HTTP proxy.'
+    await refuse(o.response, { status: 403, sentence })
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+  }
+
+  /** A route that throws (its client went away, or we are wrong) ends its own connection only. */
+  #run(route: Promise<void>, after: () => void): void {
+    const done = route
+      .catch((error: unknown) => {
+        if (!this.#stop.signal.aborted)
+          this.#context.log.info({ err: error }, 'a route ended early')
+      })
+      .finally(() => {
+        after()
+        this.#running.delete(done)
+      })
+    this.#running.add(done)
+  }
+}
+
+/** A socket left by a killed server is removed; anything else at the path is not ours to remove. */
+async function removeStale(path: string): Promise<void> {
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null
+    throw error
+  })
+  if (found === null) return
+  if (!found.isSocket()) throw new Error(`${path} exists and is not a socket.`)
+  await rm(path)
+}

@@ -1,0 +1,103 @@
+import {
+  type ClientRequest,
+  request as httpRequest,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type ServerResponse,
+} from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { LookupFunction } from 'node:net'
+import { pipeline } from 'node:stream/promises'
+import type { Clock } from '../clock.ts'
+import type { Address } from './resolve.ts'
+
+/** A host that does not answer the handshake within this is down. */
+export const connectMs = 15_000
+
+/**
+ * Opens one request on a connection of its own (so nothing is left over when the gateway closes).
+ * `response` rejects on every failure before the answer's headers, on abort, and when nothing
+ * moves for `idleMs`; whoever calls this awaits it. Redirects are not followed.
+ */
+export function openRequest(o: {
+  url: URL
+  method: string
+  headers: OutgoingHttpHeaders
+  /** The judged address to dial; null lets the system resolve the host (the operator's own). */
+  address: Address | null
+  idleMs: number
+  clock: Clock
+  signal: AbortSignal
+}): { request: ClientRequest; response: Promise<IncomingMessage> } {
+  const send = o.url.protocol === 'https:' ? httpsRequest : httpRequest
+  const request = send(o.url, {
+    method: o.method,
+    headers: o.headers,
+    agent: false,
+    signal: o.signal,
+    ...(o.address === null ? {} : { lookup: lookupOf(o.address) }),
+  })
+  request.setTimeout(o.idleMs, () => request.destroy(new Error(`no data for ${o.idleMs} ms`)))
+  limitConnect(request, o.clock)
+  const answered = Promise.withResolvers<IncomingMessage>()
+  request.once('response', answered.resolve)
+  // Kept after the answer too: a request that is destroyed later reports it here.
+  request.on('error', answered.reject)
+  request.once('close', () => answered.reject(new Error('closed before an answer')))
+  return { request, response: answered.promise }
+}
+
+/**
+ * Streams an answer to the client without buffering, each side waiting for the other. Rejects if
+ * either side goes away; the other is destroyed with it.
+ */
+export async function relay(o: {
+  from: IncomingMessage
+  to: ServerResponse
+  headers: OutgoingHttpHeaders
+  /** Before the client is sent the chunk. */
+  onChunk?: (chunk: Buffer) => void
+  /** Before the client is told that the answer is complete. */
+  onEnd?: () => void
+}): Promise<void> {
+  o.to.writeHead(o.from.statusCode ?? 502, o.headers)
+  o.to.flushHeaders()
+  await pipeline(
+    o.from,
+    async function* seen(chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        o.onChunk?.(chunk)
+        yield chunk
+      }
+      o.onEnd?.()
+    },
+    o.to,
+  )
+}
+
+/** Aborts when the client is gone before its answer is complete, or with `signal`. */
+export function clientSignal(response: ServerResponse, signal: AbortSignal): AbortSignal {
+  const gone = new AbortController()
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort(new Error('the client went away'))
+  })
+  return AbortSignal.any([signal, gone.signal])
+}
+
+/** Answers every resolution with the judged address; Node asks for one or for all. */
+function lookupOf(address: Address): LookupFunction {
+  return (_host, options, callback) => {
+    if (options.all === true) callback(null, [address])
+    else callback(null, address.address, address.family)
+  }
+}
+
+function limitConnect(request: ClientRequest, clock: Clock): void {
+  request.once('socket', (socket) => {
+    const timer = clock.after(connectMs, () =>
+      request.destroy(new Error(`no connection within ${connectMs} ms`)),
+    )
+    socket.once('connect', timer.cancel)
+    socket.once('close', timer.cancel)
+  })
+}

@@ -1,0 +1,30 @@
+import { OpenAPIHono } from '@hono/zod-openapi'
+import { authenticate } from './authenticate.ts'
+import { jsonBody } from './body.ts'
+import type { AppDeps } from './deps.ts'
+import type { App, AppEnv } from './env.ts'
+import { errorResponse, isUnexpected } from './errors.ts'
+import { missingRoute } from './not-found.ts'
+import { openApiRoute } from './openapi.ts'
+import { requestLog } from './request-log.ts'
+import { mountRoutes } from './routes/mount.ts'
+import { refuseInvalid } from './validate.ts'
+
+/**
+ * The whole HTTP surface as one function from request to response. In order: an id and a log line,
+ * the key, the body, the route's own validation, the route.
+ */
+export function createApp(deps: AppDeps): App {
+  const app: App = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid })
+  app.onError((error, c) => {
+    if (isUnexpected(error))
+      deps.log.error({ err: error, request_id: c.get('requestId') }, 'failed')
+    return errorResponse(c, error)
+  })
+  app.notFound((c) => errorResponse(c, missingRoute(app, c)))
+  app.use(requestLog(deps), authenticate(deps), jsonBody())
+  mountRoutes(app, deps)
+  openApiRoute(app, deps.version)
+  deps.mount?.(app)
+  return app
+}

@@ -1,0 +1,112 @@
+import type { ErrorBody, ErrorType, FieldError } from '@longhaul/client/contract'
+import type { Context } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { OrderRefused } from '../tasks/create.ts'
+import type { AppEnv } from './env.ts'
+
+/** An answer other than the asked one; everything a client may be told about it. */
+export class ApiError extends Error {
+  readonly status: ContentfulStatusCode
+  readonly details: ErrorBody['error']['details']
+  readonly headers: Readonly<Record<string, string>>
+
+  constructor(
+    status: ContentfulStatusCode,
+    message: string,
+    o: {
+      readonly details?: ErrorBody['error']['details']
+      readonly headers?: Readonly<Record<string, string>>
+    } = {},
+  ) {
+    super(message)
+    this.status = status
+    this.details = o.details
+    this.headers = o.headers ?? {}
+  }
+}
+
+/** The catalogue: one entry for each way in which a request is turned away. */
+export const refusals = {
+  keyMissing: () =>
+    new ApiError(
+      401,
+      'An API key is needed: send it as `Authorization: Bearer lh_…` or as `x-api-key`.',
+      { headers: { 'www-authenticate': 'Bearer' } },
+    ),
+  keyUnknown: () =>
+    new ApiError(401, 'The API key is not known or was revoked.', {
+      headers: { 'www-authenticate': 'Bearer' },
+    }),
+  notFound: (what: string) => new ApiError(404, `There is no ${what}.`),
+  methodNotAllowed: (method: string, allow: readonly string[]) =>
+    new ApiError(405, `This route answers ${allow.join(', ')}, got ${method}.`, {
+      headers: { allow: allow.join(', ') },
+    }),
+  conflict: (code: string, message: string) =>
+    new ApiError(409, message, {
+      details: { error_code: code },
+      // Official clients retry a 409 unless told that it will not pass.
+      headers: { 'x-should-retry': 'false' },
+    }),
+  tooLarge: (bytesMax: number) =>
+    new ApiError(413, `The body is too large: expected at most ${bytesMax} bytes.`),
+  notJson: (contentType: string | undefined) =>
+    new ApiError(
+      415,
+      `content-type: expected application/json, got ${JSON.stringify(contentType ?? null)}.`,
+    ),
+  malformed: (why: string) => new ApiError(400, `The body is not JSON: ${why}.`),
+  invalid: (fields: readonly FieldError[]) =>
+    new ApiError(400, fields.map((one) => `${one.field}: ${one.message}`).join('; '), {
+      details: { error_code: 'invalid_input', fields: [...fields] },
+    }),
+} as const
+
+/** Turns anything thrown into the one envelope. What was not meant for a client is not shown. */
+export function errorResponse(c: Context<AppEnv>, error: unknown): Response {
+  const known = toApiError(error)
+  for (const [name, value] of Object.entries(known.headers)) c.header(name, value)
+  const body: ErrorBody = {
+    type: 'error',
+    error: {
+      type: errorTypeOf(known.status),
+      message: known.message,
+      ...(known.details && { details: known.details }),
+    },
+    request_id: c.get('requestId'),
+  }
+  return c.json(body, known.status)
+}
+
+/** True when the thrown thing is a bug or a failure of ours, to be logged. */
+export function isUnexpected(error: unknown): boolean {
+  return toApiError(error).status >= 500
+}
+
+function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error
+  if (error instanceof OrderRefused)
+    return refusals.invalid([{ field: error.field, message: error.message }])
+  // Rooms that this one mounts, and the framework, speak in these.
+  if (error instanceof HTTPException && error.status < 500)
+    return new ApiError(error.status as ContentfulStatusCode, error.message)
+  return new ApiError(
+    500,
+    'Something went wrong in the server; the request id finds it in the log.',
+  )
+}
+
+function errorTypeOf(status: number): ErrorType {
+  return byStatus[status] ?? (status >= 500 ? 'api_error' : 'invalid_request_error')
+}
+
+const byStatus: Readonly<Record<number, ErrorType>> = {
+  401: 'authentication_error',
+  402: 'billing_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+  429: 'rate_limit_error',
+  504: 'timeout_error',
+}

@@ -1,0 +1,90 @@
+import { createServer, type Server } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { getRequestListener } from '@hono/node-server'
+import type { ErrorBody } from '@longhaul/client/contract'
+import type { Clock } from '../clock.ts'
+import { newId } from '../ids.ts'
+import type { App } from './env.ts'
+
+/** A listening server. Disposing it takes no new requests and waits for the running ones. */
+export interface Listening extends AsyncDisposable {
+  /** `http://host:port`, with the port that was really taken. */
+  readonly url: string
+}
+
+/** Milliseconds for a request to arrive whole: 1 MiB over a slow line. */
+const requestMsMax = 60_000
+const headersMsMax = 20_000
+/** Milliseconds that running requests get when the server closes; streams end by their own signal. */
+const closeMsMax = 5000
+
+/** Binds the app to an address. Rejects when the address is taken or not ours. */
+export async function listen(
+  app: App,
+  o: { readonly host: string; readonly port: number; readonly clock: Clock },
+): Promise<Listening> {
+  // The listener would put its own Request and Response in place of the global ones: for everyone.
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false, hostname: o.host })
+  let closing = false
+  const server = createServer(
+    { requestTimeout: requestMsMax, headersTimeout: headersMsMax },
+    (incoming, outgoing) => {
+      // A connection that is kept alive would hold a closing server until it times out.
+      outgoing.once('close', () => closing && setImmediate(() => server.closeIdleConnections()))
+      void listener(incoming, outgoing)
+    },
+  )
+  server.on('clientError', (_error, socket) => refuse(socket, o.clock))
+  await bound(server, o)
+  return {
+    url: urlOf(server, o.host),
+    [Symbol.asyncDispose]() {
+      closing = true
+      return close(server, o.clock)
+    },
+  }
+}
+
+function bound(server: Server, o: { readonly host: string; readonly port: number }): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen(o.port, o.host, () => {
+    server.off('error', reject)
+    resolve()
+  })
+  return promise
+}
+
+async function close(server: Server, clock: Clock): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  using _timer = clock.after(closeMsMax, () => server.closeAllConnections())
+  await closed
+}
+
+/** Answers what is not HTTP, or did not arrive in time, in the one envelope as well. */
+function refuse(socket: Duplex, clock: Clock): void {
+  if (!socket.writable) {
+    socket.destroy()
+    return
+  }
+  const body: ErrorBody = {
+    type: 'error',
+    error: {
+      type: 'invalid_request_error',
+      message: 'The request is not HTTP, or came too slowly.',
+    },
+    request_id: newId('req', clock),
+  }
+  const text = JSON.stringify(body)
+  socket.end(
+    `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\nrequest-id: ${body.request_id}\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+  )
+}
+
+function urlOf(server: Server, host: string): string {
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('the server has no port')
+  const { port } = address
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`
+}

@@ -1,0 +1,135 @@
+import {
+  type Reason,
+  reasons,
+  type SessionEvent,
+  type Task,
+  type TaskResult,
+  type Workflow,
+  type WorkflowResult,
+} from '@longhaul/client/contract'
+import type { TaskRow } from '../store/tables.ts'
+
+/** A task in the form of `/v1`. */
+export function presentTask(row: TaskRow): Task {
+  const { order } = row
+  return {
+    id: row.id,
+    session_id: row.session_id,
+    type: row.type,
+    priority: row.priority,
+    status: row.status,
+    reason: row.reason,
+    message: row.message ?? sentenceOf(row.reason),
+    repo_url: order.repoUrl,
+    instructions: order.instructions,
+    base_branch: order.baseBranch ?? null,
+    setup: listOf(order.setup),
+    checks: listOf(order.checks),
+    commands: listOf(order.commands),
+    workdir: order.workdir ?? null,
+    time_limit_minutes: order.timeLimitMinutes,
+    max_budget_usd: order.maxBudgetUsd ?? null,
+    callback_url: order.callbackUrl ?? null,
+    context: order.context ?? null,
+    payload: { ...order.payload },
+    result: row.result,
+    error: row.error,
+    created_by: row.created_by,
+    created_at: row.created_at.toISOString(),
+    started_at: row.started_at?.toISOString() ?? null,
+    completed_at: row.completed_at?.toISOString() ?? null,
+    cancel_requested_at: row.cancel_requested_at?.toISOString() ?? null,
+  }
+}
+
+/** A task in the form of `/api/workflows`: camelCase, milliseconds. */
+export function presentWorkflow(row: TaskRow): Workflow {
+  return {
+    id: row.id,
+    type: row.type,
+    priority: row.priority,
+    status: row.status,
+    payload: { ...row.order.payload },
+    createdAt: row.created_at.getTime(),
+    startedAt: row.started_at?.getTime() ?? null,
+    completedAt: row.completed_at?.getTime() ?? null,
+    result: row.result && presentResult(row.result),
+    error: row.error,
+  }
+}
+
+/** Bytes of a tool's output that a list of events carries; the stream carries all of it. */
+const toolOutputBytesMax = 8 * 1024
+
+const toolResults: ReadonlySet<string> = new Set(['agent.tool_result', 'agent.mcp_tool_result'])
+
+/** An event as lists show it: tool output beyond its first 8 KiB is cut, and says so. */
+export function presentEvent(event: SessionEvent): SessionEvent {
+  if (!toolResults.has(event.type)) return event
+  const { content } = event
+  const blocks: unknown[] = Array.isArray(content) ? content : [content]
+  let room = toolOutputBytesMax
+  let truncated = false
+  const cut = blocks.map((block) => {
+    const text = textOf(block)
+    if (text === null) return block
+    const kept = firstBytes(text, room)
+    room -= Buffer.byteLength(kept)
+    truncated ||= kept.length < text.length
+    return typeof block === 'string' ? kept : { ...Object(block), text: kept }
+  })
+  if (!truncated) return event
+  return { ...event, content: Array.isArray(content) ? cut : cut[0], truncated: true }
+}
+
+function presentResult(result: TaskResult): WorkflowResult {
+  const { usage, checks } = result
+  return {
+    summary: result.summary,
+    branch: result.branch,
+    commits: result.commits,
+    pullRequestUrl: result.pull_request_url,
+    checks: {
+      outcome: checks.outcome,
+      rounds: checks.rounds,
+      results: checks.results.map((one) => ({
+        command: one.command,
+        outcome: one.outcome,
+        exitCode: one.exit_code,
+        durationMs: one.duration_ms,
+        outputTail: one.output_tail,
+      })),
+    },
+    usage: {
+      inputTokens: usage.input_tokens,
+      outputTokens: usage.output_tokens,
+      cacheReadInputTokens: usage.cache_read_input_tokens,
+      cacheCreationInputTokens: usage.cache_creation_input_tokens,
+    },
+    costUsd: result.cost_usd,
+  }
+}
+
+function listOf(commands: readonly string[] | undefined): string[] | null {
+  return commands ? [...commands] : null
+}
+
+function sentenceOf(reason: Reason): string {
+  return reasons[reason].sentence
+}
+
+function textOf(block: unknown): string | null {
+  if (typeof block === 'string') return block
+  if (typeof block !== 'object' || block === null) return null
+  const text: unknown = Reflect.get(block, 'text')
+  return typeof text === 'string' ? text : null
+}
+
+/** The longest beginning of at most `max` bytes of UTF-8, never half a character. */
+function firstBytes(text: string, max: number): string {
+  const bytes = Buffer.from(text)
+  if (bytes.length <= max) return text
+  let end = max
+  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1
+  return bytes.toString('utf8', 0, end)
+}

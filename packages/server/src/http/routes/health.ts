@@ -1,0 +1,131 @@
+import { createRoute } from '@hono/zod-openapi'
+import { z } from 'zod'
+import type { AppDeps } from '../deps.ts'
+import type { App } from '../env.ts'
+import { json } from '../responses.ts'
+
+/** One part of the server: well, or what is wrong and how to mend it. */
+const part = z.object({ ok: z.boolean(), problem: z.string().nullable() })
+
+const readiness = z
+  .object({
+    status: z.enum(['ready', 'not_ready']),
+    store: part,
+    queue: part,
+    sandbox: part,
+    model: part.describe('Without a model the server is ready, and tasks fail.'),
+  })
+  .meta({ id: 'Readiness' })
+
+const health = z
+  .object({
+    status: z.enum(['healthy', 'degraded']),
+    version: z.string(),
+    store: part,
+    queue: part,
+    sandbox: part.extend({
+      driver: z.string(),
+      isolation: z.enum(['namespaces', 'none']),
+      warnings: z.array(z.string()),
+    }),
+    model: part,
+  })
+  .meta({ id: 'Health' })
+
+type Part = z.infer<typeof part>
+
+const livez = createRoute({
+  method: 'get',
+  tags: ['health'],
+  security: [],
+  path: '/livez',
+  operationId: 'livez',
+  summary: 'The process answers',
+  responses: {
+    200: { description: 'Yes.', content: json(z.object({ status: z.literal('alive') })) },
+  },
+})
+
+const readyz = createRoute({
+  method: 'get',
+  tags: ['health'],
+  security: [],
+  path: '/readyz',
+  operationId: 'readyz',
+  summary: 'Store, queue and sandbox work',
+  responses: {
+    200: { description: 'Ready for tasks.', content: json(readiness) },
+    503: { description: 'Not ready; the parts say why.', content: json(readiness) },
+  },
+})
+
+const healthRoute = createRoute({
+  method: 'get',
+  tags: ['health'],
+  security: [],
+  path: '/health',
+  operationId: 'health',
+  summary: 'How the server is, part by part',
+  responses: { 200: { description: 'Healthy, or what is not.', content: json(health) } },
+})
+
+/** Milliseconds that the store may take to answer before it counts as gone. */
+const pingMsMax = 2000
+
+/** `/livez`, `/readyz` and `/health`: without a key, and nothing in them is secret. */
+export function healthRoutes(app: App, deps: AppDeps): void {
+  app.openapi(livez, (c) => c.json({ status: 'alive' as const }, 200))
+
+  app.openapi(readyz, async (c) => {
+    const { store, queue, sandbox, model } = await partsOf(deps)
+    const parts = { store, queue, sandbox: { ok: sandbox.ok, problem: sandbox.problem }, model }
+    return store.ok && queue.ok && sandbox.ok
+      ? c.json({ status: 'ready' as const, ...parts }, 200)
+      : c.json({ status: 'not_ready' as const, ...parts }, 503)
+  })
+
+  app.openapi(healthRoute, async (c) => {
+    const { store, queue, sandbox, model } = await partsOf(deps)
+    const well =
+      [store, queue, sandbox, model].every(({ ok }) => ok) && sandbox.warnings.length === 0
+    const status = well && sandbox.isolation !== 'none' ? 'healthy' : 'degraded'
+    return c.json({ status, version: deps.version, store, queue, sandbox, model } as const, 200)
+  })
+}
+
+async function partsOf({ store, health, clock }: AppDeps) {
+  const sandbox = health.sandbox()
+  return {
+    store: await pinged((signal) => store.ping(signal), clock),
+    queue: partOf(health.queueReady(), 'The queue is not running.'),
+    sandbox: {
+      driver: sandbox.driver,
+      ok: sandbox.ok,
+      isolation: sandbox.isolation,
+      problem: sandbox.problem,
+      warnings: [...sandbox.warnings],
+    },
+    model: partOf(
+      health.modelConfigured,
+      'No model key is configured: set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN.',
+    ),
+  }
+}
+
+async function pinged(
+  ping: (signal: AbortSignal) => Promise<void>,
+  clock: AppDeps['clock'],
+): Promise<Part> {
+  const late = new AbortController()
+  using _timer = clock.after(pingMsMax, () => late.abort(new Error('The store is slow.')))
+  const ok = await ping(late.signal).then(
+    () => true,
+    // The reason is in the log; here it could name hosts and users.
+    () => false,
+  )
+  return partOf(ok, 'The store does not answer.')
+}
+
+function partOf(ok: boolean, problem: string): Part {
+  return { ok, problem: ok ? null : problem }
+}

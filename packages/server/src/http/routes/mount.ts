@@ -1,0 +1,16 @@
+import type { AppDeps } from '../deps.ts'
+import type { App } from '../env.ts'
+import { artifactRoutes } from './artifacts.ts'
+import { eventRoutes } from './events.ts'
+import { healthRoutes } from './health.ts'
+import { taskRoutes } from './tasks.ts'
+import { workflowRoutes } from './workflows.ts'
+
+/** Every route of this room, in the order of the OpenAPI document. */
+export function mountRoutes(app: App, deps: AppDeps): void {
+  workflowRoutes(app, deps)
+  taskRoutes(app, deps)
+  artifactRoutes(app, deps)
+  eventRoutes(app, deps)
+  healthRoutes(app, deps)
+}

@@ -1,0 +1,102 @@
+import { createRoute } from '@hono/zod-openapi'
+import { task, taskCreateOrder, taskId, taskPage } from '@longhaul/client/contract'
+import { z } from 'zod'
+import { getTask } from '../../store/tasks.ts'
+import { OrderRefused } from '../../tasks/create.ts'
+import type { AppDeps } from '../deps.ts'
+import type { App } from '../env.ts'
+import { refusals } from '../errors.ts'
+import { listQuery, pageOfTasks } from '../pages.ts'
+import { presentTask } from '../present.ts'
+import { json, refusalsOf } from '../responses.ts'
+
+const params = z.object({ id: taskId })
+
+const create = createRoute({
+  method: 'post',
+  path: '/v1/tasks',
+  operationId: 'createTask',
+  summary: 'Order a task',
+  tags: ['tasks'],
+  request: { body: { required: true, content: json(taskCreateOrder) } },
+  responses: {
+    201: { description: 'The task, pending.', content: json(task) },
+    ...refusalsOf(413, 415),
+  },
+})
+
+const list = createRoute({
+  method: 'get',
+  path: '/v1/tasks',
+  operationId: 'listTasks',
+  summary: 'List tasks, newest first',
+  tags: ['tasks'],
+  request: { query: listQuery },
+  responses: { 200: { description: 'A page.', content: json(taskPage) }, ...refusalsOf() },
+})
+
+const get = createRoute({
+  method: 'get',
+  path: '/v1/tasks/{id}',
+  operationId: 'getTask',
+  summary: 'Read a task',
+  tags: ['tasks'],
+  request: { params },
+  responses: { 200: { description: 'The task.', content: json(task) }, ...refusalsOf(404) },
+})
+
+const cancel = createRoute({
+  method: 'post',
+  path: '/v1/tasks/{id}/cancel',
+  operationId: 'cancelTask',
+  summary: 'Cancel a task; work done so far is kept',
+  tags: ['tasks'],
+  request: { params, body: { required: false, content: json(z.strictObject({})) } },
+  responses: {
+    200: {
+      description: 'The task; a running one ends as soon as its work is kept.',
+      content: json(task),
+    },
+    ...refusalsOf(404, 409, 413, 415),
+  },
+})
+
+/** The task routes of `/v1`. */
+export function taskRoutes(app: App, { store, tasks }: AppDeps): void {
+  app.openapi(create, async (c) => {
+    const row = await tasks.create(c.req.valid('json'), c.get('caller')).catch(inSnakeCase)
+    c.header('location', `/v1/tasks/${row.id}`)
+    return c.json(presentTask(row), 201)
+  })
+
+  app.openapi(list, async (c) => {
+    const { rows, next } = await pageOfTasks(store, c.req.valid('query'))
+    return c.json({ data: rows.map(presentTask), next_page: next }, 200)
+  })
+
+  app.openapi(get, async (c) => {
+    const { id } = c.req.valid('param')
+    const row = await getTask(store.db, id)
+    if (!row) throw refusals.notFound(`task ${id}`)
+    return c.json(presentTask(row), 200)
+  })
+
+  app.openapi(cancel, async (c) => {
+    const { id } = c.req.valid('param')
+    const row = await tasks.cancel(id, c.get('caller'))
+    if (!row) throw refusals.notFound(`task ${id}`)
+    if ((row.status === 'completed' || row.status === 'failed') && row.reason !== 'cancelled')
+      throw refusals.conflict(
+        'task_ended',
+        `The task has ended: it is ${row.status}, ${row.reason}.`,
+      )
+    return c.json(presentTask(row), 200)
+  })
+}
+
+/** The rules of an order name its fields in camelCase; this route's callers know them otherwise. */
+function inSnakeCase(error: unknown): never {
+  if (!(error instanceof OrderRefused)) throw error
+  const field = error.field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+  throw refusals.invalid([{ field, message: error.message }])
+}

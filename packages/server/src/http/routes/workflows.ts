@@ -1,0 +1,64 @@
+import { createRoute } from '@hono/zod-openapi'
+import { taskId, workflow, workflowCreateOrder, workflowPage } from '@longhaul/client/contract'
+import { z } from 'zod'
+import { getTask } from '../../store/tasks.ts'
+import type { AppDeps } from '../deps.ts'
+import type { App } from '../env.ts'
+import { refusals } from '../errors.ts'
+import { listQuery, pageOfTasks } from '../pages.ts'
+import { presentWorkflow } from '../present.ts'
+import { json, refusalsOf } from '../responses.ts'
+
+const create = createRoute({
+  method: 'post',
+  path: '/api/workflows',
+  operationId: 'createWorkflow',
+  summary: 'Order a task',
+  tags: ['workflows'],
+  request: { body: { required: true, content: json(workflowCreateOrder) } },
+  responses: {
+    201: { description: 'The task, pending.', content: json(workflow) },
+    ...refusalsOf(413, 415),
+  },
+})
+
+const list = createRoute({
+  method: 'get',
+  path: '/api/workflows',
+  operationId: 'listWorkflows',
+  summary: 'List tasks, newest first',
+  tags: ['workflows'],
+  request: { query: listQuery },
+  responses: { 200: { description: 'A page.', content: json(workflowPage) }, ...refusalsOf() },
+})
+
+const get = createRoute({
+  method: 'get',
+  path: '/api/workflows/{id}',
+  operationId: 'getWorkflow',
+  summary: 'Read a task',
+  tags: ['workflows'],
+  request: { params: z.object({ id: taskId }) },
+  responses: { 200: { description: 'The task.', content: json(workflow) }, ...refusalsOf(404) },
+})
+
+/** The task routes of `/api/workflows`: four statuses, camelCase, milliseconds. */
+export function workflowRoutes(app: App, { store, tasks }: AppDeps): void {
+  app.openapi(create, async (c) => {
+    const row = await tasks.create(c.req.valid('json'), c.get('caller'))
+    c.header('location', `/api/workflows/${row.id}`)
+    return c.json(presentWorkflow(row), 201)
+  })
+
+  app.openapi(list, async (c) => {
+    const { rows, next } = await pageOfTasks(store, c.req.valid('query'))
+    return c.json({ data: rows.map(presentWorkflow), nextPage: next }, 200)
+  })
+
+  app.openapi(get, async (c) => {
+    const { id } = c.req.valid('param')
+    const row = await getTask(store.db, id)
+    if (!row) throw refusals.notFound(`task ${id}`)
+    return c.json(presentWorkflow(row), 200)
+  })
+}

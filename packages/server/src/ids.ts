@@ -1,0 +1,36 @@
+import { stringify, v7 } from 'uuid'
+import type { Clock } from './clock.ts'
+
+/** What an id names; the Managed Agents API's prefixes, and ours in the same manner. */
+export type IdPrefix = 'sesn' | 'sevt' | 'task' | 'key' | 'art' | 'dlv' | 'req'
+
+/** Crockford's base32 in lower case: no i, l, o, u, so an id survives being read aloud. */
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
+const base = BigInt(alphabet.length)
+/** 26 base32 digits hold the 128 bits of a UUID. */
+const digits = 26
+
+/** A new id, `<prefix>_<26 digits>`; ids of one prefix sort by the time they were made. */
+export function newId(prefix: IdPrefix, clock: Clock): string {
+  let rest = BigInt(`0x${v7({ msecs: clock.now() }).replaceAll('-', '')}`)
+  let text = ''
+  for (let i = 0; i < digits; i += 1) {
+    text = `${alphabet[Number(rest % base)] ?? ''}${text}`
+    rest /= base
+  }
+  return `${prefix}_${text}`
+}
+
+/**
+ * The UUID inside an id. A session's Claude conversation has this UUID, so a second attempt knows
+ * the conversation's name before anything about it was stored.
+ */
+export function uuidOf(id: string): string {
+  let value = 0n
+  for (const digit of id.slice(id.indexOf('_') + 1)) {
+    const at = alphabet.indexOf(digit)
+    if (at < 0) throw new Error(`not an id: ${id}`)
+    value = value * base + BigInt(at)
+  }
+  return stringify(Buffer.from(value.toString(16).padStart(32, '0'), 'hex'))
+}

@@ -1,0 +1,290 @@
+import type { Priority } from '@longhaul/client/contract'
+import { sql, type Transaction } from 'kysely'
+import { fromKysely, PgBoss } from 'pg-boss'
+import { z } from 'zod'
+import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
+import { Hint } from '../store/hint.ts'
+import { LeaseLost } from '../store/lease-lost.ts'
+import { Listener } from '../store/listen.ts'
+import type { Store } from '../store/open.ts'
+import { claimSession } from '../store/sessions.ts'
+import type { Tables } from '../store/tables.ts'
+
+/** pg-boss's queue; one piece of work in it is the right to run one session. */
+const queue = 'sessions'
+const channel = 'longhaul_work'
+/** Any order of numbers; gaps leave room for more. Equal ones go by age. */
+const priorities: Readonly<Record<Priority, number>> = { high: 30, medium: 20, low: 10 }
+const queueOptions = {
+  // One piece of work of a session waits and one is active, at most; the session is its key.
+  policy: 'stately' as const,
+  /** A worker that is silent this long has lost its lease. Touched every 3 s. */
+  heartbeatSeconds: 15,
+  /** pg-boss's longest; a task's limit is an hour below it. */
+  expireInSeconds: 24 * 3600,
+  // Attempts are counted by the runner: here a lapsed lease is claimable at once, without end.
+  retryLimit: 1_000_000,
+  retryDelay: 0,
+  /** pg-boss deletes what waited longer than this. */
+  retentionSeconds: 365 * 24 * 3600,
+  deleteAfterSeconds: 24 * 3600,
+}
+/** How soon a lapsed lease is noticed; shared between all nodes of a database. */
+const superviseSeconds = 2
+const bossConnectionsMax = 3
+const bossStopMs = 5000
+
+/** The right to run a session, until it lapses or another claim takes it. */
+export interface Lease {
+  readonly workId: string
+  readonly sessionId: string
+  /** The session's attempt: the fence of everything that this lease writes. */
+  readonly attempt: number
+  /** pg-boss's own fence. */
+  readonly retryCount: number
+}
+
+interface Work {
+  readonly sessionId: string
+}
+
+type Trx = Transaction<Tables>
+
+/**
+ * The work of all nodes, over pg-boss, with a claim loop of our own: pg-boss's limits of what runs
+ * at once are not exact, and ours is.
+ *
+ * A piece of work waits (perhaps until a time), is active under one lease, and ends completed or
+ * deleted. An active one waits again when its worker hands it back, when its worker was silent for
+ * 15 s, or when its node starts anew. Whatever claims it next raises the session's attempt, and the
+ * lease before can no longer touch, complete or release it.
+ */
+export class WorkQueue implements AsyncDisposable {
+  readonly #store: Store
+  readonly #node: string
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #boss: PgBoss
+  readonly #hint: Hint
+  #listener: Listener | undefined
+
+  /** Makes pg-boss's schema if absent. Rejects when the database does not answer. */
+  static async open(o: {
+    readonly store: Store
+    readonly clock: Clock
+    readonly log: Log
+    /** The name of this data directory's node, `store.node`. */
+    readonly node: string
+  }): Promise<WorkQueue> {
+    const work = new WorkQueue(o)
+    try {
+      // Several servers may make the schema at once; who comes late tries again.
+      await work.#boss.start({ attempts: 10 })
+      await work.#boss.createQueue(queue, queueOptions)
+      work.#listener = await Listener.open({ ...o, channel, onHint: () => work.#hint.give() })
+    } catch (error) {
+      await work[Symbol.asyncDispose]()
+      throw error
+    }
+    return work
+  }
+
+  private constructor(o: { store: Store; clock: Clock; log: Log; node: string }) {
+    this.#store = o.store
+    this.#node = o.node
+    this.#clock = o.clock
+    this.#log = o.log
+    this.#hint = new Hint(o.clock)
+    this.#boss = new PgBoss({
+      ...bossConnection(o.store),
+      max: bossConnectionsMax,
+      schedule: false,
+      registerInstance: false,
+      monitorVacuum: false,
+      superviseIntervalSeconds: superviseSeconds,
+      monitorIntervalSeconds: superviseSeconds,
+    })
+    this.#boss.on('error', (error) => o.log.warn({ err: error }, 'the queue reports an error'))
+    this.#boss.on('warning', (warning) => o.log.warn({ warning }, 'the queue reports a warning'))
+  }
+
+  /**
+   * Puts a session's work into the queue with the caller's transaction. Changes nothing when work of
+   * the session waits already; while it is active, one more may wait behind it.
+   */
+  async enqueue(
+    trx: Trx,
+    o: { readonly sessionId: string; readonly priority: Priority; readonly startAfter?: Date },
+  ): Promise<void> {
+    const work: Work = { sessionId: o.sessionId }
+    await this.#boss.send(queue, work, {
+      priority: priorities[o.priority],
+      singletonKey: o.sessionId,
+      ...(o.startAfter === undefined ? {} : { startAfter: o.startAfter }),
+      db: fromKysely(trx),
+    })
+    await notify(trx)
+  }
+
+  /**
+   * Claims up to `free` pieces of work, the highest priority first and the oldest among equals,
+   * while no more than `limit` are active on all nodes together. Each claim is a new attempt of its
+   * session, on this node.
+   */
+  claim(o: { readonly free: number; readonly limit: number }): Promise<Lease[]> {
+    return this.#store.db.transaction().execute(async (trx) => {
+      // One claim at a time: so the count below is exact, and nobody else makes it grow.
+      await sql`select pg_advisory_xact_lock(hashtextextended('longhaul claim', 0))`.execute(trx)
+      const { active } = await countWork(trx)
+      const room = Math.min(o.free, o.limit - active)
+      if (room < 1) return []
+      const jobs = await this.#boss.fetch<Work>(queue, {
+        batchSize: room,
+        includeMetadata: true,
+        db: fromKysely(trx),
+      })
+      jobs.sort((a, b) => b.priority - a.priority || +a.createdOn - +b.createdOn)
+      const leases: Lease[] = []
+      for (const { id, data, retryCount } of jobs) {
+        const { sessionId } = data
+        const now = new Date(this.#clock.now())
+        const { attempt } = await claimSession(trx, { id: sessionId, node: this.#node, now })
+        leases.push({ workId: id, sessionId, attempt, retryCount })
+      }
+      return leases
+    })
+  }
+
+  /** Keeps the lease for another 15 s. False: it is lost, and the attempt has to stop. */
+  async touch(lease: Lease): Promise<boolean> {
+    return affected(await this.#boss.touch(queue, claimOf(lease))) > 0
+  }
+
+  /** Ends the work with the caller's transaction. Throws LeaseLost, so that it is rolled back. */
+  async complete(trx: Trx, lease: Lease): Promise<void> {
+    const response = await this.#boss.complete(queue, claimOf(lease), null, { db: fromKysely(trx) })
+    if (affected(response) === 0) throw new LeaseLost(lease.sessionId, lease.attempt)
+    // The limit has room for another one, perhaps of another node.
+    await notify(trx)
+  }
+
+  /**
+   * Hands the work back: it waits at its old place again, from `delayMs` on (0: at once). Changes
+   * nothing when the lease is lost.
+   */
+  async release(lease: Lease, o: { readonly delayMs: number }): Promise<void> {
+    await this.#store.db.transaction().execute(async (trx) => {
+      if ((await this.#giveBack(trx, [lease])) === 0) return
+      if (o.delayMs > 0)
+        await this.#boss.update(queue, undefined, {
+          id: lease.workId,
+          startAfter: o.delayMs / 1000,
+          db: fromKysely(trx),
+        })
+      await notify(trx)
+    })
+  }
+
+  /**
+   * Makes everything that was active on this node claimable again; returns its sessions. To be
+   * called before the first claim: that the data directory could be locked proves that the process
+   * which held these leases is gone.
+   */
+  recover(): Promise<string[]> {
+    return this.#store.db.transaction().execute(async (trx) => {
+      const { rows } = await sql<Lease>`
+        select job.id as "workId", job.retry_count as "retryCount",
+          sessions.id as "sessionId", sessions.attempt as "attempt"
+        from pgboss.job join sessions on sessions.id = job.singleton_key
+        where job.name = ${queue} and job.state = 'active' and sessions.node = ${this.#node}
+        order by job.created_on`.execute(trx)
+      if (rows.length === 0) return []
+      await this.#giveBack(trx, rows)
+      await notify(trx)
+      return rows.map((row) => row.sessionId)
+    })
+  }
+
+  /**
+   * Takes a session's waiting work out of the queue with the caller's transaction. True when it
+   * waited and is gone; false when nothing waited, or when it is active too.
+   */
+  async cancelQueued(trx: Trx, sessionId: string): Promise<boolean> {
+    const { rows } = await sql<{ id: string; active: boolean }>`
+      select id, state = 'active' as active from pgboss.job
+      where name = ${queue} and singleton_key = ${sessionId} and state <= 'active'
+      for update`.execute(trx)
+    const ids = rows.filter((row) => !row.active).map((row) => row.id)
+    if (ids.length === 0) return false
+    await this.#boss.deleteJob(queue, ids, { db: fromKysely(trx) })
+    return ids.length === rows.length
+  }
+
+  /** Resolves when there may be something to claim, and after 1 s in any case; rejects on abort. */
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#hint.wait(signal)
+  }
+
+  /** What waits, delayed or not, and what is active, on all nodes together. */
+  depth(): Promise<{ waiting: number; active: number }> {
+    return countWork(this.#store.db)
+  }
+
+  /** Whether the queue is open and hears of new work at once. */
+  ready(): boolean {
+    return this.#listener?.listening === true
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#listener?.[Symbol.asyncDispose]()
+    this.#listener = undefined
+    await this.#boss
+      .stop({ graceful: true, timeout: bossStopMs })
+      .catch((error) => this.#log.warn({ err: error }, 'the queue did not stop cleanly'))
+  }
+
+  /** pg-boss's way back into the queue: as failed, retried at once. Fenced; returns how many. */
+  async #giveBack(trx: Trx, leases: readonly Lease[]): Promise<number> {
+    return affected(
+      await this.#boss.fail(queue, leases.map(claimOf), null, { db: fromKysely(trx) }),
+    )
+  }
+}
+
+/** What pg-boss's calls are fenced by. */
+function claimOf(lease: Lease): { id: string; retryCount: number } {
+  return { id: lease.workId, retryCount: lease.retryCount }
+}
+
+/** pg-boss's type for responses is empty; what it returns is this. */
+const responseSchema = z.object({ affected: z.int() })
+
+function affected(response: unknown): number {
+  return responseSchema.parse(response).affected
+}
+
+async function notify(trx: Trx): Promise<void> {
+  await sql`select pg_notify(${channel}, '')`.execute(trx)
+}
+
+async function countWork(db: Store['db']): Promise<{ waiting: number; active: number }> {
+  const { rows } = await sql<{ waiting: number; active: number }>`
+    select count(*) filter (where state < 'active') as waiting,
+      count(*) filter (where state = 'active') as active
+    from pgboss.job where name = ${queue} and state <= 'active'`.execute(db)
+  return rows[0] ?? { waiting: 0, active: 0 }
+}
+
+/** The parts of a connection that pg-boss's own pool is made of. */
+function bossConnection(store: Store) {
+  const { connectionString, host, port, user, database } = store.connection
+  return connectionString === undefined
+    ? {
+        ...(host === undefined ? {} : { host }),
+        ...(port === undefined ? {} : { port }),
+        ...(user === undefined ? {} : { user }),
+        ...(database === undefined ? {} : { database }),
+      }
+    : { connectionString }
+}

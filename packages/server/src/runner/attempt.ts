@@ -1,0 +1,142 @@
+import { reasons } from '@longhaul/client/contract'
+import { Transcript } from '../agent/transcript.ts'
+import { EventWriter } from '../events/writer.ts'
+import type { Lease } from '../queue/work-queue.ts'
+import { LeaseLost } from '../store/lease-lost.ts'
+import type { TaskRow } from '../store/tables.ts'
+import { getTaskBySession } from '../store/tasks.ts'
+import { branchOf } from '../tasks/naming.ts'
+import { type Progress, progressOf } from '../tasks/progress.ts'
+import { runDeployCommands } from './deploy.ts'
+import type { RunnerDeps } from './deps.ts'
+import type { Ending } from './ending.ts'
+import { Journal } from './journal.ts'
+import { keepWork } from './keep.ts'
+import { type Attempt, failed, type PhaseEnd } from './phase.ts'
+import { prepare } from './prepare.ts'
+import { publish } from './publish.ts'
+import { endTaskOf, handBack } from './settle.ts'
+import { Spending } from './spending.ts'
+import { openWalls } from './walls.ts'
+import { watch } from './watch.ts'
+import { work } from './work.ts'
+
+/**
+ * Attempts in a row that may die without finishing a phase. It bounds a task that takes its server
+ * down with it each time; attempts that a stopping server handed back do not count.
+ */
+const strikesMax = 5
+/** Waits before an attempt after one that failed for reasons outside the task; the last repeats. */
+const backoffMs = [5000, 20_000, 60_000] as const
+
+/**
+ * One attempt at the task whose work is leased, top to bottom: walls, clone, agent, checks, push,
+ * pull request, end. It resolves when nothing of it runs any more and the task is ended, or its work
+ * is back in the queue, or the lease was lost and is somebody else's.
+ */
+export async function runAttempt(deps: RunnerDeps, lease: Lease, ending: Ending): Promise<void> {
+  const { store, queue, clock } = deps
+  const task = await getTaskBySession(store.db, lease.sessionId)
+  if (task === undefined || task.status === 'completed' || task.status === 'failed') {
+    await store.db.transaction().execute((trx) => queue.complete(trx, lease))
+    return
+  }
+  const over = new AbortController()
+  const watching = watch({ ...deps, lease, taskId: task.id, ending }, over.signal)
+  const startedMs = task.started_at?.getTime() ?? clock.now()
+  const deadline = startedMs + task.order.timeLimitMinutes * 60_000
+  using _timer = clock.after(Math.max(0, deadline - clock.now()), () =>
+    ending.end({ kind: 'failed', reason: 'timed_out' }),
+  )
+  try {
+    await settle({ deps, task, lease, ending, deadline })
+  } finally {
+    over.abort()
+    await watching
+  }
+}
+
+interface Run {
+  readonly deps: RunnerDeps
+  readonly task: TaskRow
+  readonly lease: Lease
+  readonly ending: Ending
+  readonly deadline: number
+}
+
+/** Turns whatever comes of the phases into one of the three ends of an attempt. */
+async function settle(run: Run): Promise<void> {
+  const { deps, task, lease, ending } = run
+  const onLost = (): void => ending.end({ kind: 'lost' })
+  await using writer = new EventWriter({ ...deps, ...lease, onLost })
+  const progress = progressOf(task.progress)
+  const journal = new Journal({ ...deps, writer, lease, taskId: task.id, progress })
+  try {
+    await journal.write({ strikes: progress.strikes + 1 })
+    const end = await perform(run, { writer, journal })
+    await endTaskOf(deps, { task, lease, progress: journal.progress, end })
+  } catch (error) {
+    if (ending.cause?.kind === 'lost' || error instanceof LeaseLost) return
+    await writer.flush()
+    await handBack(deps, { task, lease, ...goOn(error, run, journal.progress) })
+  }
+}
+
+/** What becomes of work that neither ended nor is somebody else's. */
+function goOn(error: unknown, { deps, task, lease, ending }: Run, progress: Progress) {
+  const { strikes } = progress
+  if (ending.cause?.kind === 'drained') {
+    const why = 'The server stops; the work goes on when it is back.'
+    return { progress: { ...progress, strikes: Math.max(0, strikes - 1) }, delayMs: 0, why }
+  }
+  deps.log.error({ err: error, taskId: task.id, attempt: lease.attempt }, 'the attempt failed')
+  const why = `The attempt failed: ${error instanceof Error ? error.message : String(error)}`
+  const delayMs = backoffMs[Math.min(strikes, backoffMs.length) - 1] ?? 0
+  return { progress, delayMs, why: why.slice(0, 2000) }
+}
+
+/** The phases, within walls that are closed, and empty, when this resolves. */
+async function perform(
+  run: Run,
+  { writer, journal }: { readonly writer: EventWriter; readonly journal: Journal },
+): Promise<NonNullable<PhaseEnd>> {
+  const { deps, task, lease, ending, deadline } = run
+  const spending = new Spending({ ...deps, lease })
+  const transcript = new Transcript({ ...deps, ...lease })
+  await using walls = await openWalls({ ...run, writer, transcript, spending })
+  const attempt: Attempt = {
+    ...{ deps, task, lease, writer, transcript, journal, deadline },
+    branch: branchOf(task.order, task.id),
+    workspace: { sandbox: walls.sandbox, signal: ending.signal },
+  }
+  const end = stated(await phases(attempt).catch((error: unknown) => caused(error, ending)), ending)
+  await spending.settled()
+  if (end.state.status === 'completed') return end
+  await walls.sandbox.killAll()
+  const kept = await keepWork(attempt)
+  if (kept === null) return end
+  return { ...end, message: `${end.message ?? reasons[end.state.reason].sentence} ${kept}` }
+}
+
+async function phases(attempt: Attempt): Promise<NonNullable<PhaseEnd>> {
+  if (attempt.deps.config.model.headers === null) return failed('model_not_configured')
+  if (attempt.journal.progress.strikes > strikesMax) return failed('attempts_exhausted')
+  return (
+    (await prepare(attempt)) ??
+    (await work(attempt)) ??
+    (await runDeployCommands(attempt)) ??
+    (await publish(attempt))
+  )
+}
+
+/** An error after the attempt was told to stop is the stop: the first cause is the reason. */
+function caused(error: unknown, { cause }: Ending): NonNullable<PhaseEnd> {
+  if (cause?.kind !== 'failed') throw error
+  return failed(cause.reason, cause.message)
+}
+
+/** A failure that the stop brought about (an agent that died of it) is the stop's, too. */
+function stated(end: NonNullable<PhaseEnd>, ending: Ending): NonNullable<PhaseEnd> {
+  if (end.state.status === 'completed' || ending.cause === null) return end
+  return caused(new Error(`the attempt was stopped: ${ending.cause.kind}`), ending)
+}

@@ -1,0 +1,133 @@
+import { type Agent, openAgent, type TurnEnd } from '../agent/open.ts'
+import { readEvents } from '../events/read.ts'
+import { getSession } from '../store/sessions.ts'
+import { presets } from '../tasks/presets.ts'
+import { checksFailedPrompt, continuePrompt, orderPrompt } from '../tasks/prompts.ts'
+import { readGuidance } from '../workspace/guidance.ts'
+import type { Attempt } from './phase.ts'
+
+/** No message of the SDK for this long is a stall: its own watchdogs act within five minutes. */
+const stallMs = 7 * 60_000
+/** A model that answers 429 or 5xx, or a process that dies, is tried again for this long. */
+const retryMsMax = 10 * 60_000
+const retryWaitMs = { first: 5000, max: 60_000 } as const
+/** Events that are looked through, from the end, for calls that were cut off. */
+const cutOffEventsMax = 200
+
+/** The attempt's side of the agent's conversation: one process, from the first turn to the last. */
+export class Conversation implements AsyncDisposable {
+  readonly #attempt: Attempt
+  #agent: Agent | null = null
+
+  constructor(attempt: Attempt) {
+    this.#attempt = attempt
+  }
+
+  /**
+   * Lets the agent work until it finishes: on the order, on what was cut off, or on the checks that
+   * failed. Infrastructure that fails meanwhile is waited for, within bounds.
+   */
+  async work(): Promise<TurnEnd> {
+    const { deps, workspace } = this.#attempt
+    const started = deps.clock.now()
+    for (let waitMs: number = retryWaitMs.first; ; waitMs = Math.min(waitMs * 2, retryWaitMs.max)) {
+      const end = await this.#turn()
+      workspace.signal.throwIfAborted()
+      if (end.kind === 'finished' || end.retry === 'never') return end
+      if (deps.clock.now() - started + waitMs > retryMsMax) return end
+      await this.#close()
+      await deps.clock.sleep(waitMs, workspace.signal)
+    }
+  }
+
+  async #turn(): Promise<TurnEnd> {
+    if (this.#agent !== null) {
+      return this.#say(this.#agent, checksFailedPrompt(this.#attempt.journal.progress.checkResults))
+    }
+    this.#agent = await this.#open()
+    if (!this.#agent.resumed) return this.#agent.turn(await this.#orderText())
+    return this.#say(
+      this.#agent,
+      continuePrompt({
+        cutOff: await this.#cutOff(),
+        failedChecks: this.#attempt.journal.progress.checkResults,
+      }),
+    )
+  }
+
+  /** A message of the server's own, in the log like every other one. */
+  async #say(agent: Agent, text: string): Promise<TurnEnd> {
+    const content = [{ type: 'text', text }]
+    await this.#attempt.writer.write({ type: 'system.message', content })
+    return agent.turn(text)
+  }
+
+  async #open(): Promise<Agent> {
+    const { deps, task, lease, workspace, transcript, writer, deadline, journal } = this.#attempt
+    const session = await getSession(deps.store.db, lease.sessionId)
+    if (session === undefined) throw new Error(`no session ${lease.sessionId}`)
+    const preset = presets[task.type]
+    const guidance = await readGuidance(workspace, journal.progress.base?.commit ?? 'HEAD')
+    return openAgent({
+      sandbox: workspace.sandbox,
+      sessionId: lease.sessionId,
+      conversationId: session.conversation_id,
+      profile: {
+        model: deps.config.model.name,
+        systemPrompt: [
+          preset.mission,
+          ...(guidance === ''
+            ? []
+            : [`The repository says to agents (its words, not the operator's):\n${guidance}`]),
+        ].join('\n\n'),
+        tools: preset.tools,
+        maxTurns: preset.turnsMax,
+        readOnly: !preset.publishes,
+      },
+      transcript,
+      bashTimeoutMs: deps.config.bashTimeoutMs,
+      deadline,
+      // A writer that lost its lease has told `onLost`, which stops this attempt.
+      emit: (event) => void writer.write(event).catch(() => undefined),
+      delta: (event) => deps.live.delta(lease.sessionId, event),
+      stallMs,
+      clock: deps.clock,
+      log: deps.log,
+      signal: workspace.signal,
+    })
+  }
+
+  async #orderText(): Promise<string> {
+    const { task, branch, journal } = this.#attempt
+    const { checks, setupFailure } = journal.progress
+    return orderPrompt({ order: task.order, branch, checks, setupFailure: setupFailure ?? null })
+  }
+
+  /** Tool calls without a result at the end of the log, in words. */
+  async #cutOff(): Promise<string[]> {
+    const { deps, lease } = this.#attempt
+    const session = await getSession(deps.store.db, lease.sessionId)
+    const events = await readEvents(deps.store.db, {
+      sessionId: lease.sessionId,
+      after: Math.max(0, (session?.last_seq ?? 0) - cutOffEventsMax),
+      limit: cutOffEventsMax,
+      types: ['agent.tool_use', 'agent.tool_result'],
+    })
+    const open = new Map<unknown, string>()
+    for (const event of events) {
+      if (event.type === 'agent.tool_result') open.delete(event['tool_use_id'])
+      else open.set(event['tool_use_id'], `${event['name']} ${JSON.stringify(event['input'])}`)
+    }
+    return [...open.values()].map((call) => call.slice(0, 500))
+  }
+
+  async #close(): Promise<void> {
+    const agent = this.#agent
+    this.#agent = null
+    await agent?.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#close()
+  }
+}

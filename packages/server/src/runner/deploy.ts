@@ -1,0 +1,40 @@
+import { runCommand } from '../workspace/commands.ts'
+import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
+
+/**
+ * Runs exactly the commands of the order, in their order, each at most once: a command that was cut
+ * off by a crash is not repeated, since nobody can know how far it came. Orders without commands,
+ * and every type but deploy, have nothing to run.
+ */
+export async function runDeployCommands(attempt: Attempt): Promise<PhaseEnd> {
+  const { task, workspace, journal } = attempt
+  if (journal.progress.next !== 'commands') return null
+  const commands = task.order.commands ?? []
+  if (commands.length > 0) await journal.enter('publishing')
+  for (const command of commands.slice(journal.progress.commands.length)) {
+    if (journal.progress.commandStarted) {
+      return failed(
+        'checks_failed',
+        `The deploy command ${JSON.stringify(command)} was cut off by a restart. How far it came is not known, so it was not run again.`,
+      )
+    }
+    await journal.write({ commandStarted: true }, [{ type: 'task.command_started', command }])
+    const { result } = await runCommand(workspace, command, {
+      workdir: task.order.workdir,
+      timeoutMs: timeLeft(attempt),
+    })
+    workspace.signal.throwIfAborted()
+    await journal.write(
+      { commandStarted: false, commands: [...journal.progress.commands, result] },
+      [{ type: 'task.command_finished', result }],
+    )
+    if (result.outcome !== 'passed') {
+      return failed(
+        'checks_failed',
+        `The deploy command ${JSON.stringify(command)} ${result.outcome === 'timed_out' ? 'took too long' : `exited with ${result.exit_code ?? 'a signal'}`}; the commands after it were not run.`,
+      )
+    }
+  }
+  await journal.write({ next: 'publish' })
+  return null
+}

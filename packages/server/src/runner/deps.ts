@@ -1,0 +1,29 @@
+import type { Clock } from '../clock.ts'
+import type { Config, HostPort } from '../config.ts'
+import type { LiveEvents } from '../events/live.ts'
+import type { Log } from '../log.ts'
+import type { WorkQueue } from '../queue/work-queue.ts'
+import type { SandboxDriver } from '../sandbox/driver.ts'
+import type { Store } from '../store/open.ts'
+
+/** What every attempt of this process works with. */
+export interface RunnerDeps {
+  readonly config: Config
+  readonly store: Store
+  readonly queue: WorkQueue
+  readonly live: LiveEvents
+  readonly sandboxes: SandboxDriver
+  /** Absolute; a session's directory is `sessions/<id>` below it. */
+  readonly dataDir: string
+  /** Hosts that an agent may reach, and what its package managers are told. */
+  readonly egress: {
+    readonly allow: readonly HostPort[]
+    readonly env: Readonly<Record<string, string>>
+  }
+  /** This data directory's name in the store: who holds a workspace. */
+  readonly node: string
+  readonly clock: Clock
+  readonly log: Log
+  /** Told after a task ended, so that its callback leaves at once. */
+  readonly ended: () => void
+}

@@ -1,0 +1,79 @@
+import type { RunningReason } from '@longhaul/client/contract'
+import type { Clock } from '../clock.ts'
+import { appendEvents, type NewEvent } from '../events/append.ts'
+import type { EventWriter } from '../events/writer.ts'
+import type { Lease } from '../queue/work-queue.ts'
+import type { Store } from '../store/open.ts'
+import { updateTask } from '../store/tasks.ts'
+import type { Progress } from '../tasks/progress.ts'
+import { moveTask } from '../tasks/transition.ts'
+
+/**
+ * The record of how far a task has come. Each entry is one transaction, fenced by the attempt: the
+ * progress that the next attempt reads, the events that say so, and the task's step if it takes one.
+ */
+export class Journal {
+  readonly #o: {
+    readonly store: Store
+    readonly writer: EventWriter
+    readonly lease: Lease
+    readonly taskId: string
+    readonly clock: Clock
+  }
+  #progress: Progress
+  /** What the task is doing, once this attempt has said so. */
+  #reason: RunningReason | null = null
+
+  constructor(o: {
+    readonly store: Store
+    readonly writer: EventWriter
+    readonly lease: Lease
+    readonly taskId: string
+    readonly clock: Clock
+    readonly progress: Progress
+  }) {
+    this.#o = o
+    this.#progress = o.progress
+  }
+
+  get progress(): Progress {
+    return this.#progress
+  }
+
+  /** The task goes on to `reason`, unless it is there. Throws `LeaseLost` when this attempt no longer holds it. */
+  async enter(reason: RunningReason): Promise<void> {
+    const { store, writer, lease, taskId, clock } = this.#o
+    // What the agent said before belongs before the step in the log.
+    await writer.flush()
+    if (this.#reason === reason) return
+    const to = { status: 'running', reason } as const
+    await store.db.transaction().execute(async (trx) => {
+      await moveTask(trx, { taskId, to, attempt: lease.attempt, clock })
+    })
+    this.#reason = reason
+  }
+
+  /**
+   * Writes that something is done. Naming the `next` phase means that one was finished, and
+   * finished phases forgive the attempts that died before it.
+   */
+  async write(patch: Partial<Progress>, events: readonly NewEvent[] = []): Promise<void> {
+    const { store, writer, lease, taskId, clock } = this.#o
+    await writer.flush()
+    const progress = {
+      ...this.#progress,
+      ...(patch.next === undefined ? {} : { strikes: 0 }),
+      ...patch,
+    }
+    await store.db.transaction().execute(async (trx) => {
+      await appendEvents(trx, {
+        sessionId: lease.sessionId,
+        attempt: lease.attempt,
+        events,
+        clock,
+      })
+      await updateTask(trx, taskId, { progress })
+    })
+    this.#progress = progress
+  }
+}

@@ -1,0 +1,46 @@
+import type { FailedReason } from '@longhaul/client/contract'
+import type { Transcript } from '../agent/transcript.ts'
+import type { EventWriter } from '../events/writer.ts'
+import type { Lease } from '../queue/work-queue.ts'
+import type { TaskRow } from '../store/tables.ts'
+import type { TaskEnd } from '../tasks/end.ts'
+import type { Workspace } from '../workspace/git.ts'
+import type { RunnerDeps } from './deps.ts'
+import type { Journal } from './journal.ts'
+
+/**
+ * One attempt at a task, as its phases see it: the task, the lease that fences it, the workspace
+ * with its walls, and the journal into which every finished phase is written.
+ */
+export interface Attempt {
+  readonly deps: RunnerDeps
+  readonly task: TaskRow
+  readonly lease: Lease
+  /** The branch that the work is pushed to. */
+  readonly branch: string
+  readonly workspace: Workspace
+  readonly writer: EventWriter
+  readonly transcript: Transcript
+  readonly journal: Journal
+  /** Epoch milliseconds after which the task has timed out. */
+  readonly deadline: number
+}
+
+/** How a phase ended the task; null: it did not, and the next phase goes on. */
+export type PhaseEnd = Pick<TaskEnd, 'state' | 'message'> | null
+
+/** The end of a task that failed, with a sentence of its own if the reason's does not do. */
+export function failed(reason: FailedReason, message?: string): NonNullable<PhaseEnd> {
+  return {
+    state: { status: 'failed', reason },
+    ...(message === undefined ? {} : { message: message.slice(0, messageCharsMax) }),
+  }
+}
+
+/** Characters of the sentence that a failed task carries. */
+const messageCharsMax = 2000
+
+/** Milliseconds that the task may still take. */
+export function timeLeft({ deadline, deps }: Attempt): number {
+  return Math.max(1, deadline - deps.clock.now())
+}

@@ -1,0 +1,47 @@
+import { parseRepoUrl, type TaskOrder } from '@longhaul/client/contract'
+import type { HostPort } from '../config.ts'
+import { createGitHub, type GitHub } from '../gateway/github.ts'
+import type { GatewayPolicy } from '../gateway/policy.ts'
+import { presets } from '../tasks/presets.ts'
+import type { RunnerDeps } from './deps.ts'
+
+/** The ways out of one task's sandbox, and nothing else. */
+export function policyOf({ config, egress }: RunnerDeps, order: TaskOrder): GatewayPolicy {
+  const { origin, path } = parseRepoUrl(order.repoUrl)
+  const onGitHub = origin === config.github.url.origin
+  return {
+    model:
+      config.model.headers === null
+        ? null
+        : { baseUrl: config.model.baseUrl, headers: config.model.headers },
+    git: {
+      origin,
+      path,
+      // The token is for the operator's GitHub alone; any other host gets none.
+      credential: onGitHub ? config.github.token : null,
+      push: presets[order.type].publishes,
+    },
+    connect: egress.allow,
+    allowPrivate: [
+      ...config.gatewayAllowPrivate,
+      ...(onGitHub ? [hostPortOf(config.github.url)] : []),
+    ],
+  }
+}
+
+/** The client for the order's repository; null where it is a plain git remote. */
+export function gitHubOf({ config, clock, log }: RunnerDeps, order: TaskOrder): GitHub | null {
+  const { origin, path } = parseRepoUrl(order.repoUrl)
+  const [owner, repo, ...more] = path.slice(1).split('/')
+  const { token, url, apiUrl } = config.github
+  if (origin !== url.origin || token === null) return null
+  if (owner === undefined || repo === undefined || more.length > 0) return null
+  return createGitHub({ apiUrl: apiUrl.href, token, owner, repo, log, clock })
+}
+
+function hostPortOf(url: URL): HostPort {
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port) || (url.protocol === 'https:' ? 443 : 80),
+  }
+}

@@ -1,0 +1,116 @@
+import { parseRepoUrl } from '@longhaul/client/contract'
+import { putArtifact } from '../store/artifacts.ts'
+import { type Base, clone, excludeUntracked, startBranch } from '../workspace/clone.ts'
+import { runCommand } from '../workspace/commands.ts'
+import { detectPlan } from '../workspace/detect.ts'
+import { GitFailed } from '../workspace/git.ts'
+import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
+
+/** A host that does not answer is tried again, after these waits. */
+const cloneWaitsMs = [2000, 8000] as const
+
+/**
+ * Makes the workspace: the clone, the branch, the plan of checks (fixed here, before the agent can
+ * touch anything), and the set-up commands. On the node that has the workspace already, only what
+ * was not finished is done.
+ */
+export async function prepare(attempt: Attempt): Promise<PhaseEnd> {
+  const { journal, deps } = attempt
+  await journal.enter('preparing')
+  if (journal.progress.next === 'clone' || journal.progress.node !== deps.node) {
+    const end = await makeClone(attempt)
+    if (end !== null) return end
+  }
+  return journal.progress.next === 'setup' ? setUp(attempt) : null
+}
+
+async function makeClone(attempt: Attempt): Promise<PhaseEnd> {
+  const { task, workspace, journal, deps, branch } = attempt
+  const cloned = await tryClone(attempt)
+  if (!('commit' in cloned)) return cloned
+  const base = cloned
+  await startBranch(workspace, branch)
+  const plan = await detectPlan(workspace, { commit: base.commit, workdir: task.order.workdir })
+  const checks =
+    journal.progress.base === undefined
+      ? [...(task.order.checks ?? (task.type === 'analysis' ? [] : plan.checks))]
+      : journal.progress.checks
+  await journal.write({ next: 'setup', node: deps.node, base, checks, commits: [] }, [
+    {
+      type: 'workspace.cloned',
+      repo_url: parseRepoUrl(task.order.repoUrl).url,
+      base_branch: base.branch,
+      base_commit: base.commit,
+      branch,
+      checks,
+      detected_setup: plan.setup,
+    },
+  ])
+  return null
+}
+
+async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>> {
+  const { task, workspace, deps } = attempt
+  const { repoUrl, baseBranch } = task.order
+  for (let tried = 0; ; tried += 1) {
+    try {
+      return await clone(workspace, { url: repoUrl, baseBranch })
+    } catch (error) {
+      if (!(error instanceof GitFailed)) throw error
+      const waitMs = cloneWaitsMs[tried]
+      if (waitMs === undefined || !isPassing(error)) {
+        return failed('repository_unreachable', `${repoUrl} could not be cloned: ${error.message}`)
+      }
+      await deps.clock.sleep(waitMs, workspace.signal)
+    }
+  }
+}
+
+/** Whether trying again may help: the host or the way to it failed, not the request. */
+function isPassing({ message }: GitFailed): boolean {
+  return /error: 5\d\d|timed out|took too long|early EOF|hung up|reset by peer|Failed to connect/i.test(
+    message,
+  )
+}
+
+async function setUp(attempt: Attempt): Promise<PhaseEnd> {
+  const { task, workspace, journal, deps, lease } = attempt
+  const given = task.order.setup
+  const { base } = journal.progress
+  if (base === undefined) throw new Error(`${task.id} is set up before it was cloned`)
+  const { workdir } = task.order
+  const plan = await detectPlan(workspace, { commit: base.commit, workdir })
+  const commands = given ?? (plan.setup === null ? [] : [plan.setup])
+  if (commands.length > 0) {
+    await journal.write({}, [{ type: 'workspace.setup_started', commands }])
+  }
+  for (const command of commands) {
+    const { result, output } = await runCommand(workspace, command, {
+      workdir,
+      timeoutMs: timeLeft(attempt),
+    })
+    await putArtifact(deps.store.db, {
+      sessionId: lease.sessionId,
+      attempt: lease.attempt,
+      name: 'setup.log',
+      contentType: 'text/plain; charset=utf-8',
+      data: Buffer.from(output),
+      createdBy: task.created_by,
+      now: new Date(deps.clock.now()),
+    })
+    if (result.outcome === 'passed') continue
+    const said = `the set-up command ${JSON.stringify(command)} ${result.outcome === 'timed_out' ? 'took too long' : `exited with ${result.exit_code ?? 'a signal'}`}`
+    if (given !== undefined) {
+      return failed('setup_failed', `${said}: ${result.output_tail.slice(-500)}`)
+    }
+    // Detected, not ordered: the agent hears of it, and may make do or mend it.
+    await journal.write({ setupFailure: result })
+    break
+  }
+  await excludeUntracked(workspace)
+  const { setupFailure } = journal.progress
+  await journal.write({ next: 'agent' }, [
+    { type: 'workspace.setup_finished', commands, failure: setupFailure ?? null },
+  ])
+  return null
+}

@@ -1,0 +1,29 @@
+import { join } from 'node:path'
+import { listEndedSlots, releaseSlot } from '../store/sessions.ts'
+import type { RunnerDeps } from './deps.ts'
+
+/**
+ * Removes what an ended session left on this node, its processes first, and gives its slot back.
+ * The slot is still the session's own while that happens, so nobody else's process is touched.
+ */
+async function clear(
+  { sandboxes, store, dataDir }: RunnerDeps,
+  session: { readonly id: string; readonly slot: number },
+): Promise<void> {
+  const sandbox = await sandboxes.open({
+    sessionId: session.id,
+    directory: join(dataDir, 'sessions', session.id),
+    slot: session.slot,
+    env: {},
+    gitRewrite: [],
+  })
+  await sandbox.destroy()
+  await releaseSlot(store.db, session.id)
+}
+
+/** `clear`s every ended session: after an end, and for those whose process died right after it. */
+export async function sweep(deps: RunnerDeps): Promise<void> {
+  for (const session of await listEndedSlots(deps.store.db, deps.node)) {
+    await clear(deps, session)
+  }
+}

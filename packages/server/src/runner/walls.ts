@@ -1,0 +1,114 @@
+import { join } from 'node:path'
+import { parseRepoUrl } from '@longhaul/client/contract'
+import type { Transcript } from '../agent/transcript.ts'
+import type { EventWriter } from '../events/writer.ts'
+import { type Gateway, openGateway } from '../gateway/server.ts'
+import type { Lease } from '../queue/work-queue.ts'
+import type { Sandbox } from '../sandbox/driver.ts'
+import { slotsMax } from '../sandbox/limits.ts'
+import { getSession, leaseSlot } from '../store/sessions.ts'
+import type { TaskRow } from '../store/tables.ts'
+import type { RunnerDeps } from './deps.ts'
+import type { Ending } from './ending.ts'
+import { policyOf } from './policy.ts'
+import type { Spending } from './spending.ts'
+
+/** How long a model request waits for the transcript of the turn before it. */
+const transcriptMsMax = 30_000
+
+/** The sandbox of a session and the one way out of it; disposing both kills what runs inside. */
+export interface Walls extends AsyncDisposable {
+  readonly sandbox: Sandbox
+}
+
+/** Opens the sandbox, then the gateway on its socket. */
+export async function openWalls(o: {
+  readonly deps: RunnerDeps
+  readonly task: TaskRow
+  readonly lease: Lease
+  readonly writer: EventWriter
+  readonly transcript: Transcript
+  readonly spending: Spending
+  readonly ending: Ending
+}): Promise<Walls> {
+  const { deps, task, lease } = o
+  const { store, node, sandboxes, dataDir, egress } = deps
+  const slot = await leaseSlot(store.db, { id: lease.sessionId, node, slotsMax: slotsMax - 1 })
+  const sandbox = await sandboxes.open({
+    sessionId: lease.sessionId,
+    directory: join(dataDir, 'sessions', lease.sessionId),
+    slot,
+    env: egress.env,
+    gitRewrite: [{ from: `${parseRepoUrl(task.order.repoUrl).origin}/` }],
+  })
+  let gateway: Gateway
+  try {
+    gateway = await openWayOut(o, sandbox)
+  } catch (error) {
+    await sandbox[Symbol.asyncDispose]()
+    throw error
+  }
+  return {
+    sandbox,
+    async [Symbol.asyncDispose]() {
+      await sandbox[Symbol.asyncDispose]()
+      await gateway[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) {
+  const { deps, task, lease, writer, transcript, spending, ending } = o
+  const session = await getSession(deps.store.db, lease.sessionId)
+  return openGateway({
+    socketPath: sandbox.paths.gatewaySocket,
+    ownerUid: sandbox.uid,
+    policy: policyOf(deps, task.order),
+    budget: {
+      limitUsd: task.order.maxBudgetUsd ?? null,
+      spentUsd: session?.cost_usd ?? 0,
+    },
+    hooks: {
+      beforeModelRequest: (body) =>
+        transcript.waitForToolUses(lastToolUses(body), {
+          timeoutMs: transcriptMsMax,
+          clock: deps.clock,
+        }),
+      onUsage: (used) => spending.add(used),
+      onRefused: ({ why, message }) =>
+        ending.end({
+          kind: 'failed',
+          reason: why === 'budget' ? 'budget_declined' : 'model_rejected',
+          message,
+        }),
+      onDenied: ({ host, port, route, why }) =>
+        writer
+          .write({ type: 'workspace.connection_denied', host, port, route, why })
+          .catch(ignoreLost),
+    },
+    clock: deps.clock,
+    log: deps.log,
+  })
+}
+
+/** The writer has told `onLost`; nobody else needs to hear it. */
+function ignoreLost(): void {}
+
+/**
+ * The tool calls of the last assistant message that a model request carries: the turn before it.
+ * No finished turn runs twice if its successor is forwarded only once the store has it.
+ */
+function lastToolUses(body: unknown): string[] {
+  const messages = fieldOf(body, 'messages')
+  if (!Array.isArray(messages)) return []
+  const last = messages.findLast((message: unknown) => fieldOf(message, 'role') === 'assistant')
+  const content = fieldOf(last, 'content')
+  if (!Array.isArray(content)) return []
+  return content
+    .filter((block: unknown) => fieldOf(block, 'type') === 'tool_use')
+    .map((block: unknown) => String(fieldOf(block, 'id')))
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
+}

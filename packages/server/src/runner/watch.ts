@@ -1,0 +1,58 @@
+import type { Clock } from '../clock.ts'
+import type { LiveEvents } from '../events/live.ts'
+import type { Log } from '../log.ts'
+import type { Lease, WorkQueue } from '../queue/work-queue.ts'
+import type { Store } from '../store/open.ts'
+import { getTask } from '../store/tasks.ts'
+import type { Ending } from './ending.ts'
+
+/** A lease lapses after 15 s without a beat; four beats may fail before that. */
+const beatMs = 3000
+/** Unreachable store: the attempt stops itself before another worker may take the lease. */
+const silenceMsMax = 12_000
+
+interface Watched {
+  readonly store: Store
+  readonly queue: WorkQueue
+  readonly live: LiveEvents
+  readonly lease: Lease
+  readonly taskId: string
+  readonly ending: Ending
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/**
+ * Keeps the lease alive, and listens for the task's cancellation, until the attempt is over.
+ * Resolves once `over` aborted and nothing of it runs any more; never rejects.
+ */
+export async function watch(watched: Watched, over: AbortSignal): Promise<void> {
+  await Promise.all([beat(watched, over), listen(watched, over)])
+}
+
+async function beat({ queue, lease, ending, clock, log }: Watched, over: AbortSignal) {
+  let heard = clock.now()
+  while (!over.aborted) {
+    try {
+      if (!(await queue.touch(lease))) return ending.end({ kind: 'lost' })
+      heard = clock.now()
+    } catch (error) {
+      log.warn({ err: error, sessionId: lease.sessionId }, 'the lease could not be renewed')
+      if (clock.now() - heard > silenceMsMax) return ending.end({ kind: 'lost' })
+    }
+    await clock.sleep(beatMs, over).catch(() => undefined)
+  }
+}
+
+async function listen({ store, live, lease, taskId, ending, log }: Watched, over: AbortSignal) {
+  using hints = live.subscribe(lease.sessionId)
+  while (!over.aborted) {
+    try {
+      const task = await getTask(store.db, taskId)
+      if (task?.cancel_requested_at) return ending.end({ kind: 'failed', reason: 'cancelled' })
+    } catch (error) {
+      log.warn({ err: error, taskId }, 'the cancellation could not be looked up')
+    }
+    await hints.wait(over).catch(() => undefined)
+  }
+}

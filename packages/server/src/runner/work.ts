@@ -1,0 +1,94 @@
+import type { CheckResult } from '@longhaul/client/contract'
+import { putArtifact } from '../store/artifacts.ts'
+import { titleOf } from '../tasks/naming.ts'
+import { presets } from '../tasks/presets.ts'
+import { commitAll } from '../workspace/changes.ts'
+import { runCommand } from '../workspace/commands.ts'
+import { Conversation } from './conversation.ts'
+import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
+
+/** Times that failed checks go back to the agent. */
+const roundsMax = 3
+/** Characters of the agent's last message that become the summary. */
+const summaryCharsMax = 32_000
+
+/**
+ * The agent works, the server checks, and what failed goes back into the same conversation: until
+ * the checks pass, or the rounds are used up.
+ */
+export async function work(attempt: Attempt): Promise<PhaseEnd> {
+  const { journal } = attempt
+  await using conversation = new Conversation(attempt)
+  for (;;) {
+    if (journal.progress.next === 'agent') {
+      await journal.enter('agent')
+      const end = await conversation.work()
+      if (end.kind === 'failed') return failed(end.reason, end.message)
+      await journal.write({ next: 'checks', summary: end.text.slice(0, summaryCharsMax) })
+    }
+    if (journal.progress.next !== 'checks') return null
+    const end = await check(attempt)
+    if (end !== null) return end
+  }
+}
+
+async function check(attempt: Attempt): Promise<PhaseEnd> {
+  const { task, workspace, journal } = attempt
+  const { base, checks, rounds } = journal.progress
+  if (base === undefined) throw new Error(`${task.id} is checked before it was cloned`)
+  const preset = presets[task.type]
+  if (!preset.publishes) {
+    await journal.write({ next: 'publish' })
+    return null
+  }
+  const { commits } = await commitAll(workspace, {
+    base: base.commit,
+    message: titleOf(task.order),
+  })
+  if (checks.length === 0 || (commits.length === 0 && !preset.checksUnchanged)) {
+    await journal.write({ next: 'commands', commits: [...commits], checkResults: [] })
+    return null
+  }
+  await journal.enter('checking')
+  const results = await runChecks(attempt, checks)
+  const passed = results.every(({ outcome }) => outcome === 'passed')
+  const round = rounds + 1
+  const spent = !passed && round > roundsMax
+  await journal.write(
+    {
+      next: passed ? 'commands' : 'agent',
+      commits: [...commits],
+      rounds: round,
+      checkResults: results,
+    },
+    [{ type: 'task.checks_finished', round, outcome: passed ? 'passed' : 'failed', results }],
+  )
+  return spent
+    ? failed('checks_failed', `The checks still fail after ${roundsMax} rounds of mending.`)
+    : null
+}
+
+async function runChecks(attempt: Attempt, checks: readonly string[]): Promise<CheckResult[]> {
+  const { task, workspace, journal, deps, lease } = attempt
+  const results: CheckResult[] = []
+  const logs: string[] = []
+  for (const command of checks) {
+    const { result, output } = await runCommand(workspace, command, {
+      workdir: task.order.workdir,
+      timeoutMs: timeLeft(attempt),
+    })
+    workspace.signal.throwIfAborted()
+    results.push(result)
+    logs.push(`$ ${command}\n${output}`)
+  }
+  await putArtifact(deps.store.db, {
+    sessionId: lease.sessionId,
+    attempt: lease.attempt,
+    name: `checks-${journal.progress.rounds + 1}.log`,
+    contentType: 'text/plain; charset=utf-8',
+    data: Buffer.from(logs.join('\n')),
+    createdBy: task.created_by,
+    now: new Date(deps.clock.now()),
+  })
+  return results
+}

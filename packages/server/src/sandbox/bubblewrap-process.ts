@@ -1,0 +1,137 @@
+import type { Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
+import type { Clock } from '../clock.ts'
+import { argumentsDescriptor, statusDescriptor } from './arguments.ts'
+import { startReportMs } from './limits.ts'
+import { identify, killIfAlive, type ProcessIdentity, untilGone } from './process-table.ts'
+import { type PipedChild, type Running, spawnPiped, untilExit } from './running.ts'
+
+/**
+ * Starts bwrap and follows it to the end of its pid namespace.
+ *
+ * The process we start is bwrap's monitor; its child is pid 1 of the namespace. The monitor's
+ * death ends pid 1 (die-with-parent), and pid 1's death ends everything inside. But a command
+ * inside may trace pid 1 and take that wish back, so pid 1 is killed directly as well, and only
+ * once it is gone does the command count as ended. bwrap writes pid 1's number, and the command's
+ * exit code, to the status descriptor.
+ */
+export function startBubblewrap(o: {
+  readonly command: readonly string[]
+  readonly bwrapArguments: readonly string[]
+  readonly path: string
+  readonly clock: Clock
+}): Running {
+  const child = spawnPiped({
+    command: o.command,
+    // bwrap's environment is readable inside, as that of pid 1.
+    env: { PATH: o.path },
+    cwd: '/',
+    detached: false,
+    pipes: 2,
+  })
+  sendArguments(child, o.bwrapArguments)
+  const status = followStatus(child)
+  const exited = untilExit(child)
+  const ended = exited.then(async () => {
+    await status.complete(o.clock)
+    const init = status.init()
+    if (init === null) return
+    killIfAlive(init)
+    await untilGone({ processes: [init], clock: o.clock })
+  })
+  // Whoever waits sees the rejection; a process that nobody waits for must not end the server.
+  ended.catch(() => undefined)
+  let spawnError: Error | null = null
+  child.on('error', (error) => {
+    spawnError = error
+  })
+  return {
+    process: child,
+    ended,
+    kill: () => killTree({ child, status, clock: o.clock }),
+    failure: (stderr) => failureOf({ child, status, spawnError, stderr }),
+  }
+}
+
+interface Status {
+  /** Pid 1 of the namespace, once it was reported and lived. */
+  init(): ProcessIdentity | null
+  /** Whether bwrap saw the command run to an end. */
+  commandRan(): boolean
+  onInit(run: () => void): void
+  /** Resolves when no more will be reported. */
+  complete(clock: Clock): Promise<void>
+}
+
+function followStatus(child: PipedChild): Status {
+  const stream = child.stdio[statusDescriptor]
+  let text = ''
+  let init: ProcessIdentity | null = null
+  const waiting: (() => void)[] = []
+  stream?.on('error', () => undefined) // A launch that failed has nothing to report.
+  stream?.on('data', (chunk: Buffer) => {
+    text += chunk.toString('latin1')
+    const [, pid] = /"child-pid": (\d+)/.exec(text) ?? []
+    if (init !== null || pid === undefined) return
+    init = identify(Number(pid))
+    for (const run of waiting.splice(0)) run()
+  })
+  return {
+    init: () => init,
+    commandRan: () => text.includes('"exit-code":'),
+    onInit: (run) => void (init === null ? waiting.push(run) : run()),
+    async complete(clock) {
+      if (!isReadable(stream)) return
+      using _timer = clock.after(startReportMs, () => stream.destroy())
+      await finished(stream, { writable: false }).catch(() => undefined)
+    },
+  }
+}
+
+/**
+ * Killing the monitor before it told who pid 1 is can leave pid 1 waiting for it for ever, so a
+ * launch that young gets a moment to say so.
+ */
+function killTree(o: {
+  readonly child: PipedChild
+  readonly status: Status
+  readonly clock: Clock
+}): void {
+  const timer = o.clock.after(startReportMs, () => o.child.kill('SIGKILL'))
+  o.status.onInit(() => {
+    timer.cancel()
+    const init = o.status.init()
+    if (init !== null) killIfAlive(init)
+    o.child.kill('SIGKILL')
+  })
+}
+
+/** bwrap exits with 1 and a line on stderr when it cannot build the walls, or not run the init. */
+function failureOf(o: {
+  readonly child: PipedChild
+  readonly status: Status
+  readonly spawnError: Error | null
+  readonly stderr: string
+}): Error | null {
+  if (o.spawnError !== null)
+    return new Error(`the sandbox could not start: ${o.spawnError.message}`, {
+      cause: o.spawnError,
+    })
+  if (o.status.commandRan() || o.child.signalCode !== null) return null
+  const code = o.child.exitCode
+  // prlimit, setpriv and bwrap end with 1, 126 or 127; another code came from a killed pid 1.
+  if (code !== 1 && code !== 126 && code !== 127) return null
+  return new Error(`the sandbox could not start: ${o.stderr.trim() || `exit code ${code}`}`)
+}
+
+function sendArguments(child: PipedChild, bwrapArguments: readonly string[]): void {
+  const stream = child.stdio[argumentsDescriptor]
+  if (stream === undefined || stream === null || !('end' in stream))
+    throw new Error('spawned without the descriptor for arguments')
+  stream.on('error', () => undefined) // A launch that failed reads nothing; its exit says so.
+  stream.end(bwrapArguments.map((argument) => `${argument}\0`).join(''))
+}
+
+function isReadable(stream: PipedChild['stdio'][number] | undefined): stream is Readable {
+  return stream !== undefined && stream !== null && 'read' in stream
+}

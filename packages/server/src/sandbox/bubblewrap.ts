@@ -1,0 +1,151 @@
+import { dirname, join } from 'node:path'
+import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
+import { bubblewrapArguments, launchCommand, uidOfSlot } from './arguments.ts'
+import { startBubblewrap } from './bubblewrap-process.ts'
+import {
+  makeDirectories,
+  ownedDirectories,
+  pathsOf,
+  systemFile,
+  writeSystemFiles,
+} from './directories.ts'
+import type { Sandbox, SandboxPaths, SandboxSpec, SpawnOptions } from './driver.ts'
+import { environmentInside, systemPath } from './environment.ts'
+import { gitConfig } from './git-config.ts'
+import { initScript } from './init-script.ts'
+import { bridgePort, memoryFilesBytesMax } from './limits.ts'
+import { OpenSandbox, type Walls } from './open-sandbox.ts'
+import { killEvery, sandboxedProcesses } from './process-table.ts'
+import { etcFiles, type Mount, systemMounts } from './system-files.ts'
+
+/** What the driver knows of its host. */
+interface BubblewrapHost {
+  /** Search path for bwrap, setpriv and prlimit. */
+  readonly path: string
+  /** Whether this bwrap can forbid user namespaces inside. */
+  readonly disableUserns: () => Promise<boolean>
+  /** The host's claude binary, shown inside at /opt/claude. */
+  readonly claude: () => Promise<string>
+  readonly log: Log
+  readonly clock: Clock
+}
+
+const gatewayUrl = `http://127.0.0.1:${bridgePort}`
+const claudePath = '/opt/claude'
+const initPath = '/run/longhaul/init'
+
+/**
+ * Opens a session's sandbox: every start is a bubblewrap of its own, with namespaces of its own,
+ * over the same directories. See `SandboxDriver.open`.
+ */
+export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): Promise<Sandbox> {
+  const paths = pathsOf(spec.directory)
+  const uid = process.getuid?.() === 0 ? uidOfSlot(spec.slot) : null
+  await endLeftovers({ uid, spec, host })
+  const files = {
+    ...etcFiles({ home: paths.home }),
+    gitconfig: gitConfig({ gatewayUrl, rewrites: spec.gitRewrite }),
+  }
+  await makeDirectories({ paths, uid })
+  await writeSystemFiles(paths, { ...files, init: initScript })
+  const mounts = [
+    ...(await systemMounts()),
+    ...Object.keys(files).map((name) => readOnly(systemFile(paths, name), `/etc/${name}`)),
+    readOnly(systemFile(paths, 'init'), initPath),
+    readOnly(await host.claude(), claudePath),
+    ...ownMounts(paths),
+  ]
+  const disableUserns = await host.disableUserns()
+  const walls: Walls = {
+    gatewayUrl,
+    claudePath,
+    uid,
+    start: (command, o) =>
+      startBubblewrap({
+        command: launchCommand({ uid, command: initCommand({ command, paths, options: o }) }),
+        bwrapArguments: bubblewrapArguments({
+          mounts: o.network ? [...mounts, socketMount(paths)] : mounts,
+          env: environmentOf({ paths, spec, options: o }),
+          disableUserns,
+        }),
+        path: host.path,
+        clock: host.clock,
+      }),
+    // A pid namespace has no strays.
+    killStrays: async () => undefined,
+    close: async () => undefined,
+  }
+  return new OpenSandbox({ paths, walls, clock: host.clock })
+}
+
+/**
+ * What a server that was killed may have left: die-with-parent ends it, save for rare races. A
+ * slot's uid is this session's alone; the server's own uid is every session's.
+ */
+async function endLeftovers(o: {
+  readonly uid: number | null
+  readonly spec: SandboxSpec
+  readonly host: BubblewrapHost
+}): Promise<void> {
+  const { spec, host } = o
+  const uid = o.uid ?? process.getuid?.() ?? 0
+  const directory = o.uid === null ? spec.directory : dirname(spec.directory)
+  const find = () => sandboxedProcesses({ uid, directory })
+  const killed = await killEvery({ find, clock: host.clock })
+  if (killed > 0) host.log.warn({ sessionId: spec.sessionId, uid, killed }, 'leftovers killed')
+}
+
+/**
+ * /tmp is the session's own directory on disk, not memory: it is there for the checks that come
+ * after the agent, it outlives a crash as the conversation does, and a bound on the session's disk
+ * covers it. Only where the session itself lies below /tmp is it memory: mounting into a directory
+ * that the agent can write would follow the agent's links.
+ */
+function ownMounts(paths: SandboxPaths): Mount[] {
+  const own = ownedDirectories(paths).map(
+    (path): Mount => ({ kind: 'read_write', from: path, to: path }),
+  )
+  const tmp: Mount = isBelowTmp(paths)
+    ? { kind: 'memory', bytesMax: memoryFilesBytesMax, to: '/tmp' }
+    : { kind: 'read_write', from: paths.tmp, to: '/tmp' }
+  return [tmp, ...own]
+}
+
+/** The directory, not the socket: a gateway that was opened anew has a new socket in it. */
+function socketMount(paths: SandboxPaths): Mount {
+  const sock = dirname(paths.gatewaySocket)
+  return readOnly(sock, sock)
+}
+
+function environmentOf(o: {
+  readonly paths: SandboxPaths
+  readonly spec: SandboxSpec
+  readonly options: SpawnOptions
+}): Record<string, string> {
+  return environmentInside({
+    paths: o.paths,
+    // The short one where it can be: programs put sockets there.
+    tmp: isBelowTmp(o.paths) ? o.paths.tmp : '/tmp',
+    path: systemPath,
+    proxyUrl: o.options.network ? gatewayUrl : null,
+    extra: [o.spec.env, o.options.env ?? {}],
+  })
+}
+
+function initCommand(o: {
+  readonly command: readonly string[]
+  readonly paths: SandboxPaths
+  readonly options: SpawnOptions
+}): string[] {
+  const sockets = o.options.network ? dirname(o.paths.gatewaySocket) : '-'
+  return ['/bin/sh', initPath, sockets, o.options.cwd ?? o.paths.workspace, ...o.command]
+}
+
+function isBelowTmp(paths: SandboxPaths): boolean {
+  return join(paths.root, '/').startsWith('/tmp/')
+}
+
+function readOnly(from: string, to: string): Mount {
+  return { kind: 'read_only', from, to }
+}

@@ -1,0 +1,94 @@
+import { join, resolve } from 'node:path'
+import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
+import { openBubblewrap } from './bubblewrap.ts'
+import { ensureClaude, findClaude } from './claude.ts'
+import type { ProbeReport, SandboxDriver, SandboxSpec } from './driver.ts'
+import { systemPath } from './environment.ts'
+import { slotsMax } from './limits.ts'
+import { openNone } from './none.ts'
+import { probeBubblewrap, supportsDisableUserns } from './probe.ts'
+
+/**
+ * Makes the driver that `SANDBOX` names. `path` is where bwrap, setpriv and prlimit are looked
+ * for; it is never passed inside.
+ */
+export function createSandboxDriver(o: {
+  readonly kind: 'bubblewrap' | 'none'
+  readonly dataDir: string
+  readonly log: Log
+  readonly clock: Clock
+  readonly path?: string
+}): SandboxDriver {
+  const dataDir = resolve(o.dataDir)
+  const open = o.kind === 'bubblewrap' ? bubblewrapDriver({ ...o, dataDir }) : noneDriver(o)
+  return {
+    ...open,
+    open: async (spec) => {
+      checkSpec(spec, dataDir)
+      return open.open(spec)
+    },
+  }
+}
+
+function bubblewrapDriver(o: {
+  readonly dataDir: string
+  readonly log: Log
+  readonly clock: Clock
+  readonly path?: string
+}): SandboxDriver {
+  const { dataDir, log, clock, path = `${systemPath}:/usr/local/sbin:/usr/sbin:/sbin` } = o
+  const disableUserns = once(() => supportsDisableUserns(path))
+  const claude = once(() => ensureClaude({ dataDir, log }))
+  const host = { path, disableUserns, claude, log, clock }
+  const open = (spec: SandboxSpec) => openBubblewrap(spec, host)
+  // Probes share one directory and one slot: one at a time.
+  let last: Promise<unknown> = Promise.resolve()
+  return {
+    name: 'bubblewrap',
+    open,
+    probe(signal) {
+      const probe = last.then(() => probeBubblewrap({ dataDir, open, disableUserns, signal }))
+      last = probe.catch(() => undefined) // The caller sees it; the next probe does not care.
+      return probe
+    },
+  }
+}
+
+function noneDriver(o: { readonly log: Log; readonly clock: Clock }): SandboxDriver {
+  const warning =
+    'SANDBOX=none: agents run WITHOUT any walls, with the rights of this server, its files and its network.'
+  const report: ProbeReport = { ok: true, isolation: 'none', problem: null, warnings: [warning] }
+  const claude = once(async () => findClaude())
+  return {
+    name: 'none',
+    async probe() {
+      o.log.warn(warning)
+      return report
+    },
+    async open(spec) {
+      o.log.warn({ sessionId: spec.sessionId }, warning)
+      return openNone(spec, { claude: await claude(), log: o.log, clock: o.clock })
+    },
+  }
+}
+
+/** Both are made by the server; a wrong one would hand one session's uid or files to another. */
+function checkSpec(spec: SandboxSpec, dataDir: string): void {
+  if (!Number.isInteger(spec.slot) || spec.slot < 0 || spec.slot >= slotsMax)
+    throw new Error(`a slot is a whole number from 0 to ${slotsMax - 1}, not ${spec.slot}`)
+  if (join(dataDir, 'sessions', spec.sessionId) !== spec.directory)
+    throw new Error(`the directory ${spec.directory} is not that of session ${spec.sessionId}`)
+}
+
+/** Runs `make` at the first call; a failure is not kept. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | null = null
+  return () => {
+    made ??= make().catch((error: unknown) => {
+      made = null
+      throw error
+    })
+    return made
+  }
+}

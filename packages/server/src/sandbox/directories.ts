@@ -1,0 +1,102 @@
+import { chmod, chown, lstat, mkdir, rm, rmdir, stat, writeFile } from 'node:fs/promises'
+import { dirname, join, parse } from 'node:path'
+import type { SandboxPaths } from './driver.ts'
+import { socketPathBytesMax } from './limits.ts'
+
+/** Where everything of a session's directory is. */
+export function pathsOf(root: string): SandboxPaths {
+  return {
+    root,
+    workspace: join(root, 'workspace'),
+    home: join(root, 'home'),
+    config: join(root, 'config'),
+    tmp: join(root, 'tmp'),
+    gatewaySocket: join(root, 'sock', 'gateway'),
+  }
+}
+
+/** The directories that belong to what runs inside. */
+export function ownedDirectories(paths: SandboxPaths): string[] {
+  return [paths.workspace, paths.home, paths.config, paths.tmp]
+}
+
+/** Files of ours that a sandbox is shown, kept beside its own directories. */
+export function systemFile(paths: SandboxPaths, name: string): string {
+  return join(paths.root, 'etc', name)
+}
+
+/**
+ * Makes a session's directories, or finds them as they must be. The root, `sock/` and `etc/` are
+ * the server's, so nothing inside can exchange a directory for a link; the rest belongs to `uid`
+ * (null: to the server). Throws when a directory belongs to another uid: its files would too.
+ */
+export async function makeDirectories(o: {
+  readonly paths: SandboxPaths
+  readonly uid: number | null
+}): Promise<void> {
+  if (Buffer.byteLength(o.paths.gatewaySocket) > socketPathBytesMax)
+    throw new Error(socketPathProblem(o.paths.gatewaySocket))
+  const sock = dirname(o.paths.gatewaySocket)
+  const etc = join(o.paths.root, 'etc')
+  for (const directory of [dirname(o.paths.root), o.paths.root, sock, etc])
+    await makeTraversable(directory)
+  for (const directory of ownedDirectories(o.paths)) await makeOwned(directory, o.uid)
+}
+
+/** Writes the files of ours that a sandbox is shown; no sandbox of the session may run yet. */
+export async function writeSystemFiles(
+  paths: SandboxPaths,
+  files: Readonly<Record<string, string>>,
+): Promise<void> {
+  for (const [name, text] of Object.entries(files)) {
+    await writeFile(systemFile(paths, name), text)
+    await chmod(systemFile(paths, name), 0o644) // Whatever the server's umask is.
+  }
+}
+
+/** Makes a directory that every uid may pass through and nobody else may list. */
+export async function makeTraversable(directory: string): Promise<void> {
+  const first = await mkdir(directory, { recursive: true, mode: 0o711 })
+  if (first === undefined) return
+  for (let made = directory; made.length >= first.length; made = dirname(made))
+    await chmod(made, 0o711)
+}
+
+/** Removes what is left once the owned directories are empty; fails when they are not. */
+export async function removeDirectories(paths: SandboxPaths): Promise<void> {
+  for (const directory of ownedDirectories(paths)) await rmdir(directory)
+  await rm(dirname(paths.gatewaySocket), { recursive: true, force: true })
+  await rm(join(paths.root, 'etc'), { recursive: true, force: true })
+  await rmdir(paths.root)
+}
+
+export function socketPathProblem(path: string): string {
+  return (
+    `The socket path ${path} has ${Buffer.byteLength(path)} bytes, and the system allows ` +
+    `${socketPathBytesMax}: set DATA_DIR to a shorter path.`
+  )
+}
+
+/** A sentence naming the first directory from / on that another uid cannot pass; or null. */
+export async function traversalProblem(directory: string): Promise<string | null> {
+  for (let path = directory; ; path = dirname(path)) {
+    const { mode } = await stat(path)
+    if ((mode & 0o001) === 0)
+      return (
+        `The directory ${path} cannot be passed by the unprivileged user that agents run as: ` +
+        `run \`chmod o+x ${path}\`, or set DATA_DIR to a place that can be.`
+      )
+    if (path === parse(path).root) return null
+  }
+}
+
+async function makeOwned(directory: string, uid: number | null): Promise<void> {
+  const made = await mkdir(directory, { recursive: true, mode: 0o700 })
+  if (made !== undefined && uid !== null) await chown(directory, uid, uid)
+  const entry = await lstat(directory)
+  const owner = uid ?? process.getuid?.()
+  // Made by a server that died before its chown: still empty, so taking it over is safe.
+  if (uid !== null && entry.isDirectory() && entry.uid === 0) return chown(directory, uid, uid)
+  if (!entry.isDirectory() || (owner !== undefined && entry.uid !== owner))
+    throw new Error(`${directory} is not a directory of uid ${owner}: its session had another slot`)
+}

@@ -1,0 +1,126 @@
+import type { Readable, Writable } from 'node:stream'
+
+/**
+ * The walls around everything an agent runs. A driver opens one sandbox a session; every git
+ * command, check and file read of a workspace goes through it, because the server itself never
+ * runs anything there and never follows a path below it.
+ */
+export interface SandboxDriver {
+  readonly name: 'bubblewrap' | 'none'
+  /** Runs a real sandbox and its self-test; a failing host is a report, never a rejection. */
+  probe(signal: AbortSignal): Promise<ProbeReport>
+  /**
+   * Makes the session's directories and ends what an earlier server left running in them.
+   * Idempotent, so it serves a first attempt and one after a crash alike. Rejects when the
+   * directory cannot be used; the error's sentence says why.
+   */
+  open(spec: SandboxSpec): Promise<Sandbox>
+}
+
+/** Whether this host can hold the walls, and what to do where it cannot. */
+export interface ProbeReport {
+  readonly ok: boolean
+  readonly isolation: 'namespaces' | 'none'
+  /** One or two sentences with the fix; null when `ok`. */
+  readonly problem: string | null
+  /** Sentences about what is weaker than it should be. */
+  readonly warnings: readonly string[]
+}
+
+/** What a session's sandbox is made of. */
+export interface SandboxSpec {
+  readonly sessionId: string
+  /** Absolute, `<dataDir>/sessions/<session id>`. */
+  readonly directory: string
+  /** 1 to 999, unique among the living sessions of this node: the uid below a root server. */
+  readonly slot: number
+  /** Extra variables inside; never a secret, every process inside can read them. */
+  readonly env: Readonly<Record<string, string>>
+  /** URL prefixes that git inside rewrites to the gateway, e.g. `https://github.com/`. */
+  readonly gitRewrite: readonly { readonly from: string }[]
+}
+
+/** One session's walls, open. Disposing ends its processes and keeps its files. */
+export interface Sandbox extends AsyncDisposable {
+  readonly paths: SandboxPaths
+  /** The gateway's address inside. */
+  readonly gatewayUrl: string
+  /** The claude binary's path inside. */
+  readonly claudePath: string
+  /** Host uid of what runs inside, for chown of the gateway's socket; null: the server's own. */
+  readonly uid: number | null
+  /** Starts a process that lives until it ends or is killed. Throws once destroyed. */
+  spawn(command: readonly string[], o: SpawnOptions): SandboxProcess
+  /**
+   * Runs a command to its end. A command that fails, is missing (127) or times out is a result.
+   * Rejects with the signal's reason after an abort, and with an Error when the sandbox itself
+   * could not start. Nothing that the command started is left when it settles.
+   */
+  exec(command: readonly string[], o: ExecOptions): Promise<ExecResult>
+  /** Ends every process of this sandbox by SIGKILL; all are gone when it resolves, within 5 s. */
+  killAll(): Promise<void>
+  /** `killAll`, then removes the directory tree; symbolic links are removed, never followed. */
+  destroy(): Promise<void>
+}
+
+/** A session's directories: the same absolute paths on the host and inside. */
+export interface SandboxPaths {
+  readonly root: string
+  readonly workspace: string
+  readonly home: string
+  readonly config: string
+  readonly tmp: string
+  /** Where the gateway listens: `<root>/sock/gateway`. */
+  readonly gatewaySocket: string
+}
+
+export interface SpawnOptions {
+  /** Working directory inside; default the workspace. */
+  readonly cwd?: string
+  /** Variables of this process, over those of the sandbox; never a secret. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Whether the gateway can be reached; without it there is only an empty loopback. */
+  readonly network: boolean
+}
+
+export interface ExecOptions extends SpawnOptions {
+  readonly input?: string | Buffer
+  readonly timeoutMs: number
+  /** Bound of what is kept of each of the two streams: its first quarter and its last rest. */
+  readonly outputBytesMax: number
+  readonly signal: AbortSignal
+  /** Every chunk of both streams as it comes, beyond the bound too. Must not throw. */
+  readonly onOutput?: (chunk: Buffer) => void
+}
+
+export interface ExecResult {
+  /** Null when killed; a command that died of a signal inside counts 128 + its number. */
+  readonly exitCode: number | null
+  readonly stdout: string
+  readonly stderr: string
+  /** Whether either stream lost its middle to the bound. */
+  readonly truncated: boolean
+  readonly timedOut: boolean
+  readonly durationMs: number
+}
+
+/** A process inside, with pipes to the server; it fits the Agent SDK's `SpawnedProcess`. */
+export interface SandboxProcess {
+  readonly pid?: number | undefined
+  readonly stdin: Writable
+  readonly stdout: Readable
+  readonly stderr: Readable
+  readonly killed: boolean
+  readonly exitCode: number | null
+  readonly signalCode: NodeJS.Signals | null
+  /** Any signal that ends it ends everything it started; there is no grace inside. */
+  kill(signal: NodeJS.Signals): boolean
+  on(event: 'exit', listener: ExitListener): void
+  on(event: 'error', listener: (error: Error) => void): void
+  once(event: 'exit', listener: ExitListener): void
+  once(event: 'error', listener: (error: Error) => void): void
+  off(event: 'exit', listener: ExitListener): void
+  off(event: 'error', listener: (error: Error) => void): void
+}
+
+type ExitListener = (code: number | null, signal: NodeJS.Signals | null) => void

@@ -1,0 +1,52 @@
+import type { SandboxPaths } from './driver.ts'
+
+/** Where the programs of a host and of a sandbox are; built from scratch, never inherited. */
+export const systemPath = '/usr/local/bin:/usr/bin:/bin'
+
+/**
+ * The variables of a process inside, from nothing: no variable of the server is ever passed on.
+ * Later ones win: the sandbox's own, the proxy's, the session's, the command's. Throws on a name
+ * or value that cannot be a variable.
+ */
+export function environmentInside(o: {
+  readonly paths: SandboxPaths
+  readonly tmp: string
+  readonly path: string
+  readonly proxyUrl: string | null
+  readonly extra: readonly Readonly<Record<string, string>>[]
+}): Record<string, string> {
+  const env: Record<string, string> = Object.assign(
+    {
+      PATH: o.path,
+      HOME: o.paths.home,
+      TMPDIR: o.tmp,
+      CLAUDE_CONFIG_DIR: o.paths.config,
+      LANG: 'C.UTF-8',
+      USER: 'agent',
+      LOGNAME: 'agent',
+      SHELL: '/bin/bash',
+      // A question nobody can answer would hang until the timeout.
+      GIT_TERMINAL_PROMPT: '0',
+    },
+    o.proxyUrl === null ? {} : proxyVariables(o.proxyUrl),
+    ...o.extra,
+  )
+  for (const [name, value] of Object.entries(env)) {
+    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) || value.includes('\0'))
+      throw new Error(`not an environment variable: ${JSON.stringify(name)}`)
+  }
+  return env
+}
+
+/** Both cases: curl reads only the lower, some tools only the upper. */
+function proxyVariables(url: string): Record<string, string> {
+  const direct = '127.0.0.1,localhost'
+  return {
+    HTTP_PROXY: url,
+    HTTPS_PROXY: url,
+    NO_PROXY: direct,
+    http_proxy: url,
+    https_proxy: url,
+    no_proxy: direct,
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * The `/etc/gitconfig` inside. Repositories of the rewritten prefixes are fetched from the gateway,
+ * which adds the credential; the identity is a placeholder that a commit may override.
+ */
+export function gitConfig(o: {
+  readonly gatewayUrl: string
+  readonly rewrites: readonly { readonly from: string }[]
+}): string {
+  const rewrites = o.rewrites.map(({ from }) => `\tinsteadOf = ${quoted(from)}\n`).join('')
+  return `[user]
+	name = Longhaul
+	email = longhaul@localhost
+[init]
+	defaultBranch = main
+[advice]
+	detachedHead = false
+# A command's processes end with it: a detached repack would leave its lock behind.
+[gc]
+	autoDetach = false
+[maintenance]
+	autoDetach = false
+# There is nobody to ask and nothing to remember.
+[credential]
+	helper =
+[protocol "ext"]
+	allow = never
+[http ${quoted(`${o.gatewayUrl}/`)}]
+	proxy =
+${rewrites === '' ? '' : `[url ${quoted(`${o.gatewayUrl}/git/`)}]\n${rewrites}`}`
+}
+
+function quoted(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused.
+  if (/[\x00-\x1f\x7f]/.test(text)) throw new Error('a git URL prefix has a control character')
+  return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
+}

@@ -1,0 +1,38 @@
+/** Every bound of the sandbox in one place, with its reason. */
+
+/** First uid of the slots; slot 0 is the probe's. */
+export const slotUidBase = 20_000
+/** A root server owns the uids 20000 to 20999. */
+export const slotsMax = 1000
+
+/** `sun_path` holds 108 bytes with its final NUL. */
+export const socketPathBytesMax = 107
+
+/** Open files of a process inside; node and git stay far below. */
+export const openFilesMax = 4096
+/** One file inside; a runaway log ends by SIGXFSZ before it fills the disk. */
+export const fileBytesMax = 4 * 1024 ** 3
+/** Processes and threads of a slot's uid: a fork bomb ends here, a parallel test run does not. */
+export const processesMax = 1024
+/** A file system in memory, /dev/shm: browsers and Python's multiprocessing need some. */
+export const memoryFilesBytesMax = 64 * 1024 ** 2
+
+/** The bridge inside listens here; nothing else can, the network namespace is the command's own. */
+export const bridgePort = 3128
+/** Connections that the forwarder of the `none` driver serves at once. */
+export const forwarderConnectionsMax = 256
+
+/** SIGKILL takes milliseconds; a process that outlives this is stuck in the kernel. */
+export const killMs = 5000
+/** How long a killed launch may still take to say which process it started. */
+export const startReportMs = 1000
+/** How long pipes may stay open once the process is gone: only a stray of `none` holds them. */
+export const drainMs = 2000
+/** Removing a large tree (node_modules of many gigabytes) takes a minute or two. */
+export const removeMs = 600_000
+/** The self-test takes 0.1 s; a loaded machine many times that. */
+export const probeMs = 20_000
+/** A package manager answers a question about its configuration in 0.3 s. */
+export const askMs = 10_000
+/** Output of a tool we ask a question. */
+export const answerBytesMax = 64 * 1024

@@ -1,0 +1,108 @@
+import type { Clock } from '../clock.ts'
+import { makeDirectories, ownedDirectories, removeDirectories } from './directories.ts'
+import type {
+  ExecOptions,
+  ExecResult,
+  Sandbox,
+  SandboxPaths,
+  SandboxProcess,
+  SpawnOptions,
+} from './driver.ts'
+import { finish } from './exec.ts'
+import { removeMs } from './limits.ts'
+import type { Running } from './running.ts'
+
+/** What differs between drivers. */
+export interface Walls {
+  readonly gatewayUrl: string
+  readonly claudePath: string
+  readonly uid: number | null
+  start(command: readonly string[], o: SpawnOptions): Running
+  /** Ends what no `Running` knows of any more. */
+  killStrays(): Promise<void>
+  close(): Promise<void>
+}
+
+/** A session's sandbox: keeps count of what runs in it, so that all of it can be ended. */
+export class OpenSandbox implements Sandbox {
+  readonly paths: SandboxPaths
+  readonly gatewayUrl: string
+  readonly claudePath: string
+  readonly uid: number | null
+  readonly #walls: Walls
+  readonly #clock: Clock
+  readonly #live = new Set<Running>()
+  #destroyed = false
+
+  constructor(o: { readonly paths: SandboxPaths; readonly walls: Walls; readonly clock: Clock }) {
+    this.paths = o.paths
+    this.gatewayUrl = o.walls.gatewayUrl
+    this.claudePath = o.walls.claudePath
+    this.uid = o.walls.uid
+    this.#walls = o.walls
+    this.#clock = o.clock
+  }
+
+  spawn(command: readonly string[], o: SpawnOptions): SandboxProcess {
+    return this.#start(command, o).process
+  }
+
+  async exec(command: readonly string[], o: ExecOptions): Promise<ExecResult> {
+    o.signal.throwIfAborted()
+    return finish(this.#start(command, o), { ...o, clock: this.#clock })
+  }
+
+  async killAll(): Promise<void> {
+    while (this.#live.size > 0) {
+      const live = [...this.#live]
+      for (const running of live) running.kill()
+      await Promise.all(live.map((running) => running.ended))
+    }
+    await this.#walls.killStrays()
+  }
+
+  async destroy(): Promise<void> {
+    if (this.#destroyed) return
+    await this.killAll()
+    // A removal that was cut off may have taken directories that a sandbox needs to start.
+    await makeDirectories({ paths: this.paths, uid: this.uid })
+    await this.#removeContents()
+    this.#destroyed = true
+    await this.#walls.close()
+    await removeDirectories(this.paths)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.killAll()
+    await this.#walls.close()
+  }
+
+  #start(command: readonly string[], o: SpawnOptions): Running {
+    if (this.#destroyed) throw new Error(`the sandbox ${this.paths.root} is destroyed`)
+    const running = this.#walls.start(command, o)
+    this.#live.add(running)
+    const forget = (): void => void this.#live.delete(running)
+    running.ended.then(forget, forget)
+    return running
+  }
+
+  /** From inside: names and links there are the agent's, and the server follows none of them. */
+  async #removeContents(): Promise<void> {
+    const result = await this.exec(
+      ['/bin/sh', '-c', removeScript, 'sh', ...ownedDirectories(this.paths)],
+      {
+        cwd: '/',
+        network: false,
+        timeoutMs: removeMs,
+        outputBytesMax: 4096,
+        signal: new AbortController().signal,
+      },
+    )
+    if (result.exitCode !== 0)
+      throw new Error(`cannot remove the contents of ${this.paths.root}: ${result.stderr}`)
+  }
+}
+
+/** A directory without permissions cannot be emptied by its owner: give them back first. */
+const removeScript = `find "$@" -type d ! -perm -0700 -exec chmod u+rwx {} \\;
+find "$@" -mindepth 1 -delete`

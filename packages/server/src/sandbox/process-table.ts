@@ -1,0 +1,124 @@
+import { readFileSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import type { Clock } from '../clock.ts'
+import { killMs } from './limits.ts'
+
+/** A process that cannot be mistaken for a later one with its number. */
+export interface ProcessIdentity {
+  readonly pid: number
+  /** Clock ticks from boot to its start. */
+  readonly startTime: string
+}
+
+/** Who has this number now; null when nobody lives there (a zombie does not). */
+export function identify(pid: number): ProcessIdentity | null {
+  let stat: string
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  } catch {
+    return null // No such process.
+  }
+  // The name in brackets may hold anything; the fields after it do not.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const [state = 'X', startTime = ''] = [fields[0], fields[19]]
+  return state === 'Z' || state === 'X' ? null : { pid, startTime }
+}
+
+function isAlive(process: ProcessIdentity): boolean {
+  return identify(process.pid)?.startTime === process.startTime
+}
+
+/** SIGKILL to exactly this process. */
+export function killIfAlive(target: ProcessIdentity): void {
+  if (isAlive(target)) signalProcess(target.pid, 'SIGKILL')
+}
+
+/** Sends a signal to a process, or to a group by its negative number; one that is gone is fine. */
+export function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
+}
+
+/**
+ * Resolves once none of them lives; rejects after `killMs`. When the first process of a pid
+ * namespace is gone, so are all the others: the kernel reaps them before it.
+ */
+export async function untilGone(o: {
+  readonly processes: readonly ProcessIdentity[]
+  readonly clock: Clock
+}): Promise<void> {
+  const deadline = o.clock.now() + killMs
+  while (o.processes.some(isAlive)) {
+    if (o.clock.now() > deadline) {
+      const pids = o.processes.filter(isAlive).map(({ pid }) => pid)
+      throw new Error(`processes outlive SIGKILL by ${killMs} ms: ${pids.join(', ')}`)
+    }
+    await o.clock.sleep(2)
+  }
+}
+
+/** Kills what `find` returns until it returns nothing: killed processes may just have forked. */
+export async function killEvery(o: {
+  readonly find: () => Promise<ProcessIdentity[]>
+  readonly clock: Clock
+}): Promise<number> {
+  const deadline = o.clock.now() + killMs
+  let killed = 0
+  for (;;) {
+    const found = await o.find()
+    if (found.length === 0) return killed
+    if (o.clock.now() > deadline)
+      throw new Error(`processes outlive SIGKILL by ${killMs} ms: ${found.length}`)
+    for (const process of found) killIfAlive(process)
+    killed += found.length
+    await untilGone({ processes: found, clock: o.clock })
+  }
+}
+
+/**
+ * What runs with a real uid and inside a sandbox below `directory`. The uid alone is not enough:
+ * two servers of one host use the same slots, and each sandbox binds its session's directory at
+ * its own path, which its mount table therefore names.
+ */
+export async function sandboxedProcesses(o: {
+  readonly uid: number
+  readonly directory: string
+}): Promise<ProcessIdentity[]> {
+  const mounted = ` ${mountinfoPath(o.directory)}/`
+  return matchingProcesses(async (pid) => {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8')
+    if (!status.includes(`\nUid:\t${o.uid}\t`)) return false
+    return (await readFile(`/proc/${pid}/mountinfo`, 'utf8')).includes(mounted)
+  })
+}
+
+/** What runs with `NAME=value` in the environment it was started with. */
+export function processesWith(variable: string): Promise<ProcessIdentity[]> {
+  return matchingProcesses(async (pid) =>
+    (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0').includes(variable),
+  )
+}
+
+async function matchingProcesses(
+  matches: (pid: number) => Promise<boolean>,
+): Promise<ProcessIdentity[]> {
+  const names = await readdir('/proc').catch(() => []) // No /proc: not Linux, nothing to find.
+  const found = await Promise.all(
+    names
+      .filter((name) => /^\d+$/.test(name))
+      .map(async (name) => {
+        // Gone meanwhile, or of another user: not ours in either case.
+        const ours = await matches(Number(name)).catch(() => false)
+        return ours ? identify(Number(name)) : null
+      }),
+  )
+  return found.filter((process) => process !== null)
+}
+
+/** The kernel writes blanks, tabs, newlines and backslashes of a path in octal. */
+function mountinfoPath(path: string): string {
+  return path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`)
+}

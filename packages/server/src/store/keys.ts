@@ -1,0 +1,68 @@
+import type { Db, JsonObject, KeyRow } from './tables.ts'
+import { toJson, toText } from './values.ts'
+
+/** Between two notes of a key's last use: a busy caller must not write a row a request. */
+const touchMs = 60_000
+
+export interface NewKey {
+  readonly id: string
+  /** SHA-256 of the key, in hex. */
+  readonly hash: string
+  readonly name: string
+  readonly scopes: readonly string[]
+  readonly limits?: JsonObject
+  readonly createdBy: string | null
+  readonly now: Date
+}
+
+/** Stores a key; a hash that is there already is left as it is (false). */
+export async function insertKey(db: Db, key: NewKey): Promise<boolean> {
+  const row = await db
+    .insertInto('keys')
+    .values({
+      id: key.id,
+      hash: key.hash,
+      name: toText(key.name),
+      scopes: [...key.scopes],
+      limits: toJson(key.limits ?? {}),
+      created_by: key.createdBy,
+      created_at: key.now,
+    })
+    .onConflict((conflict) => conflict.column('hash').doNothing())
+    .returning('id')
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** The key with this hash that was not revoked. */
+export function findKeyByHash(db: Db, hash: string): Promise<KeyRow | undefined> {
+  return db
+    .selectFrom('keys')
+    .selectAll()
+    .where('hash', '=', hash)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst()
+}
+
+/** Notes the use of a key, to the minute. */
+export async function touchKey(db: Db, o: { id: string; now: Date }): Promise<void> {
+  const stale = new Date(o.now.getTime() - touchMs)
+  await db
+    .updateTable('keys')
+    .set({ last_used_at: o.now })
+    .where('id', '=', o.id)
+    .where((where) =>
+      where.or([where('last_used_at', 'is', null), where('last_used_at', '<', stale)]),
+    )
+    .execute()
+}
+
+/** Keys that were not revoked. */
+export async function countKeys(db: Db): Promise<number> {
+  const row = await db
+    .selectFrom('keys')
+    .select((select) => select.fn.countAll<number>().as('n'))
+    .where('revoked_at', 'is', null)
+    .executeTakeFirstOrThrow()
+  return row.n
+}

@@ -1,0 +1,57 @@
+import { type Kysely, sql } from 'kysely'
+import type { Log } from '../log.ts'
+import { initial } from './migrations/0001-initial.ts'
+import type { Tables } from './tables.ts'
+
+/** One step of the schema; never changed once released. */
+interface Migration {
+  readonly name: string
+  /** SQL statements, separated by semicolons. */
+  readonly sql: string
+}
+
+const migrations: readonly Migration[] = [initial]
+
+/** One key for every server of a database: they migrate one after the other. */
+const lockKey = 6_014_302_011
+/** A server waits for another's migration, and a migration runs, at most this long. */
+const migrationMsMax = 600_000
+
+/**
+ * Brings the schema up to date. Each migration is one transaction that holds an advisory lock, so
+ * any number of servers may start at once and a killed one leaves nothing half done. Throws an Error
+ * with one sentence when the database is newer than this program.
+ */
+export async function migrate(db: Kysely<Tables>, log: Log): Promise<void> {
+  await rejectNewer(db)
+  for (const migration of migrations)
+    if (await apply(db, migration)) log.info({ migration: migration.name }, 'database migrated')
+}
+
+function apply(db: Kysely<Tables>, migration: Migration): Promise<boolean> {
+  return db.transaction().execute(async (trx) => {
+    await sql`select set_config('statement_timeout', ${String(migrationMsMax)}, true)`.execute(trx)
+    await sql`select pg_advisory_xact_lock(${lockKey})`.execute(trx)
+    await sql`create table if not exists migrations (
+      name text primary key,
+      applied_at timestamptz not null default now()
+    )`.execute(trx)
+    const { rows } = await sql`select 1 from migrations where name = ${migration.name}`.execute(trx)
+    if (rows.length > 0) return false
+    await sql.raw(migration.sql).execute(trx)
+    await sql`insert into migrations (name) values (${migration.name})`.execute(trx)
+    return true
+  })
+}
+
+async function rejectNewer(db: Kysely<Tables>): Promise<void> {
+  const table = await sql<{ found: boolean }>`
+    select to_regclass('migrations') is not null as found`.execute(db)
+  if (table.rows[0]?.found !== true) return
+  const { rows } = await sql<{ name: string }>`select name from migrations`.execute(db)
+  const unknown = rows.find((row) => !migrations.some((known) => known.name === row.name))
+  if (unknown)
+    throw new Error(
+      `The database was migrated by a newer Longhaul (${unknown.name}): start that version, or restore a backup.`,
+    )
+}

@@ -1,0 +1,151 @@
+import type { Usage } from '@longhaul/client/contract'
+import { sql } from 'kysely'
+import type { Db, JsonObject, SessionRow, SessionStatus } from './tables.ts'
+import { inTransaction, toJson } from './values.ts'
+
+export interface NewSession {
+  readonly id: string
+  /** The UUID of the Claude conversation, `uuidOf(id)`. */
+  readonly conversationId: string
+  readonly agent: JsonObject
+  readonly environment: JsonObject
+  readonly createdBy: string | null
+  readonly now: Date
+}
+
+/** An idle session that nobody has claimed yet. */
+export async function insertSession(db: Db, session: NewSession): Promise<void> {
+  await db
+    .insertInto('sessions')
+    .values({
+      id: session.id,
+      status: 'idle',
+      conversation_id: session.conversationId,
+      agent: toJson(session.agent),
+      environment: toJson(session.environment),
+      created_by: session.createdBy,
+      created_at: session.now,
+      updated_at: session.now,
+    })
+    .execute()
+}
+
+export function getSession(db: Db, id: string): Promise<SessionRow | undefined> {
+  return db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+/**
+ * Starts the next attempt: from here on nothing of an earlier one is written. A session that comes
+ * to another node gives its slot back, which was one of the old node's.
+ */
+export function claimSession(
+  db: Db,
+  o: { id: string; node: string; now: Date },
+): Promise<{ attempt: number }> {
+  return db
+    .updateTable('sessions')
+    .set((set) => ({
+      attempt: set('attempt', '+', 1),
+      status: 'running' as const,
+      slot: sql<number | null>`case when node = ${o.node} then slot end`,
+      node: o.node,
+      updated_at: o.now,
+    }))
+    .where('id', '=', o.id)
+    .returning('attempt')
+    .executeTakeFirstOrThrow()
+}
+
+/**
+ * The smallest free slot of the node, 1 to `slotsMax`, or the one that the session has. Slots are
+ * held until `releaseSlot`: a session that is over keeps its own while files of it are left, so
+ * nobody else's processes ever run as their owner. Throws when all are taken.
+ */
+export function leaseSlot(
+  db: Db,
+  o: { id: string; node: string; slotsMax: number },
+): Promise<number> {
+  return inTransaction(db, async (trx) => {
+    // One at a time on a node: the statement below then sees every slot that was given.
+    await sql`select pg_advisory_xact_lock(hashtextextended(${`slots ${o.node}`}, 0))`.execute(trx)
+    const { rows } = await sql<{ slot: number }>`
+      update sessions set node = ${o.node}, slot = coalesce(
+        case when node = ${o.node} then slot end,
+        (select min(n) from generate_series(1, ${o.slotsMax}::int) as n
+          where not exists (
+            select from sessions as other
+            where other.node = ${o.node} and other.slot = n
+              and other.id <> ${o.id})))
+      where id = ${o.id} and status <> 'terminated'
+      returning slot`.execute(trx)
+    const slot = rows[0]?.slot
+    if (typeof slot !== 'number')
+      throw new Error(`no slot of ${o.slotsMax} is free for session ${o.id} on ${o.node}`)
+    return slot
+  })
+}
+
+/** Gives the slot back, once nothing on the node belongs to it any more. */
+export async function releaseSlot(db: Db, id: string): Promise<void> {
+  await db.updateTable('sessions').set({ slot: null }).where('id', '=', id).execute()
+}
+
+/** Sessions that are over and still hold a slot of the node: their directories are to be removed. */
+export function listEndedSlots(db: Db, node: string): Promise<{ id: string; slot: number }[]> {
+  return db
+    .selectFrom('sessions')
+    .select(['id', 'slot'])
+    .where('node', '=', node)
+    .where('status', '=', 'terminated')
+    .where('slot', 'is not', null)
+    .$narrowType<{ slot: number }>()
+    .execute()
+}
+
+/**
+ * Adds what a model request used to the session's sums; in any case, because the money is spent.
+ * False when the spender is no longer the session's attempt: its lease is lost.
+ */
+export async function addUsage(
+  db: Db,
+  o: { sessionId: string; attempt: number; usage: Usage; costUsd: number },
+): Promise<boolean> {
+  const sum = (field: keyof Usage) =>
+    sql`coalesce((usage ->> ${sql.lit(field)})::bigint, 0) + ${o.usage[field]}::bigint`
+  const { rows } = await sql<{ current: boolean }>`
+    update sessions set
+      usage = usage || jsonb_build_object(
+        'input_tokens', ${sum('input_tokens')},
+        'output_tokens', ${sum('output_tokens')},
+        'cache_read_input_tokens', ${sum('cache_read_input_tokens')},
+        'cache_creation_input_tokens', ${sum('cache_creation_input_tokens')}),
+      cost_usd = cost_usd + ${o.costUsd}::numeric
+    where id = ${o.sessionId}
+    returning attempt = ${o.attempt} as current`.execute(db)
+  return rows[0]?.current === true
+}
+
+/** The number of the newest claim; null when there is no such session. */
+export async function currentAttempt(db: Db, sessionId: string): Promise<number | null> {
+  const row = await db
+    .selectFrom('sessions')
+    .select('attempt')
+    .where('id', '=', sessionId)
+    .executeTakeFirst()
+  return row?.attempt ?? null
+}
+
+/** With `attempt` it is fenced: false when another attempt has the session, and nothing changed. */
+export async function setSessionStatus(
+  db: Db,
+  o: { id: string; status: SessionStatus; now: Date; attempt?: number },
+): Promise<boolean> {
+  const row = await db
+    .updateTable('sessions')
+    .set({ status: o.status, updated_at: o.now })
+    .where('id', '=', o.id)
+    .$if(o.attempt !== undefined, (query) => query.where('attempt', '=', o.attempt ?? 0))
+    .returning('id')
+    .executeTakeFirst()
+  return row !== undefined
+}

@@ -1,0 +1,161 @@
+import type {
+  Priority,
+  Reason,
+  TaskError,
+  TaskOrder,
+  TaskResult,
+  TaskStatus,
+  TaskType,
+  Usage,
+} from '@longhaul/client/contract'
+import type { ColumnType, Generated, Kysely, Selectable } from 'kysely'
+
+/** The database, or a transaction in it: every statement takes either. */
+export type Db = Kysely<Tables>
+
+export type SessionStatus = 'idle' | 'running' | 'rescheduling' | 'terminated'
+export type JsonObject = Readonly<Record<string, unknown>>
+
+/** A JSON column: read as what it holds, written as text made by `toJson`. */
+type Json<T> = ColumnType<T, string, string>
+/** The same, with a default of the database. */
+type JsonDefault<T> = ColumnType<T, string | undefined, string>
+/** A column that may be left out when a row is inserted. */
+type Optional<T> = ColumnType<T | null, T | null | undefined, T | null>
+type OptionalJson<T> = ColumnType<T | null, string | null | undefined, string | null>
+
+interface Keys {
+  id: string
+  /** SHA-256 of the key, in hex. The key itself is never stored. */
+  hash: string
+  name: string
+  scopes: string[]
+  limits: JsonDefault<JsonObject>
+  created_by: Optional<string>
+  created_at: Date
+  last_used_at: Optional<Date>
+  revoked_at: Optional<Date>
+}
+
+interface Sessions {
+  id: string
+  status: SessionStatus
+  conversation_id: string
+  agent: Json<JsonObject>
+  environment: Json<JsonObject>
+  /** The node that ran it last; its workspace is there. */
+  node: Optional<string>
+  /** Chooses the host uid on that node, from 1; nobody else's until it is released. */
+  slot: Optional<number>
+  /** Fences every write of a worker: the number of the newest claim. */
+  attempt: Generated<number>
+  /** The number of the newest event. */
+  last_seq: Generated<number>
+  usage: JsonDefault<Partial<Usage>>
+  cost_usd: Generated<number>
+  created_by: Optional<string>
+  created_at: Date
+  updated_at: Date
+  archived_at: Optional<Date>
+}
+
+interface Tasks {
+  id: string
+  session_id: string
+  type: TaskType
+  priority: Priority
+  status: TaskStatus
+  reason: Reason
+  message: Optional<string>
+  order: Json<TaskOrder>
+  progress: JsonDefault<JsonObject>
+  result: OptionalJson<TaskResult>
+  error: OptionalJson<TaskError>
+  cancel_requested_at: Optional<Date>
+  created_by: Optional<string>
+  created_at: Date
+  started_at: Optional<Date>
+  completed_at: Optional<Date>
+}
+
+interface Events {
+  session_id: string
+  seq: number
+  id: string
+  type: string
+  thread_id: Optional<string>
+  attempt: Optional<number>
+  payload: Json<JsonObject>
+  created_at: Date
+}
+
+interface Artifacts {
+  id: string
+  session_id: string
+  attempt: Optional<number>
+  name: string
+  content_type: string
+  bytes: number
+  created_by: Optional<string>
+  created_at: Date
+}
+
+interface ArtifactChunks {
+  artifact_id: string
+  n: number
+  data: Buffer
+}
+
+interface TranscriptEntries {
+  position: Generated<number>
+  session_id: string
+  attempt: number
+  project_key: string
+  conversation_id: string
+  subpath: string
+  uuid: Optional<string>
+  entry: Json<unknown>
+}
+
+interface Deliveries {
+  id: string
+  session_id: string
+  task_id: Optional<string>
+  attempt: Optional<number>
+  type: string
+  url: string
+  /** Sent as it is: the signature covers these bytes. */
+  body: string
+  tries: Generated<number>
+  next_try_at: Optional<Date>
+  delivered_at: Optional<Date>
+  gave_up_at: Optional<Date>
+  last_status: Optional<number>
+  last_error: Optional<string>
+  created_by: Optional<string>
+  created_at: Date
+}
+
+interface Settings {
+  name: string
+  value: string
+}
+
+export interface Tables {
+  keys: Keys
+  sessions: Sessions
+  tasks: Tasks
+  events: Events
+  artifacts: Artifacts
+  artifact_chunks: ArtifactChunks
+  transcript_entries: TranscriptEntries
+  deliveries: Deliveries
+  settings: Settings
+}
+
+export type KeyRow = Selectable<Keys>
+export type SessionRow = Selectable<Sessions>
+export type TaskRow = Selectable<Tasks>
+export type EventRow = Selectable<Events>
+export type ArtifactRow = Selectable<Artifacts>
+export type DeliveryRow = Selectable<Deliveries>

@@ -1,0 +1,106 @@
+import type {
+  Priority,
+  Reason,
+  TaskError,
+  TaskOrder,
+  TaskResult,
+  TaskStatus,
+  TaskType,
+} from '@longhaul/client/contract'
+import { sql } from 'kysely'
+import type { Db, JsonObject, TaskRow } from './tables.ts'
+import { toJson, toText } from './values.ts'
+
+export interface NewTask {
+  readonly id: string
+  readonly sessionId: string
+  readonly type: TaskType
+  readonly priority: Priority
+  readonly status: TaskStatus
+  readonly reason: Reason
+  readonly order: TaskOrder
+  readonly createdBy: string | null
+  readonly now: Date
+}
+
+/** What may change in a task's life; a field that is absent stays. */
+export interface TaskPatch {
+  readonly status?: TaskStatus
+  readonly reason?: Reason
+  readonly message?: string | null
+  readonly progress?: JsonObject
+  readonly result?: TaskResult | null
+  readonly error?: TaskError | null
+  readonly cancelRequestedAt?: Date | null
+  readonly startedAt?: Date | null
+  readonly completedAt?: Date | null
+}
+
+export function insertTask(db: Db, task: NewTask): Promise<TaskRow> {
+  return db
+    .insertInto('tasks')
+    .values({
+      id: task.id,
+      session_id: task.sessionId,
+      type: task.type,
+      priority: task.priority,
+      status: task.status,
+      reason: task.reason,
+      order: toJson(task.order),
+      created_by: task.createdBy,
+      created_at: task.now,
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+export function getTask(db: Db, id: string): Promise<TaskRow | undefined> {
+  return db.selectFrom('tasks').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+export function getTaskBySession(db: Db, sessionId: string): Promise<TaskRow | undefined> {
+  return db.selectFrom('tasks').selectAll().where('session_id', '=', sessionId).executeTakeFirst()
+}
+
+/** The task, which nobody else changes until the caller's transaction ends. */
+export function lockTask(db: Db, id: string): Promise<TaskRow | undefined> {
+  return db.selectFrom('tasks').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
+}
+
+/** Throws when there is no such task. */
+export function updateTask(db: Db, id: string, patch: TaskPatch): Promise<TaskRow> {
+  const json = (value: unknown) => (value === null ? null : toJson(value))
+  return db
+    .updateTable('tasks')
+    .set({
+      id, // So that an empty patch is a statement too.
+      ...(patch.status === undefined ? {} : { status: patch.status }),
+      ...(patch.reason === undefined ? {} : { reason: patch.reason }),
+      ...(patch.message === undefined ? {} : { message: patch.message && toText(patch.message) }),
+      ...(patch.progress === undefined ? {} : { progress: toJson(patch.progress) }),
+      ...(patch.result === undefined ? {} : { result: json(patch.result) }),
+      ...(patch.error === undefined ? {} : { error: json(patch.error) }),
+      ...(patch.cancelRequestedAt === undefined
+        ? {}
+        : { cancel_requested_at: patch.cancelRequestedAt }),
+      ...(patch.startedAt === undefined ? {} : { started_at: patch.startedAt }),
+      ...(patch.completedAt === undefined ? {} : { completed_at: patch.completedAt }),
+    })
+    .where('id', '=', id)
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+/** Newest first; `before` is the id of the last task of the page before. */
+export function listTasks(
+  db: Db,
+  o: { status?: TaskStatus; limit: number; before?: string },
+): Promise<TaskRow[]> {
+  let query = db.selectFrom('tasks').selectAll()
+  if (o.status !== undefined) query = query.where('status', '=', o.status)
+  if (o.before !== undefined)
+    query = query.where(
+      sql<boolean>`(created_at, id) < (select created_at, id from tasks where id = ${o.before})`,
+    )
+  return query.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(o.limit).execute()
+}

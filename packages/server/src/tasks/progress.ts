@@ -1,0 +1,37 @@
+import type { CheckResult } from '@longhaul/client/contract'
+import { z } from 'zod'
+
+/**
+ * How far a task's work has come, written with the event that says so and read by the next attempt:
+ * a phase that is finished here is not done again. It is the server's own record; nothing in it
+ * comes from the agent except `summary`.
+ */
+const schema = z.object({
+  /** The phase that the next attempt goes on with. */
+  next: z.enum(['clone', 'setup', 'agent', 'checks', 'commands', 'publish']).default('clone'),
+  base: z.object({ branch: z.string(), commit: z.string() }).optional(),
+  /** The node that holds the workspace; on another one it is cloned again. */
+  node: z.string().optional(),
+  /** The commands that decide, fixed before the agent starts. */
+  checks: z.array(z.string()).default([]),
+  setupFailure: z.custom<CheckResult>().optional(),
+  /** Rounds of checks that have failed. */
+  rounds: z.number().int().default(0),
+  checkResults: z.array(z.custom<CheckResult>()).default([]),
+  summary: z.string().default(''),
+  /** Deploy commands that have ended, and whether one more was started. */
+  commands: z.array(z.custom<CheckResult>()).default([]),
+  commandStarted: z.boolean().default(false),
+  pushed: z.object({ branch: z.string(), commit: z.string() }).optional(),
+  commits: z.array(z.object({ sha: z.string(), subject: z.string() })).default([]),
+  pullRequestUrl: z.string().optional(),
+  /** Attempts in a row that ended without finishing a phase, through no doing of the agent. */
+  strikes: z.number().int().default(0),
+})
+
+export type Progress = z.infer<typeof schema>
+
+/** Reads the stored record; `{}` is that of a task that has not started. */
+export function progressOf(stored: unknown): Progress {
+  return schema.parse(stored ?? {})
+}

@@ -1,0 +1,76 @@
+import type { CheckResult, TaskOrder } from '@longhaul/client/contract'
+
+/** Characters of a failed check's output that the agent is shown. */
+const outputCharsMax = 6000
+
+/** The first message of a task's conversation. */
+export function orderPrompt({
+  order,
+  branch,
+  checks,
+  setupFailure,
+}: {
+  readonly order: TaskOrder
+  readonly branch: string
+  readonly checks: readonly string[]
+  readonly setupFailure: CheckResult | null
+}): string {
+  return [
+    order.instructions,
+    '---',
+    `The repository is checked out in the current directory, on the branch ${branch}.`,
+    order.workdir === undefined ? '' : `The work is in its folder ${order.workdir}.`,
+    checks.length === 0
+      ? ''
+      : `When you finish, these commands must succeed; they are run outside your control:\n${list(checks)}`,
+    (order.commands ?? []).length === 0
+      ? ''
+      : `After that the server runs exactly these commands:\n${list(order.commands ?? [])}`,
+    setupFailure === null
+      ? ''
+      : `Setting up the repository failed, and you may need to deal with it:\n${quote(setupFailure)}`,
+    'You need not push or open a pull request: that is done for you when you finish. Nobody can answer questions while you work; decide, and say what you decided. End with a summary of what you did.',
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+}
+
+/** Sent into the same conversation when the checks did not pass. */
+export function checksFailedPrompt(results: readonly CheckResult[]): string {
+  const failed = results.filter(({ outcome }) => outcome !== 'passed')
+  return [
+    'The checks did not pass. Find the cause, fix it, and finish again.',
+    ...failed.map(quote),
+  ].join('\n\n')
+}
+
+/** Sent when the conversation goes on after the worker's process ended. */
+export function continuePrompt({
+  cutOff,
+  failedChecks,
+}: {
+  /** The tool calls that had no result yet, in words. */
+  readonly cutOff: readonly string[]
+  /** What the agent was last asked to mend; it may not have seen it. */
+  readonly failedChecks: readonly CheckResult[]
+}): string {
+  return [
+    'The server was restarted while you worked; this is the same conversation in the same workspace.',
+    cutOff.length === 0
+      ? ''
+      : `Cut off was:\n${list(cutOff)}\nIt is not known how far it came: look before you repeat it.`,
+    failedChecks.length === 0 ? '' : checksFailedPrompt(failedChecks),
+    'Look at the state of the workspace (git status) and go on where you were.',
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+}
+
+function list(lines: readonly string[]): string {
+  return lines.map((line) => `- ${line}`).join('\n')
+}
+
+function quote({ command, outcome, exit_code, output_tail }: CheckResult): string {
+  const end = outcome === 'timed_out' ? 'took too long' : `exited with ${exit_code ?? 'a signal'}`
+  return `\`${command}\` ${end}. The end of its output:\n\n${output_tail.slice(-outputCharsMax)}`
+}

@@ -1,0 +1,85 @@
+import type { Reason } from '@longhaul/client/contract'
+import { reasons } from '@longhaul/client/contract'
+import type { Clock } from '../clock.ts'
+import { appendEvents, type NewEvent } from '../events/append.ts'
+import { setSessionStatus } from '../store/sessions.ts'
+import type { Db, TaskRow } from '../store/tables.ts'
+import { lockTask, updateTask } from '../store/tasks.ts'
+import { mayMove, type TaskState } from './machine.ts'
+import type { Progress } from './progress.ts'
+
+/** One step of a task, written with its event and its progress in one transaction. */
+export interface Step {
+  readonly taskId: string
+  readonly to: TaskState
+  /** Fences the step: an attempt that lost its lease changes nothing. Absent outside attempts. */
+  readonly attempt?: number
+  /** Replaces the sentence of the reason. */
+  readonly message?: string
+  readonly progress?: Progress
+  readonly clock: Clock
+}
+
+/** A step that the state machine does not allow: a bug, or a race that another writer won. */
+export class InvalidMove extends Error {
+  constructor(taskId: string, from: TaskState, to: TaskState) {
+    super(`${taskId} may not go from ${from.status}/${from.reason} to ${to.status}/${to.reason}`)
+  }
+}
+
+/**
+ * Takes the step and appends `events` after the step's own. Throws `InvalidMove` when the task is
+ * elsewhere by now, and `LeaseLost` when the attempt is no longer the session's.
+ */
+export async function moveTask(
+  trx: Db,
+  step: Step,
+  events: readonly NewEvent[] = [],
+): Promise<TaskRow> {
+  const { taskId, to, clock } = step
+  const row = await lockTask(trx, taskId)
+  if (row === undefined) throw new Error(`no task ${taskId}`)
+  const from = stateOf(row)
+  if (!mayMove(from, to)) throw new InvalidMove(taskId, from, to)
+  const now = new Date(clock.now())
+  const message = step.message ?? reasons[to.reason].sentence
+  const ended = to.status === 'completed' || to.status === 'failed'
+  const moved = await updateTask(trx, taskId, {
+    status: to.status,
+    reason: to.reason,
+    message,
+    ...(step.progress === undefined ? {} : { progress: step.progress }),
+    ...(row.started_at === null && to.status === 'running' ? { startedAt: now } : {}),
+    ...(ended ? { completedAt: now } : {}),
+  })
+  const sessionStatus = ended ? 'terminated' : to.status === 'running' ? 'running' : 'idle'
+  await setSessionStatus(trx, { id: row.session_id, status: sessionStatus, now })
+  await appendEvents(trx, {
+    sessionId: row.session_id,
+    ...(step.attempt === undefined ? {} : { attempt: step.attempt }),
+    events: [
+      { type: eventTypeOf(to), task_id: taskId, status: to.status, reason: to.reason, message },
+      ...events,
+      ...(ended ? [{ type: 'session.status_terminated' }] : []),
+    ],
+    clock,
+  })
+  return moved
+}
+
+/** The state that a row is in. The columns are written by `moveTask` and `createTask` alone. */
+function stateOf(row: Pick<TaskRow, 'status' | 'reason'>): TaskState {
+  return { status: row.status, reason: row.reason as Reason } as TaskState
+}
+
+function eventTypeOf(to: TaskState): string {
+  switch (to.status) {
+    case 'pending':
+    case 'running':
+      return 'task.updated'
+    case 'completed':
+      return 'task.completed'
+    case 'failed':
+      return 'task.failed'
+  }
+}

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { after, before, test } from 'node:test'
+import { Transcript } from '../../src/agent/transcript.ts'
+import { uuidOf } from '../../src/ids.ts'
+import { createLog } from '../../src/log.ts'
+import type { Store } from '../../src/store/open.ts'
+import { claimSession } from '../../src/store/sessions.ts'
+import { startPostgres, type TestPostgres } from '../support/postgres.ts'
+import { makeClaimedSession } from '../support/sessions.ts'
+import { ManualClock } from './manual-clock.ts'
+
+const log = createLog('silent')
+let postgres: TestPostgres
+let store: Store
+before(async () => {
+  postgres = await startPostgres()
+  store = await postgres.openStore()
+})
+after(async () => {
+  await store[Symbol.asyncDispose]()
+  await postgres[Symbol.asyncDispose]()
+})
+
+test('a tool call is waited for until the entry that holds it is stored', async () => {
+  const { transcript, append } = await setUp()
+  let isStored = false
+  const waiting = transcript
+    .waitForToolUses(['toolu_1', 'toolu_2'], { timeoutMs: 1000, clock: new ManualClock() })
+    .then(() => {
+      isStored = true
+    })
+  await append(callOf('toolu_1'))
+  assert.equal(isStored, false)
+  await append(callOf('toolu_2'))
+  await waiting
+})
+
+test('waiting ends after its time, and says what is missing', async () => {
+  const { transcript } = await setUp()
+  const clock = new ManualClock()
+  const waiting = transcript.waitForToolUses(['toolu_1'], { timeoutMs: 1000, clock })
+  const refused = assert.rejects(waiting, /1 tool calls were not stored within 1000 ms/)
+  clock.advance(1000)
+  await refused
+})
+
+test('a later attempt knows what an earlier one stored', async () => {
+  const { sessionId, transcript, append } = await setUp()
+  assert.equal(await transcript.exists(), false)
+  await append({ type: 'queue-operation' })
+  assert.equal(await transcript.exists(), false)
+  await append(callOf('toolu_1'))
+  const { attempt } = await claimSession(store.db, { id: sessionId, node: 'n', now: new Date() })
+  const later = new Transcript({ store, sessionId, attempt, log })
+  assert.equal(await later.exists(), true)
+  await later.waitForToolUses(['toolu_1'], { timeoutMs: 1, clock: new ManualClock() })
+})
+
+test('an attempt that lost the session stores nothing more', async () => {
+  const { sessionId, append } = await setUp()
+  await claimSession(store.db, { id: sessionId, node: 'n', now: new Date() })
+  await assert.rejects(append(callOf('toolu_1')), /no longer holds the lease/)
+})
+
+test('entries come back as they went in, once each, in their order', async () => {
+  const { transcript, append } = await setUp()
+  const strange = { ...callOf('toolu_1'), output: 'nul \0, half \ud83d, "quotes"' }
+  const more = callOf('toolu_2')
+  await append(strange)
+  await append(strange, more)
+  await append({ type: 'agent_metadata' }, 'subagents/agent-1')
+  const stored = await Array.fromAsync(transcript.stored())
+  assert.deepEqual(stored, [
+    { subpath: '', entries: [strange, more] },
+    { subpath: 'subagents/agent-1', entries: [{ type: 'agent_metadata' }] },
+  ])
+})
+
+async function setUp() {
+  const { sessionId, attempt } = await makeClaimedSession(store.db)
+  const transcript = new Transcript({ store, sessionId, attempt, log })
+  const key = { projectKey: sessionId, sessionId: uuidOf(sessionId) }
+  type Entry = { type: string; uuid?: string }
+  const append = (...given: (Entry | string)[]): Promise<void> => {
+    const subpath = given.find((item) => typeof item === 'string')
+    const entries = given.filter((item) => typeof item !== 'string')
+    const place = subpath === undefined ? key : { ...key, subpath }
+    return transcript.sdkStore().append(place, entries)
+  }
+  return { sessionId, transcript, append }
+}
+
+function callOf(id: string) {
+  const content = [{ type: 'tool_use', id, name: 'Bash', input: {} }]
+  return { type: 'assistant', uuid: randomUUID(), message: { id: `msg_${id}`, content } }
+}

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { say, script, use, when } from '@longhaul/testing'
+import { assertWholeLog, makeWorld, mend } from '../support/world.ts'
+
+/** A suite of eight seconds, for a shell whose default patience is set to five. */
+const slowSuite = {
+  'package.json': JSON.stringify({ name: 'slow', scripts: { test: 'sh suite.sh' } }),
+  'sum.sh': 'echo $(( $1 - $2 ))\n',
+  'suite.sh': [
+    'for n in 1 2 3 4 5 6 7 8; do echo "part $n"; sleep 1; done',
+    'test "$(sh sum.sh 2 3)" = 5 && echo "all passed" || { echo "FAILED: sum"; exit 1; }',
+    '',
+  ].join('\n'),
+}
+
+const suite = script(
+  when(
+    'Run the suite',
+    use('Bash', { command: 'npm test', description: 'Run the suite' }),
+    // The command outlived the shell's patience; the SDK moved it to the background and says so.
+    say('The suite is still running.'),
+  ),
+  when(
+    /task-notification|background/i,
+    use('Bash', { command: mend, description: 'Mend the sum' }),
+    use('Bash', { command: 'npm test', description: 'Run the suite again', timeout: 60_000 }),
+    say('The sum subtracted. I fixed it and ran the suite again: all parts pass.'),
+  ),
+)
+
+test('a suite that outlives the shell is waited for, found failing, fixed, run again and reported', async () => {
+  await using world = await makeWorld([suite])
+  const repository = await world.repository('slow', slowSuite)
+  await using server = await world.start({ BASH_TIMEOUT_SECONDS: '5' })
+  const { id } = await server.order({
+    type: 'test',
+    repoUrl: repository.url,
+    instructions: 'Run the suite, fix what fails, and report.',
+    priority: 'medium',
+  })
+  const task = await server.ended(id)
+  assert.equal(task.status, 'completed', JSON.stringify(task.error))
+  assert.equal(task.result?.checks.outcome, 'passed')
+  assert.match(task.result?.summary ?? '', /fixed it and ran the suite again/)
+  assert.equal(repository.pullRequests.length, 1)
+  const events = await server.events(id)
+  assertWholeLog(events)
+  const ran = events.filter(({ type }) => type === 'agent.tool_use').map((event) => event['input'])
+  assert.deepEqual(
+    ran.map((input) => Reflect.get(Object(input), 'command')),
+    ['npm test', mend, 'npm test'],
+  )
+  assert.equal(world.model.duplicateTurns(), 0)
+})

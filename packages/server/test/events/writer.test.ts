@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { systemClock as clock } from '../../src/clock.ts'
+import { LeaseLost } from '../../src/events/append.ts'
+import { readEvents } from '../../src/events/read.ts'
+import { EventWriter } from '../../src/events/writer.ts'
+import type { Store } from '../../src/store/open.ts'
+import { claimSession } from '../../src/store/sessions.ts'
+import { startPostgres, type TestPostgres } from '../support/postgres.ts'
+import { makeClaimedSession } from '../support/sessions.ts'
+import { until } from '../support/until.ts'
+
+let postgres: TestPostgres
+let store: Store
+before(async () => {
+  postgres = await startPostgres()
+  store = await postgres.openStore()
+})
+after(async () => {
+  await store[Symbol.asyncDispose]()
+  await postgres[Symbol.asyncDispose]()
+})
+
+async function makeWriter() {
+  const claimed = await makeClaimedSession(store.db)
+  const lost: Error[] = []
+  const onLost = (error: Error) => lost.push(error)
+  const writer = new EventWriter({ store, ...claimed, clock, onLost })
+  const read = () => readEvents(store.db, { sessionId: claimed.sessionId, after: 0, limit: 20_000 })
+  return { ...claimed, writer, lost, read }
+}
+
+test('events come in the order they were written, in a few commits', async () => {
+  const { writer, read } = await makeWriter()
+  const before = await commits()
+  for (let n = 0; n < 1000; n += 1) await writer.write({ type: 'a', n })
+  await writer.flush()
+  const events = await read()
+  assert.deepEqual(
+    events.map((event) => [event.seq, event['n']]),
+    Array.from({ length: 1000 }, (_, n) => [n + 1, n]),
+  )
+  assert.ok((await commits()) - before < 100)
+  await writer[Symbol.asyncDispose]()
+})
+
+test('an event is stored without a flush, and disposing stores what waits', async () => {
+  const { writer, read } = await makeWriter()
+  await writer.write({ type: 'a' })
+  await until('the event is stored', async () => (await read()).length === 1)
+  await writer.write({ type: 'b' })
+  await writer[Symbol.asyncDispose]()
+  assert.equal((await read()).length, 2)
+})
+
+test('a writer waits once 10,000 events wait', async () => {
+  const { writer, read } = await makeWriter()
+  let resolved = 0
+  const writes = Array.from({ length: 10_000 }, async (_, n) => {
+    await writer.write({ type: 'a', n })
+    resolved += 1
+  })
+  await Promise.resolve()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(resolved, 9999)
+  await Promise.all(writes)
+  await writer[Symbol.asyncDispose]()
+  assert.equal((await read()).at(-1)?.seq, 10_000)
+})
+
+test('a writer that lost the session says so once and refuses what comes after', async () => {
+  const { sessionId, writer, lost, read } = await makeWriter()
+  await claimSession(store.db, { id: sessionId, node: 'other', now: new Date() })
+  await writer.write({ type: 'too late' })
+  await assert.rejects(writer.flush(), LeaseLost)
+  await assert.rejects(writer.write({ type: 'later still' }), LeaseLost)
+  await writer[Symbol.asyncDispose]()
+  assert.equal(lost.length, 1)
+  assert.deepEqual(await read(), [])
+})
+
+test('connections that break under a writer lose no event and double none', async () => {
+  const { writer, lost, read } = await makeWriter()
+  const breakAll = () =>
+    store.pool
+      .query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'longhaul' and pid <> pg_backend_pid()",
+      )
+      .catch(() => {}) // Its own connection may be the next to go.
+  for (let n = 0; n < 2000; n += 1) {
+    await writer.write({ type: 'a', n })
+    if (n % 200 === 0) await breakAll()
+  }
+  await writer.flush()
+  await writer[Symbol.asyncDispose]()
+  assert.deepEqual(lost, [])
+  assert.deepEqual(
+    (await read()).map((event) => event['n']),
+    Array.from({ length: 2000 }, (_, n) => n),
+  )
+})
+
+async function commits(): Promise<number> {
+  const { rows } = await store.pool.query<{ n: number }>(
+    'select xact_commit as n from pg_stat_database where datname = current_database()',
+  )
+  return rows[0]?.n ?? assert.fail()
+}

@@ -1,0 +1,382 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import { test } from 'node:test'
+import { startGateway, startUpstream, type Upstream, until } from './harness.ts'
+
+const path = '/anthropic/v1/messages?beta=true'
+const usage = {
+  input_tokens: 100,
+  output_tokens: 50,
+  cache_read_input_tokens: 10,
+  cache_creation_input_tokens: 0,
+}
+const model = 'claude-opus-5-5'
+const costUsd = (100 * 4 + 50 * 20 + 10 * 0.2) / 1e6
+
+function bodyOf(extra: object = {}): string {
+  const messages = [{ role: 'user', content: 'hello' }]
+  return JSON.stringify({ model, max_tokens: 1000, messages, ...extra })
+}
+
+function policyOf(upstream: Upstream, prefix = '') {
+  const baseUrl = new URL(`${upstream.url.origin}${prefix}`)
+  return { model: { baseUrl, headers: { 'x-api-key': 'real-key-canary' } } }
+}
+
+function answerJson(_request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(200, {
+    'content-type': 'application/json',
+    'request-id': 'req_1',
+    'set-cookie': 'a=b',
+    'anthropic-ratelimit-requests-remaining': '7',
+  })
+  response.end(JSON.stringify({ model, usage }))
+}
+
+const stream = [
+  { type: 'message_start', message: { model, usage: { ...usage, output_tokens: 1 } } },
+  { type: 'content_block_delta', delta: { type: 'text_delta', text: 'hé' } },
+  { type: 'message_delta', usage: { output_tokens: 50 } },
+  { type: 'message_stop' },
+]
+  .map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`)
+  .join('')
+
+test('a request is forwarded with the real key in place of whatever was sent, and metered', async () => {
+  await using upstream = await startUpstream(answerJson)
+  await using gateway = await startGateway({ policy: policyOf(upstream, '/base/') })
+  const answer = await gateway.ask({
+    path,
+    headers: {
+      authorization: 'Bearer inbound-canary',
+      'x-api-key': 'inbound-canary',
+      cookie: 'inbound-canary',
+      'proxy-authorization': 'inbound-canary',
+      'x-anything': 'inbound-canary',
+      'anthropic-version': '2023-06-01',
+      'anthropic-beta': 'some-beta',
+      'content-type': 'application/json',
+    },
+    body: bodyOf(),
+  })
+  assert.equal(answer.status, 200)
+  assert.deepEqual(
+    [answer.headers['request-id'], answer.headers['anthropic-ratelimit-requests-remaining']],
+    ['req_1', '7'],
+  )
+  assert.equal(answer.headers['set-cookie'], undefined)
+  const [seen] = upstream.requests
+  assert.equal(seen?.path, '/base/v1/messages?beta=true')
+  assert.equal(seen?.headers['x-api-key'], 'real-key-canary')
+  assert.equal(seen?.headers['anthropic-beta'], 'some-beta')
+  assert.ok(!JSON.stringify(seen).includes('inbound-canary'))
+  assert.deepEqual(JSON.parse(seen?.body ?? ''), JSON.parse(bodyOf()))
+  assert.deepEqual(gateway.uses, [{ model, usage, costUsd }])
+  assert.equal(gateway.gateway.spentUsd, costUsd)
+})
+
+test('a stream passes byte by byte as it comes, and its usage is read across chunks', async () => {
+  let go = (): void => {}
+  const held = new Promise<void>((resolve) => {
+    go = resolve
+  })
+  await using upstream = await startUpstream(async (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    const bytes = Buffer.from(stream)
+    response.write(bytes.subarray(0, 11))
+    await held
+    for (let at = 11; at < bytes.length; at += 7) {
+      response.write(bytes.subarray(at, at + 7))
+      await new Promise(setImmediate)
+    }
+    response.end()
+  })
+  await using gateway = await startGateway({ policy: policyOf(upstream) })
+  const sent = httpRequest({ socketPath: gateway.socketPath, path, method: 'POST', agent: false })
+  sent.end(bodyOf({ stream: true }))
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+  const [first] = await once(answer, 'data')
+  assert.equal(String(first), stream.slice(0, 11))
+  go()
+  let rest = ''
+  answer.setEncoding('utf8').on('data', (text) => {
+    rest += text
+  })
+  await once(answer, 'end')
+  assert.equal(String(first) + rest, stream)
+  assert.deepEqual(gateway.uses, [{ model, usage, costUsd }])
+})
+
+test('a client that goes away ends the upstream request, and what was seen is recorded', async () => {
+  let ended = false
+  await using upstream = await startUpstream((_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.write(stream.slice(0, stream.indexOf('event: message_delta')))
+    response.once('close', () => {
+      ended = true
+    })
+  })
+  await using gateway = await startGateway({ policy: policyOf(upstream) })
+  const sent = httpRequest({ socketPath: gateway.socketPath, path, method: 'POST', agent: false })
+  sent.end(bodyOf({ stream: true }))
+  sent.on('error', () => {})
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+  await once(answer, 'data')
+  sent.destroy()
+  await until(() => ended && gateway.uses.length === 1)
+  assert.equal(gateway.uses[0]?.usage.input_tokens, 100)
+})
+
+test('closing the gateway records the usage of what it cuts off', async () => {
+  await using upstream = await startUpstream((_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.write(stream.slice(0, 300))
+  })
+  await using gateway = await startGateway({ policy: policyOf(upstream) })
+  const pending = gateway.ask({ path, body: bodyOf({ stream: true }) })
+  pending.catch(() => {})
+  await until(() => upstream.requests.length === 1)
+  await gateway.gateway[Symbol.asyncDispose]()
+  assert.equal(gateway.uses.length, 1)
+  await assert.rejects(pending)
+})
+
+test('count_tokens is forwarded and costs nothing', async () => {
+  await using upstream = await startUpstream((_request, response) => {
+    response.end(JSON.stringify({ input_tokens: 9 }))
+  })
+  let asked = 0
+  await using gateway = await startGateway({
+    policy: policyOf(upstream),
+    beforeModelRequest: async () => {
+      asked += 1
+    },
+  })
+  const answer = await gateway.ask({ path: '/anthropic/v1/messages/count_tokens', body: bodyOf() })
+  assert.deepEqual([answer.status, answer.text], [200, '{"input_tokens":9}'])
+  assert.deepEqual([gateway.uses.length, asked], [0, 0])
+})
+
+const otherWays: [method: string, path: string][] = [
+  ['GET', '/anthropic/v1/messages'],
+  ['POST', '/anthropic/v1/messages/batches'],
+  ['POST', '/anthropic/v1/files'],
+  ['POST', '/anthropic/v1/messages/'],
+  ['POST', '/anthropic/v1/messages?beta=true&x=1'],
+  ['POST', '/anthropic/../v1/messages'],
+  ['POST', '/anthropic/v1/%6dessages'],
+]
+test('every other route of the API is 403', async (t) => {
+  await using upstream = await startUpstream(answerJson)
+  await using gateway = await startGateway({ policy: policyOf(upstream) })
+  for (const [method, other] of otherWays)
+    await t.test(`${method} ${other}`, async () => {
+      const body = method === 'POST' ? { body: bodyOf() } : {}
+      const answer = await gateway.ask({ method, path: other, ...body })
+      assert.equal(answer.status, 403)
+      assert.equal(JSON.parse(answer.text).error.type, 'permission_error')
+    })
+  assert.equal(upstream.requests.length, 0)
+  assert.equal(gateway.denials.length, otherWays.length)
+})
+
+const image = (source: object) => [{ role: 'user', content: [{ type: 'image', source }] }]
+const refused: Record<string, string> = {
+  'an MCP server': bodyOf({
+    mcp_servers: [{ type: 'url', url: 'https://evil.example', name: 'x' }],
+  }),
+  'a web search': bodyOf({ tools: [{ type: 'web_search_20250305', name: 'web_search' }] }),
+  'a web fetch': bodyOf({ tools: [{ type: 'web_fetch_20260318', name: 'web_fetch' }] }),
+  'code execution': bodyOf({ tools: [{ type: 'code_execution_20260521', name: 'x' }] }),
+  'a tool type of tomorrow': bodyOf({ tools: [{ type: 'teleport_20270101', name: 'x' }] }),
+  'a container': bodyOf({ container: 'c_1' }),
+  'an image by URL': bodyOf({ messages: image({ type: 'url', url: 'https://evil.example/a' }) }),
+  'a stored file': bodyOf({ messages: image({ type: 'file', file_id: 'f' }) }),
+  'an image by URL inside a tool result': bodyOf({
+    messages: [
+      {
+        role: 'user',
+        content: [
+          {
+            type: 'tool_result',
+            content: [{ type: 'document', source: { type: 'url', url: 'https://evil.example' } }],
+          },
+        ],
+      },
+    ],
+  }),
+  'a web fetch that is added later': bodyOf({
+    messages: [
+      {
+        role: 'user',
+        content: [
+          {
+            type: 'tool_addition',
+            tool: { type: 'tool_definition', definition: { type: 'web_fetch_20260318' } },
+          },
+        ],
+      },
+    ],
+  }),
+  'fast mode': bodyOf({ speed: 'fast' }),
+  'fast mode in a fallback': bodyOf({ fallbacks: [{ model, speed: 'fast' }] }),
+  'a second mcp_servers that hides the first': bodyOf().replace(
+    '{',
+    '{"mcp_servers":[],"mcp_\\u0073ervers":[{"type":"url"}],',
+  ),
+  'no model': JSON.stringify({ max_tokens: 1 }),
+  'no object': '[]',
+  'no JSON': '{',
+}
+test('a body that would let the provider act for the agent is 400', async (t) => {
+  await using upstream = await startUpstream(answerJson)
+  await using gateway = await startGateway({ policy: policyOf(upstream) })
+  for (const [name, body] of Object.entries(refused))
+    await t.test(name, async () => {
+      const answer = await gateway.ask({ path, body })
+      assert.equal(answer.status, 400)
+      assert.equal(JSON.parse(answer.text).error.type, 'invalid_request_error')
+      assert.equal(gateway.denials.at(-1)?.route, 'anthropic')
+    })
+  assert.equal(upstream.requests.length, 0)
+})
+
+test('what the agent itself writes may look like anything', async () => {
+  await using upstream = await startUpstream(answerJson)
+  await using gateway = await startGateway({ policy: policyOf(upstream) })
+  const input = { source: { type: 'url', url: 'https://x.example' }, type: 'web_fetch_20260318' }
+  const body = bodyOf({
+    tools: [
+      { name: 'Edit', input_schema: { properties: { source: { type: 'url' } } } },
+      { type: 'bash_20250124', name: 'bash' },
+    ],
+    mcp_servers: [],
+    messages: [
+      { role: 'assistant', content: [{ type: 'tool_use', id: 'a', name: 'x', input }] },
+      ...image({ type: 'base64', media_type: 'image/png', data: 'aaaa' }),
+    ],
+  })
+  assert.equal((await gateway.ask({ path, body })).status, 200)
+})
+
+test('without a model, requests are refused with a sentence', async () => {
+  await using gateway = await startGateway()
+  const answer = await gateway.ask({ path, body: bodyOf() })
+  assert.equal(answer.status, 403)
+  assert.match(JSON.parse(answer.text).error.message, /No model is configured/)
+})
+
+test("a refusal of the server's key is 403 to the client, and its owner is told why", async () => {
+  for (const status of [401, 403]) {
+    await using upstream = await startUpstream((_request, response) => {
+      response.writeHead(status, { 'content-type': 'application/json' })
+      response.end('{"error":{"message":"invalid x-api-key real-key-canary"}}')
+    })
+    await using gateway = await startGateway({ policy: policyOf(upstream) })
+    const answer = await gateway.ask({ path, body: bodyOf() })
+    assert.equal(answer.status, 403)
+    assert.equal(gateway.refusals[0]?.why, 'model_rejected')
+    assert.match(gateway.refusals[0]?.message ?? '', /invalid x-api-key \[redacted\]/)
+    assert.ok(!answer.text.includes('canary'))
+    assert.equal(gateway.uses.length, 0)
+  }
+})
+
+test('overload passes through with its retry-after, and costs nothing', async () => {
+  for (const status of [429, 529, 500, 400]) {
+    await using upstream = await startUpstream((_request, response) => {
+      response.writeHead(status, { 'retry-after': '3', 'content-type': 'application/json' })
+      response.end('{"type":"error"}')
+    })
+    await using gateway = await startGateway({ policy: policyOf(upstream), limitUsd: 1 })
+    const answer = await gateway.ask({ path, body: bodyOf() })
+    assert.deepEqual([answer.status, answer.headers['retry-after']], [status, '3'])
+    assert.equal(answer.text, '{"type":"error"}')
+    assert.equal(gateway.gateway.spentUsd, 0)
+  }
+})
+
+test('a model that is not there is 502, and so is one that redirects', async () => {
+  const gone = await startUpstream(answerJson)
+  const policy = policyOf(gone)
+  await gone[Symbol.asyncDispose]()
+  await using gateway = await startGateway({ policy })
+  const answer = await gateway.ask({ path, body: bodyOf() })
+  assert.equal(answer.status, 502)
+  assert.equal(JSON.parse(answer.text).error.type, 'api_error')
+  await using moved = await startUpstream((_request, response) => {
+    response.writeHead(307, { location: 'http://169.254.169.254/' }).end()
+  })
+  await using second = await startGateway({ policy: policyOf(moved) })
+  assert.equal((await second.ask({ path, body: bodyOf() })).status, 502)
+})
+
+test('a request waits for the hook, and is 503 if the hook rejects', async () => {
+  await using upstream = await startUpstream(answerJson)
+  const hook = Promise.withResolvers<void>()
+  const bodies: unknown[] = []
+  await using gateway = await startGateway({
+    policy: policyOf(upstream),
+    beforeModelRequest: (body) => {
+      bodies.push(body)
+      return bodies.length === 1 ? hook.promise : Promise.reject(new Error('not stored'))
+    },
+  })
+  const pending = gateway.ask({ path, body: bodyOf() })
+  await until(() => bodies.length === 1)
+  assert.equal(upstream.requests.length, 0)
+  hook.resolve()
+  assert.equal((await pending).status, 200)
+  assert.deepEqual(bodies[0], JSON.parse(bodyOf()))
+  const held = await gateway.ask({ path, body: bodyOf() })
+  assert.deepEqual([held.status, upstream.requests.length], [503, 1])
+})
+
+test('close to the budget requests go one at a time, and none after it is spent', async () => {
+  const open: ServerResponse[] = []
+  await using upstream = await startUpstream((_request, response) => {
+    open.push(response)
+  })
+  const limitUsd = costUsd * 1.5
+  await using gateway = await startGateway({ policy: policyOf(upstream), limitUsd })
+  const all = Array.from({ length: 4 }, () => gateway.ask({ path, body: bodyOf() }))
+  for (let n = 1; n <= 2; n += 1) {
+    await until(() => open.length === n)
+    const response = open[n - 1]
+    if (response !== undefined) answerJson(response.req, response)
+    await until(() => gateway.uses.length === n)
+  }
+  const answers = await Promise.all(all)
+  assert.deepEqual(answers.map((answer) => answer.status).sort(), [200, 200, 403, 403])
+  const stopped = answers.find((answer) => answer.status === 403)
+  assert.equal(JSON.parse(stopped?.text ?? '').error.type, 'billing_error')
+  assert.equal(upstream.requests.length, 2)
+  assert.deepEqual(
+    gateway.refusals.map((refusal) => refusal.why),
+    ['budget', 'budget'],
+  )
+  const counted = await gateway.ask({ path: '/anthropic/v1/messages/count_tokens', body: bodyOf() })
+  assert.equal(counted.status, 403)
+})
+
+test('requests far from the budget go together', async () => {
+  const open: ServerResponse[] = []
+  await using upstream = await startUpstream((_request, response) => {
+    open.push(response)
+    if (open.length === 3) for (const each of open) answerJson(each.req, each)
+  })
+  await using gateway = await startGateway({ policy: policyOf(upstream), limitUsd: 1 })
+  const all = Array.from({ length: 3 }, () => gateway.ask({ path, body: bodyOf() }))
+  for (const answer of await Promise.all(all)) assert.equal(answer.status, 200)
+})
+
+test('a body beyond 32 MiB is refused, and a compressed one', async () => {
+  await using gateway = await startGateway({
+    policy: { model: { baseUrl: new URL('http://127.0.0.1:9'), headers: {} } },
+  })
+  const large = await gateway.ask({ path, body: Buffer.alloc(33 * 1024 * 1024, 'x') })
+  assert.equal(large.status, 413)
+  const packed = await gateway.ask({ path, body: 'x', headers: { 'content-encoding': 'gzip' } })
+  assert.equal(packed.status, 400)
+})

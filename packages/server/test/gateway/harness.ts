@@ -1,0 +1,192 @@
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  request,
+  type ServerResponse,
+} from 'node:http'
+import { type AddressInfo, connect, createServer as createNetServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Clock, systemClock } from '../../src/clock.ts'
+import type { Denial, GatewayHooks, GatewayPolicy } from '../../src/gateway/policy.ts'
+import type { Lookup } from '../../src/gateway/resolve.ts'
+import { type Gateway, openGateway } from '../../src/gateway/server.ts'
+import { createLog } from '../../src/log.ts'
+
+export const log = createLog('silent')
+
+export interface TestGateway extends AsyncDisposable {
+  readonly gateway: Gateway
+  readonly socketPath: string
+  readonly uses: Parameters<GatewayHooks['onUsage']>[0][]
+  readonly refusals: Parameters<GatewayHooks['onRefused']>[0][]
+  readonly denials: Denial[]
+  ask(o: Ask): Promise<Answer>
+}
+
+export interface Ask {
+  readonly path: string
+  readonly method?: string
+  readonly headers?: OutgoingHttpHeaders
+  readonly body?: string | Buffer
+  readonly signal?: AbortSignal
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly text: string
+}
+
+export const nothing: GatewayPolicy = { model: null, git: null, connect: [], allowPrivate: [] }
+
+/** A real gateway on a real socket in a directory of its own. */
+export async function startGateway(
+  o: {
+    policy?: Partial<GatewayPolicy>
+    limitUsd?: number | null
+    spentUsd?: number
+    beforeModelRequest?: GatewayHooks['beforeModelRequest']
+    lookup?: Lookup
+    clock?: Clock
+  } = {},
+): Promise<TestGateway> {
+  const directory = await mkdtemp(join(tmpdir(), 'longhaul-gateway-'))
+  const socketPath = join(directory, 'gateway')
+  const uses: TestGateway['uses'] = []
+  const refusals: TestGateway['refusals'] = []
+  const denials: Denial[] = []
+  const gateway = await openGateway({
+    socketPath,
+    ownerUid: null,
+    policy: { ...nothing, ...o.policy },
+    hooks: {
+      beforeModelRequest: o.beforeModelRequest ?? (async () => {}),
+      onUsage: (use) => uses.push(use),
+      onRefused: (refusal) => refusals.push(refusal),
+      onDenied: (denial) => denials.push(denial),
+    },
+    budget: { limitUsd: o.limitUsd ?? null, spentUsd: o.spentUsd ?? 0 },
+    clock: o.clock ?? systemClock,
+    log,
+    ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
+  })
+  return {
+    gateway,
+    socketPath,
+    uses,
+    refusals,
+    denials,
+    ask: (asked) => ask(socketPath, asked),
+    async [Symbol.asyncDispose]() {
+      await gateway[Symbol.asyncDispose]()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** One request over the socket; rejects if the connection breaks. */
+export async function ask(socketPath: string, o: Ask): Promise<Answer> {
+  const sent = request({
+    socketPath,
+    path: o.path,
+    method: o.method ?? (o.body === undefined ? 'GET' : 'POST'),
+    headers: { ...o.headers },
+    agent: false,
+    ...(o.signal === undefined ? {} : { signal: o.signal }),
+  })
+  sent.end(o.body)
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage]
+  const chunks: Buffer[] = []
+  for await (const chunk of answer) chunks.push(chunk)
+  const text = Buffer.concat(chunks).toString()
+  return { status: answer.statusCode ?? 0, headers: answer.headers, text }
+}
+
+export interface Upstream extends AsyncDisposable {
+  readonly url: URL
+  readonly port: number
+  readonly requests: { path: string; headers: IncomingHttpHeaders; body: string }[]
+}
+
+/** An HTTP server on loopback that records what it was sent. */
+export async function startUpstream(
+  answer: (request: IncomingMessage, response: ServerResponse, body: string) => unknown,
+): Promise<Upstream> {
+  const requests: Upstream['requests'] = []
+  const record = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const chunks: Buffer[] = []
+    for await (const chunk of request) chunks.push(chunk)
+    const body = Buffer.concat(chunks).toString()
+    requests.push({ path: request.url ?? '', headers: request.headers, body })
+    await answer(request, response, body)
+  }
+  const server = createServer((request, response) => {
+    record(request, response).catch((error) => response.destroy(error))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    url: new URL(`http://127.0.0.1:${port}`),
+    port,
+    requests,
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
+/** TCP in front of the socket, as the sandbox has it, for clients that speak TCP only. */
+export async function startBridge(socketPath: string): Promise<{ url: string } & AsyncDisposable> {
+  const open = new Set<Socket>()
+  const server = createNetServer((client) => {
+    const inner = connect(socketPath)
+    for (const socket of [client, inner]) {
+      open.add(socket)
+      socket.on('error', () => {})
+      socket.once('close', () => {
+        open.delete(socket)
+        client.destroy()
+        inner.destroy()
+      })
+    }
+    client.pipe(inner).pipe(client)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, 'close')
+      server.close()
+      for (const socket of open) socket.destroy()
+      await closed
+    },
+  }
+}
+
+/** Sends bytes as they are and gives everything that comes back until the other side ends. */
+export async function askRaw(socketPath: string, bytes: string): Promise<string> {
+  const socket = connect(socketPath)
+  socket.write(bytes)
+  const chunks: Buffer[] = []
+  for await (const chunk of socket) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
+
+/** Waits until `condition` holds; fails after ten seconds. */
+export async function until(condition: () => boolean): Promise<void> {
+  const end = Date.now() + 10_000
+  while (!condition()) {
+    if (Date.now() > end) throw new Error('the condition did not come true')
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}

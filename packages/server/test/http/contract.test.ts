@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  parseRepoUrl,
+  reason,
+  reasons,
+  type TaskOrder,
+  taskCreateOrder,
+  workflowCreateOrder,
+} from '@longhaul/client/contract'
+
+test('a repository is known by one form, whichever way it was written', () => {
+  const forms = [
+    'https://github.com/acme/app',
+    'https://github.com/acme/app.git',
+    'https://github.com/acme/app/',
+    'https://github.com/acme/app.git/',
+    'HTTPS://GitHub.com:443/acme/app',
+    'git@github.com:acme/app.git',
+    'git@github.com:acme/app',
+    'ssh://git@github.com/acme/app.git',
+    'ssh://git@github.com:22/acme/app',
+  ]
+  for (const form of forms) {
+    const expected = { origin: 'https://github.com', path: '/acme/app' }
+    assert.deepEqual(parseRepoUrl(form), { ...expected, url: 'https://github.com/acme/app' }, form)
+  }
+})
+
+test('a host of its own keeps its scheme, port and depth', () => {
+  assert.equal(parseRepoUrl('http://127.0.0.1:3000/a/b/c.git').url, 'http://127.0.0.1:3000/a/b/c')
+  assert.equal(parseRepoUrl('https://dev.example/_git/My%20App').path, '/_git/My%20App')
+  assert.equal(parseRepoUrl('http://[::1]:8080/app').origin, 'http://[::1]:8080')
+})
+
+test('an order means the same in both forms', () => {
+  const order: TaskOrder = {
+    type: 'test',
+    repoUrl: 'https://github.com/acme/app',
+    instructions: 'Run the suite.',
+    priority: 'low',
+    baseBranch: 'feature/a',
+    setup: ['npm ci'],
+    checks: ['npm test'],
+    commands: [],
+    workdir: 'packages/api',
+    timeLimitMinutes: 90,
+    maxBudgetUsd: 2.5,
+    callbackUrl: 'https://example.com/hook',
+    context: { chat: 1 },
+    payload: { a: null },
+  }
+  assert.deepEqual(workflowCreateOrder.parse(order), order)
+  const {
+    repoUrl: repo_url,
+    baseBranch: base_branch,
+    timeLimitMinutes: time_limit_minutes,
+    maxBudgetUsd: max_budget_usd,
+    callbackUrl: callback_url,
+    ...rest
+  } = order
+  const wire = { repo_url, base_branch, time_limit_minutes, max_budget_usd, callback_url }
+  assert.deepEqual(taskCreateOrder.parse({ ...rest, ...wire }), order)
+})
+
+test('an order that says little gets the defaults and no field that it did not give', () => {
+  const least = { type: 'custom', repoUrl: 'git@github.com:acme/app.git', instructions: 'Hi.' }
+  assert.deepEqual(workflowCreateOrder.parse(least), {
+    type: 'custom',
+    repoUrl: 'https://github.com/acme/app',
+    instructions: 'Hi.',
+    priority: 'medium',
+    timeLimitMinutes: 60,
+  })
+})
+
+test('every reason has a sentence and a next action', () => {
+  assert.deepEqual(Object.keys(reasons).sort(), [...reason.options].sort())
+  for (const { sentence, next } of Object.values(reasons)) {
+    assert.match(sentence, /^[A-Z].+\.$/)
+    assert.match(next, /^[A-Z].+\.$/)
+  }
+})

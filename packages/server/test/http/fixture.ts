@@ -1,0 +1,128 @@
+import { type Clock, systemClock } from '../../src/clock.ts'
+import { sseRoute } from '../../src/delivery/sse.ts'
+import { LiveEvents } from '../../src/events/live.ts'
+import { createApp } from '../../src/http/app.ts'
+import type { AppDeps } from '../../src/http/deps.ts'
+import type { App } from '../../src/http/env.ts'
+import { createKey } from '../../src/http/first-key.ts'
+import { createLog, type Log } from '../../src/log.ts'
+import { WorkQueue } from '../../src/queue/work-queue.ts'
+import type { Store } from '../../src/store/open.ts'
+import { cancelTask } from '../../src/tasks/cancel.ts'
+import { createTask } from '../../src/tasks/create.ts'
+import { startPostgres } from '../support/postgres.ts'
+
+/** The real app over a real store and queue, with one key, and without a worker. */
+export interface TestApp extends AsyncDisposable {
+  readonly app: App
+  readonly store: Store
+  readonly live: LiveEvents
+  readonly key: string
+  /** Ends every stream, as the server's drain does. */
+  readonly drain: AbortController
+  /** Sends a request with the key; a body that is neither text nor bytes is sent as JSON. */
+  send(method: string, path: string, o?: Sent): Promise<Response>
+  /** Orders a task and answers its ids. */
+  order(given?: object): Promise<{ id: string; session_id: string }>
+}
+
+export interface Sent {
+  readonly body?: unknown
+  readonly headers?: Record<string, string>
+}
+
+export async function openTestApp(
+  o: {
+    readonly log?: Log
+    readonly streamsMax?: number
+    /** Time of the streams alone. */
+    readonly streamClock?: Clock
+  } = {},
+): Promise<TestApp> {
+  await using opened = new AsyncDisposableStack()
+  const clock = systemClock
+  const log = o.log ?? createLog('silent')
+  const postgres = opened.use(await startPostgres())
+  const store = opened.use(await postgres.openStore())
+  const live = opened.use(await LiveEvents.open({ store, log, clock }))
+  const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
+  const drain = new AbortController()
+  const ordering = {
+    ...{ store, queue, clock },
+    trustedOrigins: [],
+    allowPrivate: [],
+    callbackAllow: [],
+  }
+  const { streamsMax, streamClock = clock } = o
+  const stream = sseRoute({
+    ...{ store, live, clock: streamClock, log, signal: drain.signal },
+    ...(streamsMax !== undefined && { streamsMax }),
+  })
+  const app = createApp({
+    ...{ store, clock, log, version: '0.0.0-test', mount: stream },
+    tasks: {
+      create: (order, caller) => createTask(ordering, order, caller),
+      cancel: (id, caller) => cancelTask({ store, queue, clock }, id, caller),
+    },
+    health: { ...healthy, queueReady: () => queue.ready() },
+  })
+  const key = await createKey({ store, clock }, 'tests')
+  const closing = opened.move()
+
+  async function send(method: string, path: string, sent: Sent = {}): Promise<Response> {
+    const { body } = sent
+    return await app.request(path, {
+      method,
+      headers: {
+        authorization: `Bearer ${key}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...sent.headers,
+      },
+      ...(body !== undefined && { body: bodyOf(body) }),
+    })
+  }
+
+  return {
+    ...{ app, store, live, key, drain, send },
+    async order(given = {}) {
+      const answer = await send('POST', '/v1/tasks', { body: { ...order, ...given } })
+      return JSON.parse(await answer.text())
+    },
+    async [Symbol.asyncDispose]() {
+      drain.abort()
+      await closing.disposeAsync()
+    },
+  }
+}
+
+function bodyOf(body: unknown): string | Uint8Array<ArrayBuffer> {
+  if (typeof body === 'string') return body
+  return body instanceof Uint8Array ? Uint8Array.from(body) : JSON.stringify(body)
+}
+
+/** What `/health` is told when all is well. */
+export const healthy: AppDeps['health'] = {
+  queueReady: () => true,
+  sandbox: () => ({
+    driver: 'bubblewrap',
+    ok: true,
+    isolation: 'namespaces',
+    problem: null,
+    warnings: [],
+  }),
+  modelConfigured: true,
+}
+
+/** The least that `/v1/tasks` takes. */
+export const order = {
+  type: 'refactor',
+  repo_url: 'https://github.com/acme/app',
+  instructions: 'Rename foo to bar.',
+}
+
+/** The least that `/api/workflows` takes. */
+export const workflowOrder = {
+  type: 'refactor',
+  repoUrl: 'https://github.com/acme/app',
+  instructions: 'Rename foo to bar.',
+}

@@ -1,0 +1,387 @@
+import assert from 'node:assert/strict'
+import { Writable } from 'node:stream'
+import { after, before, test } from 'node:test'
+import { pino } from 'pino'
+import { systemClock } from '../../src/clock.ts'
+import { appendEvents } from '../../src/events/append.ts'
+import { createApp } from '../../src/http/app.ts'
+import type { AppDeps } from '../../src/http/deps.ts'
+import type { App } from '../../src/http/env.ts'
+import { openApiDocument } from '../../src/http/openapi.ts'
+import { createLog } from '../../src/log.ts'
+import { putArtifact } from '../../src/store/artifacts.ts'
+import { updateTask } from '../../src/store/tasks.ts'
+import { healthy, openTestApp, order, type TestApp, workflowOrder } from './fixture.ts'
+
+const lines: string[] = []
+const logged = new Writable({
+  write(chunk, _encoding, done) {
+    lines.push(String(chunk))
+    done()
+  },
+})
+let server: TestApp
+
+before(async () => {
+  server = await openTestApp({ log: pino({ level: 'info' }, logged) })
+})
+after(() => server[Symbol.asyncDispose]())
+
+const result = {
+  summary: 'Renamed.',
+  branch: 'agent/refactor-rename-abc',
+  commits: [{ sha: 'a'.repeat(40), subject: 'Rename foo' }],
+  pull_request_url: 'https://github.com/acme/app/pull/1',
+  checks: {
+    outcome: 'passed' as const,
+    rounds: 1,
+    results: [
+      {
+        command: 'npm test',
+        outcome: 'passed' as const,
+        exit_code: 0,
+        duration_ms: 1200,
+        output_tail: 'ok',
+      },
+    ],
+  },
+  usage: {
+    input_tokens: 1,
+    output_tokens: 2,
+    cache_read_input_tokens: 3,
+    cache_creation_input_tokens: 4,
+  },
+  cost_usd: 0.25,
+}
+
+test('an order at /api/workflows is a task in camelCase and milliseconds', async () => {
+  const from = Date.now()
+  const payload = { chat: 7, nested: { a: [1, null] } }
+  const answer = await server.send('POST', '/api/workflows', {
+    body: { ...workflowOrder, payload },
+  })
+  assert.equal(answer.status, 201)
+  const made = JSON.parse(await answer.text())
+  const { id, createdAt, ...rest } = made
+  assert.match(id, /^task_[0-9a-z]{26}$/)
+  assert.equal(answer.headers.get('location'), `/api/workflows/${id}`)
+  assert.ok(createdAt >= from && createdAt <= Date.now())
+  assert.deepEqual(rest, {
+    type: 'refactor',
+    priority: 'medium',
+    status: 'pending',
+    payload,
+    startedAt: null,
+    completedAt: null,
+    result: null,
+    error: null,
+  })
+  const read = await server.send('GET', `/api/workflows/${id}`)
+  assert.deepEqual(JSON.parse(await read.text()), made)
+})
+
+test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async () => {
+  const given = {
+    ...order,
+    type: 'deploy',
+    repo_url: 'git@github.com:acme/app.git',
+    priority: 'high',
+    base_branch: 'release/1.x',
+    setup: [],
+    checks: ['npm test'],
+    commands: ['npm run deploy'],
+    workdir: 'packages/api',
+    time_limit_minutes: 1380,
+    max_budget_usd: 0.5,
+    callback_url: 'https://example.com/done?x=1',
+    context: [1, { a: null }],
+    payload: { k: 'v' },
+  }
+  const answer = await server.send('POST', '/v1/tasks', { body: given })
+  assert.equal(answer.status, 201)
+  const made = JSON.parse(await answer.text())
+  const { id, session_id, created_at, created_by, message, ...rest } = made
+  assert.match(session_id, /^sesn_[0-9a-z]{26}$/)
+  assert.match(created_by, /^key_[0-9a-z]{26}$/)
+  assert.equal(new Date(created_at).toISOString(), created_at)
+  assert.equal(message, 'The task waits for a free slot.')
+  assert.deepEqual(rest, {
+    ...given,
+    repo_url: 'https://github.com/acme/app',
+    status: 'pending',
+    reason: 'queued',
+    result: null,
+    error: null,
+    started_at: null,
+    completed_at: null,
+    cancel_requested_at: null,
+  })
+  const read = await server.send('GET', `/v1/tasks/${id}`)
+  assert.deepEqual(JSON.parse(await read.text()), made)
+})
+
+test('an ended task shows its result in both forms', async () => {
+  const { id } = await server.order()
+  const ended = { status: 'completed', reason: 'done', result, completedAt: new Date() } as const
+  await updateTask(server.store.db, id, ended)
+  const task = JSON.parse(await (await server.send('GET', `/v1/tasks/${id}`)).text())
+  assert.deepEqual(task.result, result)
+  const workflow = JSON.parse(await (await server.send('GET', `/api/workflows/${id}`)).text())
+  assert.deepEqual(workflow.result, {
+    summary: 'Renamed.',
+    branch: 'agent/refactor-rename-abc',
+    commits: result.commits,
+    pullRequestUrl: 'https://github.com/acme/app/pull/1',
+    checks: {
+      outcome: 'passed',
+      rounds: 1,
+      results: [
+        { command: 'npm test', outcome: 'passed', exitCode: 0, durationMs: 1200, outputTail: 'ok' },
+      ],
+    },
+    usage: {
+      inputTokens: 1,
+      outputTokens: 2,
+      cacheReadInputTokens: 3,
+      cacheCreationInputTokens: 4,
+    },
+    costUsd: 0.25,
+  })
+})
+
+test('a waiting task is cancelled once, and cancelling it again changes nothing', async () => {
+  const { id } = await server.order()
+  const first = await server.send('POST', `/v1/tasks/${id}/cancel`)
+  const cancelled = JSON.parse(await first.text())
+  assert.equal(first.status, 200)
+  assert.equal(cancelled.status, 'failed')
+  assert.equal(cancelled.reason, 'cancelled')
+  assert.equal(cancelled.error.reason, 'cancelled')
+  const second = await server.send('POST', `/v1/tasks/${id}/cancel`, { body: {} })
+  assert.equal(second.status, 200)
+  assert.deepEqual(JSON.parse(await second.text()), cancelled)
+})
+
+test('cancelling a task that ended otherwise is a conflict that is not worth a retry', async () => {
+  const { id } = await server.order()
+  await updateTask(server.store.db, id, { status: 'completed', reason: 'done' })
+  const answer = await server.send('POST', `/v1/tasks/${id}/cancel`)
+  assert.equal(answer.status, 409)
+  assert.equal(answer.headers.get('x-should-retry'), 'false')
+  const { error } = JSON.parse(await answer.text())
+  assert.deepEqual(error, {
+    type: 'invalid_request_error',
+    message: 'The task has ended: it is completed, done.',
+    details: { error_code: 'task_ended' },
+  })
+})
+
+test('lists are newest first, page to the end, and filter by status', async () => {
+  const made: string[] = []
+  for (let n = 0; n < 5; n += 1) made.unshift((await server.order()).id)
+  await updateTask(server.store.db, made[2] ?? '', { status: 'running', reason: 'agent' })
+  const seen: string[] = []
+  let page: string | null = ''
+  while (page !== null) {
+    const path: string = `/v1/tasks?limit=2${page && `&page=${page}`}`
+    const list = JSON.parse(await (await server.send('GET', path)).text())
+    assert.ok(list.data.length <= 2)
+    seen.push(...list.data.map((one: { id: string }) => one.id))
+    page = list.next_page
+  }
+  assert.deepEqual(seen.slice(0, 5), made)
+  assert.equal(new Set(seen).size, seen.length)
+  const running = await server.send('GET', '/api/workflows?status=running')
+  const { data, nextPage } = JSON.parse(await running.text())
+  assert.deepEqual(
+    data.map((one: { id: string }) => one.id),
+    [made[2]],
+  )
+  assert.equal(nextPage, null)
+})
+
+test('events come in pages by number, filtered by type, with long tool output cut', async () => {
+  const { session_id: sessionId } = await server.order()
+  const output = 'é'.repeat(5000)
+  const content = [
+    { type: 'text', text: output },
+    { type: 'text', text: 'after' },
+  ]
+  await appendEvents(server.store.db, {
+    sessionId,
+    clock: systemClock,
+    events: [
+      { type: 'agent.tool_use', name: 'bash', input: {}, tool_use_id: 't1' },
+      { type: 'agent.tool_result', tool_use_id: 't1', content, is_error: false },
+      { type: 'agent.message', content: [{ type: 'text', text: output }] },
+    ],
+  })
+  const read = async (query: string) =>
+    JSON.parse(await (await server.send('GET', `/v1/sessions/${sessionId}/events?${query}`)).text())
+  const all = await read('limit=1000')
+  assert.deepEqual(
+    all.data.map((one: { seq: number }) => one.seq),
+    all.data.map((_: unknown, at: number) => at + 1),
+  )
+  assert.equal(all.next_page, null)
+  const [toolResult] = (await read('types[]=agent.tool_result')).data
+  assert.equal(toolResult.truncated, true)
+  assert.equal(toolResult.content[0].text, 'é'.repeat(4096))
+  assert.equal(toolResult.content[1].text, '')
+  const [message] = (await read('types=agent.message')).data
+  assert.equal(message.content[0].text, output)
+  assert.equal(message.truncated, undefined)
+  const [first, second] = [await read('limit=2'), await read('limit=2&page=2')]
+  assert.equal(first.next_page, '2')
+  assert.equal(second.data[0].seq, 3)
+  assert.deepEqual((await read('after=3&limit=1')).data[0].seq, 4)
+})
+
+test('an artifact is saved, never shown, whatever it claims to be', async () => {
+  const { id, session_id: sessionId } = await server.order()
+  const name = `<b> "übel".html`
+  const data = Buffer.from(`<script>alert(1)</script>${'x'.repeat(700_000)}`)
+  const now = new Date()
+  const made = { sessionId, attempt: 1, createdBy: null, now }
+  const { db } = server.store
+  await putArtifact(db, { ...made, name, contentType: 'text/html', data })
+  await putArtifact(db, { ...made, name: 'report.md', contentType: 'text/markdown', data })
+  const path = `/v1/tasks/${id}/artifacts/${encodeURIComponent(name)}`
+  const answer = await server.send('GET', path)
+  assert.equal(answer.status, 200)
+  assert.equal(answer.headers.get('content-type'), 'application/octet-stream')
+  assert.equal(answer.headers.get('x-content-type-options'), 'nosniff')
+  assert.equal(
+    answer.headers.get('content-disposition'),
+    `attachment; filename="_b_ __bel_.html"; filename*=UTF-8''%3Cb%3E%20%22%C3%BCbel%22.html`,
+  )
+  assert.equal(answer.headers.get('content-length'), String(data.length))
+  assert.deepEqual(Buffer.from(await answer.arrayBuffer()), data)
+  const report = await server.send('HEAD', `/v1/tasks/${id}/artifacts/report.md`)
+  assert.equal(report.headers.get('content-type'), 'text/markdown')
+})
+
+test('the health routes need no key and tell what is wrong', async () => {
+  const asked = async (path: string) => server.app.request(path)
+  assert.deepEqual(await (await asked('/livez')).json(), { status: 'alive' })
+  const ready = JSON.parse(await (await asked('/readyz')).text())
+  assert.equal(ready.status, 'ready')
+  const health = JSON.parse(await (await asked('/health')).text())
+  assert.equal(health.status, 'healthy')
+  assert.equal(health.sandbox.isolation, 'namespaces')
+})
+
+/** An app over the same store that is told otherwise how its parts are. */
+function appThatIs(health: Partial<AppDeps['health']>): App {
+  const never = () => Promise.reject(new Error('no order is sent here'))
+  const { store } = server
+  return createApp({
+    ...{ store, clock: systemClock, log: createLog('silent'), version: '0.0.0-test' },
+    tasks: { create: never, cancel: never },
+    health: { ...healthy, ...health },
+  })
+}
+
+test('a server without a model is ready and says so; without walls it is degraded', async () => {
+  const app = appThatIs({
+    modelConfigured: false,
+    sandbox: () => ({
+      driver: 'none',
+      ok: true,
+      isolation: 'none',
+      problem: null,
+      warnings: ['Agents run without walls.'],
+    }),
+  })
+  const ready = await app.request('/readyz')
+  assert.equal(ready.status, 200)
+  const parts = JSON.parse(await ready.text())
+  assert.equal(parts.model.ok, false)
+  assert.match(parts.model.problem, /ANTHROPIC_API_KEY/)
+  const health = JSON.parse(await (await app.request('/health')).text())
+  assert.equal(health.status, 'degraded')
+  assert.deepEqual(health.sandbox.warnings, ['Agents run without walls.'])
+})
+
+test('a server whose sandbox or queue does not work is not ready', async () => {
+  const sandbox = () => ({
+    driver: 'bubblewrap',
+    ok: false,
+    isolation: 'namespaces' as const,
+    problem: 'bwrap is missing: install bubblewrap.',
+    warnings: [],
+  })
+  const app = appThatIs({ sandbox, queueReady: () => false })
+  const answer = await app.request('/readyz')
+  assert.equal(answer.status, 503)
+  const { status, sandbox: part, queue, store } = JSON.parse(await answer.text())
+  assert.equal(status, 'not_ready')
+  assert.match(part.problem, /install bubblewrap/)
+  assert.deepEqual([queue.ok, store.ok], [false, true])
+})
+
+test('the OpenAPI document is 3.1 and has every route with its errors', async () => {
+  const document = JSON.parse(await (await server.send('GET', '/openapi.json')).text())
+  assert.equal(document.openapi, '3.1.0')
+  const made = JSON.stringify(openApiDocument(server.app, document.info.version))
+  assert.deepEqual(JSON.parse(made), document)
+  assert.deepEqual(Object.keys(document.paths).sort(), [
+    '/api/workflows',
+    '/api/workflows/{id}',
+    '/health',
+    '/livez',
+    '/readyz',
+    '/v1/sessions/{id}/events',
+    '/v1/sessions/{id}/events/stream',
+    '/v1/tasks',
+    '/v1/tasks/{id}',
+    '/v1/tasks/{id}/artifacts/{name}',
+    '/v1/tasks/{id}/cancel',
+  ])
+  const create = document.components.schemas.WorkflowCreate
+  assert.equal(create.additionalProperties, false)
+  assert.deepEqual(create.required, ['type', 'repoUrl', 'instructions'])
+  assert.deepEqual(Object.keys(document.components.securitySchemes), ['bearer', 'apiKey'])
+  assert.ok(document.paths['/v1/tasks'].post.responses['413'])
+})
+
+test('a failure of ours is a 500 that says nothing but its request id, and the log has the rest', async () => {
+  const { db } = server.store
+  await db.schema.alterTable('tasks').renameTo('tasks_away').execute()
+  const answer = await server.send('GET', '/v1/tasks')
+  await db.schema.alterTable('tasks_away').renameTo('tasks').execute()
+  const text = await answer.text()
+  assert.equal(answer.status, 500)
+  assert.equal(JSON.parse(text).error.type, 'api_error')
+  assert.doesNotMatch(text, /relation|select/)
+  const id = answer.headers.get('request-id') ?? ''
+  const about = lines.filter((line) => line.includes(id)).map((line) => JSON.parse(line))
+  assert.match(about.find((line) => line.err)?.err.message, /relation "tasks" does not exist/)
+})
+
+test('each request is one log line with its route, and no secret in it', async () => {
+  const { id } = await server.order()
+  const answer = await server.send('GET', `/v1/tasks/${id}?`)
+  const line = lines.find((one) => one.includes(answer.headers.get('request-id') ?? '?')) ?? '{}'
+  const { level: _level, time: _time, pid: _pid, hostname: _host, ms, ...rest } = JSON.parse(line)
+  assert.equal(typeof ms, 'number')
+  assert.deepEqual(rest, {
+    request_id: answer.headers.get('request-id'),
+    method: 'GET',
+    route: '/v1/tasks/:id',
+    status: 200,
+    key: 'tests',
+    msg: 'request',
+  })
+  assert.ok(lines.every((one) => !one.includes(server.key)))
+})
+
+test('a key in x-api-key is as good as a bearer, and its use is noted', async () => {
+  const headers = { 'x-api-key': server.key }
+  assert.equal((await server.app.request('/v1/tasks', { headers })).status, 200)
+  const { last_used_at: usedAt } = await server.store.db
+    .selectFrom('keys')
+    .select('last_used_at')
+    .executeTakeFirstOrThrow()
+  assert.ok(usedAt instanceof Date)
+})

@@ -1,0 +1,88 @@
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../../src/clock.ts'
+import { createLog } from '../../src/log.ts'
+import { createSandboxDriver } from '../../src/sandbox/create.ts'
+import type { ExecOptions, ExecResult, Sandbox, SandboxDriver } from '../../src/sandbox/driver.ts'
+
+/** A driver with a data directory of its own; disposing removes both and what was opened. */
+export interface Bench extends AsyncDisposable {
+  readonly dataDir: string
+  readonly driver: SandboxDriver
+  open(slot: number, name?: string): Promise<Sandbox>
+}
+
+export async function openBench(
+  o: { kind?: 'bubblewrap' | 'none'; path?: string; dataDir?: string } = {},
+): Promise<Bench> {
+  const dataDir = o.dataDir ?? (await mkdtemp(join(tmpdir(), 'lh-')))
+  await chmod(dataDir, 0o711)
+  const driver = createSandboxDriver({
+    kind: o.kind ?? 'bubblewrap',
+    dataDir,
+    log: createLog('silent'),
+    clock: systemClock,
+    ...(o.path === undefined ? {} : { path: o.path }),
+  })
+  const opened: Sandbox[] = []
+  return {
+    dataDir,
+    driver,
+    async open(slot, name = `sesn_${slot}`) {
+      const sandbox = await driver.open({
+        sessionId: name,
+        directory: join(dataDir, 'sessions', name),
+        slot,
+        env: { FROM_SPEC: 'spec' },
+        gitRewrite: [{ from: 'https://git.example/' }, { from: 'git@git.example:' }],
+      })
+      opened.push(sandbox)
+      return sandbox
+    },
+    async [Symbol.asyncDispose]() {
+      for (const sandbox of opened) await sandbox[Symbol.asyncDispose]()
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+export const never = new AbortController().signal
+
+export function sh(
+  sandbox: Sandbox,
+  script: string,
+  o: Partial<ExecOptions> = {},
+): Promise<ExecResult> {
+  return sandbox.exec(['/bin/bash', '-c', script], {
+    network: false,
+    timeoutMs: 15_000,
+    outputBytesMax: 1_000_000,
+    signal: never,
+    ...o,
+  })
+}
+
+/** Numbers of the living processes of a host uid. */
+export async function pidsOfUid(uid: number): Promise<number[]> {
+  const names = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const status = await readFile(`/proc/${name}/status`, 'utf8').catch(() => '')
+      return status.includes(`\nUid:\t${uid}\t`) && !/^State:\t[ZX]/m.test(status) ? [+name] : []
+    }),
+  )
+  return found.flat()
+}
+
+/** Waits for a condition; fails after `limitMs`. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  limitMs = 10_000,
+): Promise<void> {
+  const deadline = Date.now() + limitMs
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`not so after ${limitMs} ms`)
+    await systemClock.sleep(10)
+  }
+}

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import type { SessionEvent } from '@longhaul/client/contract'
+import {
+  type FakeGitHub,
+  type FakeRepository,
+  type Scenario,
+  type ScriptedModel,
+  startFakeGitHub,
+  startScriptedModel,
+} from '@longhaul/testing'
+import { makeDirectory } from './postgres.ts'
+import { ServerProcess } from './server.ts'
+import { until } from './until.ts'
+
+/** Everything outside the server, and a data directory that outlives its processes. */
+export interface World extends AsyncDisposable {
+  readonly model: ScriptedModel
+  readonly github: FakeGitHub
+  readonly dataDir: string
+  /** Starts a server in this world; the one before must be gone. */
+  start(settings?: Readonly<Record<string, string>>): Promise<ServerProcess>
+  repository(name: string, files: Readonly<Record<string, string>>): Promise<FakeRepository>
+}
+
+/** What the server knows and no sandbox may ever see. */
+export const secrets = {
+  model: 'canary-model-key-5f0c',
+  github: 'canary-github-token-91ab',
+  callback: `whsec_${Buffer.from('canary-callback-secret-77aa').toString('base64')}`,
+} as const
+
+export async function makeWorld(scenarios: readonly Scenario[]): Promise<World> {
+  await using stack = new AsyncDisposableStack()
+  const directory = stack.use(await makeDirectory())
+  // Last to be looked at, first to be noticed: nothing of this world may outlive it.
+  stack.defer(() =>
+    until('every process to be gone', () => processesOf(directory.path).length === 0),
+  )
+  const model = stack.use(await startScriptedModel({ scenarios, apiKey: secrets.model }))
+  const github = stack.use(await startFakeGitHub({ token: secrets.github }))
+  let server: ServerProcess | null = null
+  stack.defer(async () => {
+    await server?.stop()
+  })
+  const closing = stack.move()
+  return {
+    model,
+    github,
+    dataDir: directory.path,
+    async start(settings = {}) {
+      server = await ServerProcess.start({
+        DATA_DIR: directory.path,
+        ANTHROPIC_BASE_URL: model.url,
+        ANTHROPIC_API_KEY: secrets.model,
+        GITHUB_URL: github.url,
+        GITHUB_API_URL: github.apiUrl,
+        GITHUB_TOKEN: secrets.github,
+        CALLBACK_SECRET: secrets.callback,
+        GATEWAY_ALLOW: '',
+        ...settings,
+      })
+      return server
+    },
+    repository: (name, files) => github.createRepository({ owner: 'acme', name, files }),
+    [Symbol.asyncDispose]: () => closing.disposeAsync(),
+  }
+}
+
+/** A repository whose one test fails until `sum` adds. */
+export const brokenSum: Readonly<Record<string, string>> = {
+  'package.json': JSON.stringify({ name: 'sum', scripts: { test: 'sh test.sh' } }),
+  'sum.sh': 'echo $(( $1 - $2 ))\n',
+  'test.sh': 'test "$(sh sum.sh 2 3)" = 5 && echo ok || { echo "sum is wrong"; exit 1; }\n',
+}
+
+/** The shell command that mends it. */
+export const mend = "sed -i 's/-/+/' sum.sh"
+
+/** Asserts what holds for every log: dense numbers from 1, none doubled, and one end that is last. */
+export function assertWholeLog(events: readonly SessionEvent[]): void {
+  assert.deepEqual(
+    events.map(({ seq }) => seq),
+    events.map((_, i) => i + 1),
+  )
+  assert.equal(new Set(events.map(({ id }) => id)).size, events.length)
+  const ends = events.filter(({ type }) => type === 'task.completed' || type === 'task.failed')
+  assert.equal(ends.length, 1)
+  assert.equal(events.at(-1)?.type, 'session.status_terminated')
+}
+
+/** Pids of processes that work in a sandbox of this data directory, as the host sees them. */
+export function sandboxProcessesOf(dataDir: string): number[] {
+  return processesOf(`${dataDir}/sessions/`)
+}
+
+/** Pids of processes that have something of this directory mounted, open as their place, or named. */
+function processesOf(path: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => touches(pid, path))
+    .map(Number)
+}
+
+function touches(pid: string, path: string): boolean {
+  try {
+    if (readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(`${path}`)) return true
+    if (readlinkSync(`/proc/${pid}/cwd`).startsWith(path)) return true
+    return false
+  } catch {
+    // It ended while we looked.
+    return false
+  }
+}

@@ -1,0 +1,89 @@
+import type { FakeRepository, PullRequest } from './fake-repository.ts'
+
+/** What a request to the fake GitHub wants. `push_refs` is git's look at the refs before a push. */
+export type GitHubAction =
+  | 'fetch'
+  | 'push_refs'
+  | 'push'
+  | 'get_repository'
+  | 'list_pulls'
+  | 'create_pull'
+  | 'get_pull'
+  | 'other'
+
+/** A request as it was seen, before anything was done about it. */
+export interface GitHubRequest {
+  readonly action: GitHubAction
+  readonly method: string
+  /** Path and query. */
+  readonly path: string
+  /** The header's value, credentials and all. */
+  readonly authorization: string | null
+}
+
+/**
+ * What `beforeRequest` decides. Nothing: go on. A status: refuse with it. `lose_answer`: do what is
+ * asked, then break the connection, as if one side had died right after it.
+ */
+export type Verdict = { readonly status: number; readonly message: string } | 'lose_answer'
+
+/** Decides about a request; the request waits as long as the promise does. */
+export type BeforeRequest = (
+  request: GitHubRequest,
+) => Promise<Verdict | undefined> | Verdict | undefined
+
+/** One branch or tag that a push changed; forty zeros stand for none. */
+export interface Push {
+  readonly repository: string
+  readonly ref: string
+  readonly before: string
+  readonly after: string
+}
+
+/** What the git and the REST side share. */
+export interface GitHubState {
+  readonly token: string
+  readonly requests: GitHubRequest[]
+  readonly pushes: Push[]
+  /** By `owner/name`, in lower case, as GitHub compares them. */
+  readonly repositories: Map<string, FakeRepository & { readonly pullRequests: PullRequest[] }>
+  beforeRequest: BeforeRequest | null
+}
+
+const requestsMax = 2_000
+
+/** Records a request and asks what to do about it. */
+export async function enter(
+  state: GitHubState,
+  request: GitHubRequest,
+): Promise<Verdict | undefined> {
+  state.requests.push(request)
+  if (state.requests.length > requestsMax) state.requests.shift()
+  return await state.beforeRequest?.(request)
+}
+
+/** Whose request it is. Tokens come as a bearer's, as `token …`, or as the password of Basic. */
+export function callerOf(
+  authorization: string | null | undefined,
+  token: string,
+): 'nobody' | 'owner' | 'impostor' {
+  if (authorization === null || authorization === undefined) return 'nobody'
+  const [scheme = '', value = ''] = authorization.split(' ')
+  const given =
+    scheme.toLowerCase() === 'basic'
+      ? Buffer.from(value, 'base64')
+          .toString('utf8')
+          .replace(/^[^:]*:/, '')
+      : value
+  return given === token ? 'owner' : 'impostor'
+}
+
+/** The repository of that name, if the caller may see it. */
+export function visibleRepository(
+  state: GitHubState,
+  o: { owner: string; name: string; authorization: string | null | undefined },
+) {
+  const found = state.repositories.get(`${o.owner}/${o.name}`.toLowerCase())
+  const isOwner = callerOf(o.authorization, state.token) === 'owner'
+  return found !== undefined && (!found.private || isOwner) ? found : undefined
+}

@@ -1,0 +1,184 @@
+import type { HttpBindings } from '@hono/node-server'
+import type { Context } from 'hono'
+import { Hono } from 'hono'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import type { PullRequest } from './fake-repository.ts'
+import { askGit } from './git.ts'
+import type { GitHubAction, GitHubState } from './github-gate.ts'
+import { callerOf, enter, visibleRepository } from './github-gate.ts'
+import { objectOf } from './wire.ts'
+
+type Repository = NonNullable<ReturnType<typeof visibleRepository>>
+type Environment = { Bindings: HttpBindings; Variables: { repository: Repository } }
+
+/** The REST API's few routes that opening a pull request needs, in GitHub's own words. */
+export function githubRest(state: GitHubState, basePath: string): Hono<Environment> {
+  const app = new Hono<Environment>().basePath(basePath)
+  app.use(async (c, next) => {
+    const { method } = c.req
+    const path = c.req.path + new URL(c.req.url).search
+    const authorization = c.req.header('authorization') ?? null
+    const action = actionOf(method, c.req.path)
+    const verdict = await enter(state, { action, method, path, authorization })
+    // Whoever asked died while the request was held: it counts as never arrived.
+    if (c.env.outgoing.closed) return c.body(null)
+    if (verdict !== undefined && verdict !== 'lose_answer') {
+      return problem(c, verdict.status, verdict.message)
+    }
+    if (callerOf(authorization, state.token) === 'impostor') {
+      return problem(c, 401, 'Bad credentials')
+    }
+    await next()
+    if (verdict === 'lose_answer') c.env.outgoing.destroy()
+    return undefined
+  })
+  app.use('/repos/:owner/:name/*', async (c, next) => {
+    const { owner, name } = c.req.param()
+    const authorization = c.req.header('authorization')
+    const repository = visibleRepository(state, { owner, name, authorization })
+    if (repository === undefined) return problem(c, 404, 'Not Found')
+    c.set('repository', repository)
+    await next()
+    return undefined
+  })
+  app.get('/repos/:owner/:name', (c) => c.json(repositoryOf(c.var.repository)))
+  app.get('/repos/:owner/:name/pulls', async (c) => c.json(await listPulls(c)))
+  app.get('/repos/:owner/:name/pulls/:number', async (c) => {
+    const number = Number(c.req.param('number'))
+    const found = c.var.repository.pullRequests.find((pull) => pull.number === number)
+    return found ? c.json(await pullOf(c.var.repository, found)) : problem(c, 404, 'Not Found')
+  })
+  app.post('/repos/:owner/:name/pulls', async (c) => {
+    if (c.req.header('authorization') === undefined) {
+      return problem(c, 401, 'Requires authentication')
+    }
+    return await createPull(c)
+  })
+  app.notFound((c) => problem(c, 404, 'Not Found'))
+  return app
+}
+
+const bodyCharsMax = 65_536
+const titleCharsMax = 256
+const pageMax = 100
+
+function actionOf(method: string, path: string): GitHubAction {
+  const rest = /\/repos\/[^/]+\/[^/]+(\/pulls(?:\/\d+)?)?$/.exec(path)
+  if (rest === null) return 'other'
+  if (method === 'POST') return rest[1] === '/pulls' ? 'create_pull' : 'other'
+  if (method !== 'GET') return 'other'
+  if (rest[1] === undefined) return 'get_repository'
+  return rest[1] === '/pulls' ? 'list_pulls' : 'get_pull'
+}
+
+/** GitHub knows a branch by `owner:branch`; a filter in any other form is ignored, as there. */
+async function listPulls(c: Context<Environment>): Promise<object[]> {
+  const { repository } = c.var
+  const { head, base, state = 'open', page = '1', per_page: size = '30' } = c.req.query()
+  const perPage = Math.min(pageMax, Number(size) || 30)
+  const from = (Math.max(1, Number(page) || 1) - 1) * perPage
+  const found = repository.pullRequests
+    .filter((pull) => !head?.includes(':') || head === `${repository.owner}:${pull.head}`)
+    .filter((pull) => base === undefined || base === pull.base)
+    .filter(() => state !== 'closed')
+    .toReversed()
+    .slice(from, from + perPage)
+  return await Promise.all(found.map((pull) => pullOf(repository, pull)))
+}
+
+async function createPull(c: Context<Environment>): Promise<Response> {
+  const json: unknown = await c.req.json().catch(() => undefined)
+  if (json === undefined) return problem(c, 400, 'Problems parsing JSON')
+  const { repository } = c.var
+  const { title, body = '', head: given, base, draft } = objectOf(json)
+  const order = {
+    title: typeof title === 'string' ? title.trim() : '',
+    body: typeof body === 'string' ? body : '',
+    head: String(given).replace(`${repository.owner}:`, ''),
+    base: String(base),
+    draft: draft === true,
+  }
+  const error = await findError(repository, order)
+  if (error !== undefined) return problem(c, 422, 'Validation Failed', [error])
+  const number = repository.pullRequests.length + 1
+  const pull = { ...order, number, url: `${repository.url}/pull/${number}` }
+  repository.pullRequests.push(pull)
+  return c.json(await pullOf(repository, pull), 201)
+}
+
+type Order = Omit<PullRequest, 'number' | 'url'>
+
+async function findError(repository: Repository, order: Order): Promise<object | undefined> {
+  const { title, body, head, base } = order
+  const custom = (message: string) => ({ resource: 'PullRequest', code: 'custom', message })
+  const ofIssue = (field: string, more: object) => ({ resource: 'Issue', field, ...more })
+  if (title === '') return ofIssue('title', { code: 'missing_field' })
+  for (const [field, text, max] of [
+    ['title', title, titleCharsMax],
+    ['body', body, bodyCharsMax],
+  ] as const) {
+    const message = `${field} is too long (maximum is ${max} characters)`
+    if (text.length > max) return ofIssue(field, { code: 'custom', message })
+  }
+  for (const [field, branch] of [
+    ['head', head],
+    ['base', base],
+  ]) {
+    const sha = await shaOf(repository, branch ?? '')
+    if (sha === null) return { resource: 'PullRequest', field, code: 'invalid' }
+  }
+  if (repository.pullRequests.some((pull) => pull.head === head && pull.base === base)) {
+    return custom(`A pull request already exists for ${repository.owner}:${head}.`)
+  }
+  const range = `refs/heads/${base}..refs/heads/${head}`
+  const ahead = await askGit(repository.directory, 'rev-list', '--count', range)
+  return ahead?.trim() === '0' ? custom(`No commits between ${base} and ${head}`) : undefined
+}
+
+function repositoryOf(repository: Repository): object {
+  return {
+    name: repository.name,
+    full_name: `${repository.owner}/${repository.name}`,
+    owner: { login: repository.owner },
+    private: repository.private,
+    default_branch: 'main',
+    html_url: repository.url,
+    clone_url: `${repository.url}.git`,
+    permissions: { pull: true, push: true },
+  }
+}
+
+async function pullOf(repository: Repository, pull: PullRequest): Promise<object> {
+  const branch = async (ref: string): Promise<object> => {
+    const sha = await shaOf(repository, ref)
+    return { label: `${repository.owner}:${ref}`, ref, sha, repo: repositoryOf(repository) }
+  }
+  return {
+    number: pull.number,
+    state: 'open',
+    draft: pull.draft,
+    title: pull.title,
+    body: pull.body,
+    html_url: pull.url,
+    user: { login: repository.owner },
+    head: await branch(pull.head),
+    base: await branch(pull.base),
+  }
+}
+
+async function shaOf(repository: Repository, branch: string): Promise<string | null> {
+  const ref = `refs/heads/${branch}^{commit}`
+  const sha = await askGit(repository.directory, 'rev-parse', '--verify', '--quiet', ref)
+  return sha?.trim() ?? null
+}
+
+function problem(
+  c: Context<Environment>,
+  status: number,
+  message: string,
+  errors?: readonly object[],
+): Response {
+  const body = { message, errors, documentation_url: 'https://docs.github.com/rest' }
+  // Hono wants a status with a body; every one that GitHub's errors have is.
+  return c.json({ ...body, status: String(status) }, status as ContentfulStatusCode)
+}
