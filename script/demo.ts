@@ -149,13 +149,17 @@ async function follow(url: string, repoUrl: string): Promise<{ taskId: string; c
   })
   if (stream.body === null) throw new Error('the stream has no body')
   let count = 0
+  const started = Date.now()
   const events = stream.body
     .pipeThrough(new TextDecoderStream())
     .pipeThrough(new EventSourceParserStream())
   for await (const { event = '', data, id } of events) {
     if (id === undefined) continue
     count += 1
-    console.log(`${id.padStart(4)}  ${event.padEnd(28)} ${summaryOf(JSON.parse(data))}`)
+    const seconds = ((Date.now() - started) / 1000).toFixed(1).padStart(5)
+    console.log(
+      `${id.padStart(4)} ${seconds} s  ${event.padEnd(28)} ${summaryOf(JSON.parse(data))}`,
+    )
     if (event === 'session.status_terminated') break
   }
   return { taskId: ordered.id, count }
@@ -163,11 +167,13 @@ async function follow(url: string, repoUrl: string): Promise<{ taskId: string; c
 
 /** The part of an event that a person wants to see, on one line. */
 function summaryOf(event: Readonly<Record<string, unknown>>): string {
-  const { message, name, input, content, branch, url, results, reason } = event
+  const { message, name, input, content, branch, url, results, reason, host, why } = event
   const shown =
     message ??
     url ??
-    (name === undefined ? (content ?? results ?? branch ?? reason ?? '') : [name, input])
+    (name === undefined
+      ? (content ?? results ?? branch ?? why ?? host ?? reason ?? '')
+      : [name, input])
   const text = typeof shown === 'string' ? shown : JSON.stringify(shown)
   return text.replace(/\s+/g, ' ').slice(0, 100)
 }

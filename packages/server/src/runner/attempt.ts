@@ -101,8 +101,12 @@ async function perform(
   { writer, journal }: { readonly writer: EventWriter; readonly journal: Journal },
 ): Promise<NonNullable<PhaseEnd>> {
   const { deps, task, lease, ending, deadline } = run
+  const { config } = deps
   const spending = new Spending({ ...deps, lease })
   const transcript = new Transcript({ ...deps, ...lease })
+  if (config.model.headers === null) return failed('model_not_configured')
+  // The attempt before this one was the last, and could not even open its walls to keep the work.
+  if (journal.progress.strikes > strikesMax + 1) return failed('attempts_exhausted')
   await using walls = await openWalls({ ...run, writer, transcript, spending })
   const attempt: Attempt = {
     ...{ deps, task, lease, writer, transcript, journal, deadline },
@@ -119,7 +123,6 @@ async function perform(
 }
 
 async function phases(attempt: Attempt): Promise<NonNullable<PhaseEnd>> {
-  if (attempt.deps.config.model.headers === null) return failed('model_not_configured')
   if (attempt.journal.progress.strikes > strikesMax) return failed('attempts_exhausted')
   return (
     (await prepare(attempt)) ??

@@ -27,6 +27,8 @@ export function environmentInside(o: {
       SHELL: '/bin/bash',
       // A question nobody can answer would hang until the timeout.
       GIT_TERMINAL_PROMPT: '0',
+      // npm would ask its registry for news of itself: a denied connection in every log.
+      npm_config_update_notifier: 'false',
     },
     o.proxyUrl === null ? {} : proxyVariables(o.proxyUrl),
     ...o.extra,

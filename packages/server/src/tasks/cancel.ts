@@ -8,7 +8,7 @@ import { getTask, lockTask, updateTask } from '../store/tasks.ts'
 import { endTask } from './end.ts'
 
 /**
- * Cancels a task. One that waits ends at once; a running one is asked to end: the event wakes its
+ * Cancels a task. One that never started ends at once; a running one is asked to end: the event wakes its
  * worker, which stops the processes, keeps the work, and ends the task. Cancelling an ended task,
  * or cancelling twice, changes nothing. Answers the task as it is now; `undefined`: there is none.
  */
@@ -27,7 +27,8 @@ export async function cancelTask(
       events: [{ type: 'task.cancel_requested', task_id: id, requested_by: caller.name }],
       clock,
     })
-    if (await queue.cancelQueued(trx, row.session_id)) {
+    // Work that waits after a crash has a workspace: its next attempt ends the task, and keeps it.
+    if (row.started_at === null && (await queue.cancelQueued(trx, row.session_id))) {
       const end = { state: { status: 'failed', reason: 'cancelled' }, result: null } as const
       await endTask(trx, { taskId: id, end, clock })
     }

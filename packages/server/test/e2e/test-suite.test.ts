@@ -18,11 +18,9 @@ const suite = script(
   when(
     'Run the suite',
     use('Bash', { command: 'npm test', description: 'Run the suite' }),
-    // The command outlived the shell's patience; the SDK moved it to the background and says so.
+    // The command outlived the shell's patience: the SDK moved it to the background and says so.
     say('The suite is still running.'),
-  ),
-  when(
-    /task-notification|background/i,
+    // It ended, and the SDK starts a turn by itself.
     use('Bash', { command: mend, description: 'Mend the sum' }),
     use('Bash', { command: 'npm test', description: 'Run the suite again', timeout: 60_000 }),
     say('The sum subtracted. I fixed it and ran the suite again: all parts pass.'),

@@ -1,0 +1,46 @@
+import type { Clock, Timer } from '../../src/clock.ts'
+
+/** Real time that a test can move forward: what falls due on the way runs at once. */
+export class JumpClock implements Clock {
+  #offsetMs = 0
+  readonly #pending = new Map<() => void, number>()
+
+  now(): number {
+    return Date.now() + this.#offsetMs
+  }
+
+  after(ms: number, run: () => void): Timer {
+    const fire = (): void => {
+      cancel()
+      run()
+    }
+    const handle = setTimeout(fire, ms).unref()
+    const cancel = (): void => {
+      clearTimeout(handle)
+      this.#pending.delete(fire)
+    }
+    this.#pending.set(fire, this.now() + ms)
+    return { cancel, [Symbol.dispose]: cancel }
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason)
+      const timer = this.after(ms, () => {
+        signal?.removeEventListener('abort', abort)
+        resolve()
+      })
+      const abort = (): void => {
+        timer.cancel()
+        reject(signal?.reason)
+      }
+      signal?.addEventListener('abort', abort, { once: true })
+    })
+  }
+
+  jump(ms: number): void {
+    this.#offsetMs += ms
+    const due = [...this.#pending].filter(([, at]) => at <= this.now())
+    for (const [fire] of due.sort(([, a], [, b]) => a - b)) fire()
+  }
+}
