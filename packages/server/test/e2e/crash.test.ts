@@ -21,6 +21,14 @@ const blockOnce = (name: string): string =>
   `test -e .git/${name} || { touch .git/${name}; sleep 300; }`
 
 const blockedTool = blockOnce('tool')
+const held = Promise.withResolvers<never>().promise
+/** Whoever asks first is never answered: it is killed while it waits. */
+let thought = false
+const thinkOnce = (): Promise<void> => {
+  if (thought) return Promise.resolve()
+  thought = true
+  return held
+}
 const scenarios = [
   script(
     when(
@@ -33,8 +41,7 @@ const scenarios = [
     when(
       'Think for long',
       use('Bash', { command: mend }),
-      // Never answered: whoever asks first is killed while it waits.
-      say('Mended.', { fault: { kind: 'hang', where: 'headers' } }),
+      say('Mended.', { until: () => thinkOnce() }),
     ),
     when('Mend the sum', use('Bash', { command: mend }), say('Mended.')),
   ),
@@ -60,8 +67,6 @@ interface Case {
     workspace: string
   }) => Promise<unknown>
 }
-
-const held = Promise.withResolvers<never>().promise
 
 /** Holds GitHub's answer to the first such request; resolves when it came. */
 function holdGitHub(action: string): Promise<void> {
@@ -128,15 +133,13 @@ for (const { phase, instructions = 'Mend the sum.', order = {}, reached } of cas
 
 test('a server killed after GitHub opened the pull request, but before it heard of it, opens no second', async () => {
   const { repository, ordered, server } = await begin('Mend the sum.', {}, 'after')
-  const killed = Promise.withResolvers<void>()
-  world.github.beforeRequest(async ({ action }) => {
-    if (action !== 'create_pull') return undefined
-    await server.kill()
-    killed.resolve()
-    return 'lose_answer'
+  world.github.beforeRequest(({ action }) => {
+    if (action === 'create_pull') return 'lose_answer'
+    // It looks whether its request got through, and never learns it.
+    return action === 'list_pulls' && repository.pullRequests.length > 0 ? held : undefined
   })
-  await killed.promise
-  await until('the pull request', () => repository.pullRequests.length === 1)
+  await until('the pull request', () => repository.pullRequests.length === 1, 60_000)
+  await server.kill()
   world.github.beforeRequest(null)
   await using next = await world.start()
   await finishedOnce(next, ordered.id, repository)
