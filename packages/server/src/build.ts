@@ -48,17 +48,17 @@ export async function buildServer(o: {
   await using opened = new AsyncDisposableStack()
   const dataDir = resolve(config.dataDir)
   await mkdir(join(dataDir, 'sessions'), { recursive: true, mode: 0o711 })
-  const [{ sandboxes, report }, egress] = await Promise.all([
-    openSandboxes(o, dataDir),
-    egressOf(o),
-  ])
+  // Asked first and awaited last: package managers take a second to say where their registry is.
+  const egress = egressOf(o)
+  egress.catch(() => undefined) // A start that fails before the await below has its own reason.
+  const { sandboxes, report } = await openSandboxes(o, dataDir)
   const store = opened.use(await openStore({ ...o, dataDir, databaseUrl: config.databaseUrl }))
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const callbacks = opened.use(await openCallbacks(o, store))
   const deps: RunnerDeps = {
     ...{ config, store, queue, live, sandboxes, dataDir, clock, log, node: store.node },
-    egress,
+    egress: await egress,
     ended: () => callbacks.poke(),
   }
   const draining = new AbortController()
