@@ -19,6 +19,8 @@ export function jsonBody(): MiddlewareHandler<AppEnv> {
     if (!isJson(contentType) && (text !== '' || contentType !== undefined))
       throw refusals.notJson(contentType)
     if (text !== '') parse(text)
+    // No body is an empty object, and the validators want to hear that it is JSON.
+    else c.req.raw.headers.set('content-type', 'application/json')
     // The validators read the body from here; the request's own stream is used up. Hono's type says
     // string, its code awaits a promise of one.
     Object.assign(c.req.bodyCache, { text: Promise.resolve(text === '' ? '{}' : text) })
