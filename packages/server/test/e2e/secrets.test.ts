@@ -4,18 +4,23 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
-import { ServerProcess } from '../support/server.ts'
+import { testKey } from '../support/server-api.ts'
 import { brokenSum, makeWorld, mend, secrets } from '../support/world.ts'
 
 /** The brackets keep the search from finding itself. */
 const search = [
   'w="[c]anary-"; k="[t]est-key-"',
+  'echo "control: $(D=can""ary-decoy env | grep -c -e "$w")"',
   'echo "env: $(env | grep -c -e "$w" -e "$k")"',
   'echo "environs: $(cat /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n" | grep -c -e "$w" -e "$k")"',
   'echo "argv: $(cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" "\\n" | grep -c -e "$w" -e "$k")"',
-  'echo "files: $(grep -rIl -e "$w" -e "$k" / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr 2>/dev/null | wc -l)"',
-  'echo "usr: $(find /usr -newer /etc/passwd -type f -size -64k 2>/dev/null | head -500 | xargs -r grep -l -e "$w" 2>/dev/null | wc -l)"',
+  'echo "files: $(grep -rIl -e "$w" -e "$k" / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr 2>/dev/null | xargs -r -n1 basename | tr "\\n" " ")"',
 ].join('\n')
+
+function textOf(content: unknown): string {
+  const blocks: unknown[] = Array.isArray(content) ? content : []
+  return blocks.map((block) => String(Reflect.get(Object(block), 'text'))).join('\n')
+}
 
 const probe = (label: string, command: string): string =>
   `if ${command} >/dev/null 2>&1; then echo "${label}: REACHED"; else echo "${label}: no"; fi`
@@ -59,7 +64,7 @@ test('no secret of the server is in the sandbox, and nothing but the gateway can
       ),
     ),
   ])
-  const repository = await world.repository('sum', brokenSum)
+  const repository = await world.repository('sum', { ...brokenSum, 'decoy.txt': 'canary-decoy\n' })
   const before = await repository.commits('main')
   await using server = await world.start({ CANARY_OF_THE_ENVIRONMENT: 'canary-environment-33dd' })
   const { id } = await server.order({
@@ -75,10 +80,12 @@ test('no secret of the server is in the sandbox, and nothing but the gateway can
   const events = await server.events(id)
   const [found = '', reached = '', pushed = ''] = events
     .filter(({ type }) => type === 'agent.tool_result')
-    .map((event) => JSON.stringify(event['content']))
-  for (const place of ['env', 'environs', 'argv', 'files', 'usr']) {
-    assert.match(found, new RegExp(`\\b${place}: 0\\b`), found)
-  }
+    .map((event) => textOf(event['content']))
+  // The decoys show that the search finds what there is.
+  assert.deepEqual(
+    found.split('\n').map((line) => line.trim()),
+    ['control: 1', 'env: 0', 'environs: 0', 'argv: 0', 'files: decoy.txt'],
+  )
   assert.doesNotMatch(reached, /REACHED/, reached)
   assert.equal((reached.match(/: no/g) ?? []).length, 10, reached)
   assert.doesNotMatch(reached, /uid: 0\b/)
@@ -90,7 +97,7 @@ test('no secret of the server is in the sandbox, and nothing but the gateway can
   // The secrets were used, on the way out; and nothing that the server tells has them.
   assert.ok(world.github.requests.some(({ authorization }) => authorization !== null))
   const told = JSON.stringify([events, task, await server.workflow(id), server.output])
-  for (const secret of [...Object.values(secrets), ServerProcess.key, 'canary-environment']) {
+  for (const secret of [...Object.values(secrets), testKey, 'canary-environment']) {
     assert.ok(!told.includes(secret), secret)
   }
 })

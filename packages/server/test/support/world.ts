@@ -9,8 +9,13 @@ import {
   startFakeGitHub,
   startScriptedModel,
 } from '@longhaul/testing'
+import { buildServer, type Server } from '../../src/build.ts'
+import type { Clock } from '../../src/clock.ts'
+import { loadConfig } from '../../src/config.ts'
+import { createLog } from '../../src/log.ts'
 import { makeDirectory } from './postgres.ts'
 import { ServerProcess } from './server.ts'
+import { ServerApi, testKey } from './server-api.ts'
 import { until } from './until.ts'
 
 /** Everything outside the server, and a data directory that outlives its processes. */
@@ -20,6 +25,8 @@ export interface World extends AsyncDisposable {
   readonly dataDir: string
   /** Starts a server in this world; the one before must be gone. */
   start(settings?: Readonly<Record<string, string>>): Promise<ServerProcess>
+  /** Starts one in this process, with a clock of the test's. */
+  startInProcess(clock: Clock): Promise<ServerApi>
   repository(name: string, files: Readonly<Record<string, string>>): Promise<FakeRepository>
 }
 
@@ -43,24 +50,36 @@ export async function makeWorld(scenarios: readonly Scenario[]): Promise<World> 
   stack.defer(async () => {
     await server?.stop()
   })
+  let inProcess: Server | null = null
+  stack.defer(async () => {
+    await inProcess?.[Symbol.asyncDispose]()
+  })
+  const base = {
+    DATA_DIR: directory.path,
+    ANTHROPIC_BASE_URL: model.url,
+    ANTHROPIC_API_KEY: secrets.model,
+    GITHUB_URL: github.url,
+    GITHUB_API_URL: github.apiUrl,
+    GITHUB_TOKEN: secrets.github,
+    CALLBACK_SECRET: secrets.callback,
+  }
   const closing = stack.move()
   return {
     model,
     github,
     dataDir: directory.path,
     async start(settings = {}) {
-      server = await ServerProcess.start({
-        DATA_DIR: directory.path,
-        ANTHROPIC_BASE_URL: model.url,
-        ANTHROPIC_API_KEY: secrets.model,
-        GITHUB_URL: github.url,
-        GITHUB_API_URL: github.apiUrl,
-        GITHUB_TOKEN: secrets.github,
-        CALLBACK_SECRET: secrets.callback,
-        GATEWAY_ALLOW: '',
-        ...settings,
-      })
+      server = await ServerProcess.start({ ...base, ...settings })
       return server
+    },
+    async startInProcess(clock) {
+      inProcess = await buildServer({
+        config: loadConfig({ ...base, PORT: '0', LONGHAUL_API_KEY: testKey }),
+        clock,
+        log: createLog('silent'),
+        signal: AbortSignal.timeout(60_000),
+      })
+      return new ServerApi(inProcess.url)
     },
     repository: (name, files) => github.createRepository({ owner: 'acme', name, files }),
     [Symbol.asyncDispose]: () => closing.disposeAsync(),

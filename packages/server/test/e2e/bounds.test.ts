@@ -1,0 +1,142 @@
+/** What ends a task that does not end by itself: time, silence, money, the model, the checks. */
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { say, script, use, when } from '@longhaul/testing'
+import { JumpClock } from '../support/jump-clock.ts'
+import type { ServerApi } from '../support/server-api.ts'
+import { until } from '../support/until.ts'
+import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+
+const minuteMs = 60_000
+const block = 'touch .git/blocked; sleep 300'
+const dear = { input_tokens: 1_000_000, output_tokens: 10 }
+const scenario = script(
+  when('Sleep', use('Bash', { command: mend }), use('Bash', { command: block }), say('Slept.')),
+  when(
+    'Fall silent',
+    use('Bash', { command: mend }),
+    say('Never said.', { fault: { kind: 'hang', where: 'headers', times: Infinity } }),
+  ),
+  when(
+    'Spend',
+    use('Bash', { command: mend }, { usage: dear }),
+    use('Bash', { command: 'true' }, { usage: dear }),
+    say('Spent.'),
+  ),
+  when('Mend wrongly', use('Bash', { command: "sed -i 's/-/*/' sum.sh" }), say('Mended, I think.')),
+  when('The checks did not pass', use('Bash', { command: 'npm test' }), say('I cannot see why.')),
+  when('Be turned away', say('No.', { fault: { kind: 'status', status: 403, times: Infinity } })),
+  when(
+    'Wait for the model',
+    say('Overloaded.', { fault: { kind: 'status', status: 529, times: 2, retryAfterS: 0 } }),
+  ),
+)
+
+let world: World
+let server: ServerApi
+let clock: JumpClock
+let made = 0
+before(async () => {
+  world = await makeWorld([scenario])
+  clock = new JumpClock()
+  server = await world.startInProcess(clock)
+})
+after(async () => {
+  await world[Symbol.asyncDispose]()
+})
+
+async function order(instructions: string, more: object = {}) {
+  made += 1
+  const repository = await world.repository(`sum-${made}`, brokenSum)
+  const { id } = await server.order({
+    type: 'refactor',
+    repoUrl: repository.url,
+    instructions,
+    priority: 'medium',
+    ...more,
+  })
+  const { session_id } = await server.task(id)
+  const isBlocked = (): boolean =>
+    existsSync(join(world.dataDir, 'sessions', session_id, 'workspace/.git/blocked'))
+  return { id, repository, blocked: () => until('it to block', isBlocked, minuteMs) }
+}
+
+async function keptOf(id: string, repository: Awaited<ReturnType<World['repository']>>) {
+  const task = await server.ended(id)
+  assertWholeLog(await server.events(id))
+  assert.equal(task.status, 'failed')
+  const kept = task.result?.branch ?? ''
+  assert.match(kept, /-wip$/)
+  assert.deepEqual((await repository.branches()).sort(), [kept, 'main'].sort())
+  assert.equal(repository.pullRequests.length, 0)
+  return task
+}
+
+test('a task that is out of time ends as timed out, with its work kept', async () => {
+  const { id, repository, blocked } = await order('Sleep.', { timeLimitMinutes: 90 })
+  await blocked()
+  clock.jump(91 * minuteMs)
+  assert.equal((await keptOf(id, repository)).reason, 'timed_out')
+})
+
+test('an agent that is silent for seven minutes ends as stalled, with its work kept', async () => {
+  const { id, repository } = await order('Fall silent.')
+  await world.model.waitFor(
+    ({ turn, lastUserText }) => turn === 1 && lastUserText.includes('Fall silent'),
+  )
+  clock.jump(8 * minuteMs)
+  assert.equal((await keptOf(id, repository)).reason, 'stalled')
+})
+
+test('a task that has spent its budget ends as declined, after the request that crossed it', async () => {
+  const { id, repository } = await order('Spend.', { maxBudgetUsd: 0.5 })
+  const task = await keptOf(id, repository)
+  assert.equal(task.reason, 'budget_declined')
+  assert.ok((task.result?.cost_usd ?? 0) > 0.5)
+  const asked = world.model.requests.filter(({ lastUserText }) => lastUserText.includes('Spend.'))
+  assert.equal(asked.filter(({ kind }) => kind === 'turn').length, 1)
+})
+
+test('checks that fail go back to the agent three times, and then the task has failed', async () => {
+  const { id, repository } = await order('Mend wrongly.')
+  const task = await keptOf(id, repository)
+  assert.equal(task.reason, 'checks_failed')
+  assert.equal(task.result?.checks.outcome, 'failed')
+  const events = await server.events(id)
+  const count = (type: string): number => events.filter((event) => event.type === type).length
+  assert.equal(count('task.checks_finished'), 4)
+  assert.equal(count('system.message'), 3)
+  assert.match(await server.artifact(id, 'checks-1.log'), /sum is wrong/)
+})
+
+test('a model that turns us away ends the task at once, as rejected', async () => {
+  const { id } = await order('Be turned away.')
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'model_rejected')
+  assert.equal(task.result?.branch, null)
+})
+
+test('a model that is overloaded for a moment is waited for', async () => {
+  const { id } = await order('Wait for the model.')
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'no_changes', JSON.stringify(task.error))
+})
+
+test('a set-up command of the order that fails ends the task, and says what it printed', async () => {
+  const { id } = await order('Sleep.', { setup: ['echo no such compiler; exit 3'] })
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'setup_failed')
+  assert.match(task.error?.message ?? '', /exited with 3: no such compiler/)
+})
+
+test('a repository that is not there ends the task as unreachable', async () => {
+  const { id } = await server.order({
+    type: 'custom',
+    repoUrl: `${world.github.url}/acme/nothing`,
+    instructions: 'Sleep.',
+    priority: 'low',
+  })
+  assert.equal((await server.ended(id)).reason, 'repository_unreachable')
+})

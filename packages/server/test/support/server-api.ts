@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict'
+import type { SessionEvent, Task, Workflow } from '@longhaul/client/contract'
+import { until } from './until.ts'
+
+/** The key that test servers are started with. */
+export const testKey = 'test-key-0123456789'
+
+/** Generous: a busy machine is slow, and a condition that holds ends the wait at once. */
+const waitMsMax = 90_000
+
+/** A running server as its callers see it: over HTTP, wherever it runs. */
+export class ServerApi {
+  readonly url: string
+
+  constructor(url: string) {
+    this.url = url
+  }
+
+  request(path: string, init: RequestInit = {}): Promise<Response> {
+    return fetch(`${this.url}${path}`, {
+      ...init,
+      headers: {
+        authorization: `Bearer ${testKey}`,
+        ...(init.body ? { 'content-type': 'application/json' } : {}),
+        ...init.headers,
+      },
+    })
+  }
+
+  async #json<T>(path: string, init?: RequestInit): Promise<T> {
+    const response = await this.request(path, init)
+    const text = await response.text()
+    assert.ok(response.ok, `${init?.method ?? 'GET'} ${path}: ${response.status} ${text}`)
+    return JSON.parse(text) as T
+  }
+
+  order(order: object): Promise<Workflow> {
+    return this.#json('/api/workflows', { method: 'POST', body: JSON.stringify(order) })
+  }
+
+  workflow(id: string): Promise<Workflow> {
+    return this.#json(`/api/workflows/${id}`)
+  }
+
+  task(id: string): Promise<Task> {
+    return this.#json(`/v1/tasks/${id}`)
+  }
+
+  cancel(id: string): Promise<Task> {
+    return this.#json(`/v1/tasks/${id}/cancel`, { method: 'POST' })
+  }
+
+  async artifact(id: string, name: string): Promise<string> {
+    const response = await this.request(`/v1/tasks/${id}/artifacts/${name}`)
+    assert.equal(response.status, 200)
+    return response.text()
+  }
+
+  /** The whole log of a task's session. */
+  async events(id: string): Promise<SessionEvent[]> {
+    const { session_id } = await this.task(id)
+    const all: SessionEvent[] = []
+    for (let page: string | null = ''; page !== null; ) {
+      const query: string = page === '' ? '' : `&page=${page}`
+      const got: { data: SessionEvent[]; next_page: string | null } = await this.#json(
+        `/v1/sessions/${session_id}/events?limit=1000${query}`,
+      )
+      all.push(...got.data)
+      page = got.next_page
+    }
+    return all
+  }
+
+  /** The first event that fits, once it is in the log. */
+  async event(id: string, fits: (event: SessionEvent) => boolean): Promise<SessionEvent> {
+    let found: SessionEvent | undefined
+    await until(
+      'the event to come',
+      async () => {
+        found = (await this.events(id)).find(fits)
+        return found !== undefined
+      },
+      waitMsMax,
+    )
+    assert.ok(found)
+    return found
+  }
+
+  /** The task once it has ended. */
+  async ended(id: string): Promise<Task> {
+    await until(
+      'the task to end',
+      async () => (await this.task(id)).completed_at !== null,
+      waitMsMax,
+    )
+    return this.task(id)
+  }
+}
