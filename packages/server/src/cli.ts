@@ -8,6 +8,9 @@ import { createLog } from './log.ts'
 import { serve } from './main.ts'
 import { openBeside } from './store/beside.ts'
 
+/** Characters of a key's name, which logs and events carry. */
+const nameCharsMax = 64
+
 const program = new Command('longhaul')
   .description('Long-running agents on real repositories.')
   .version(version)
@@ -43,9 +46,6 @@ try {
   if (process.env['LOG_LEVEL'] === 'debug') console.error(error)
   process.exitCode = 1
 }
-
-/** Characters of a key's name, which logs and events carry. */
-const nameCharsMax = 64
 
 async function createNamedKey(name: string): Promise<void> {
   if (!/^[\w.@ -]+$/.test(name) || name.length > nameCharsMax) {

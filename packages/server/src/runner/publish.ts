@@ -69,7 +69,7 @@ async function pushWork(attempt: Attempt, tip: string): Promise<PhaseEnd> {
 }
 
 /** Whether the remote said no; otherwise the way there failed, and another attempt may succeed. */
-export function isRefusal({ message }: GitFailed): boolean {
+function isRefusal({ message }: GitFailed): boolean {
   return !/error: 5\d\d|timed out|took too long|hung up|reset by peer|Failed to connect/i.test(
     message,
   )

@@ -81,10 +81,10 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
           reason: why === 'budget' ? 'budget_declined' : 'model_rejected',
           message,
         }),
-      onDenied: ({ host, port, route, why }) =>
-        writer
-          .write({ type: 'workspace.connection_denied', host, port, route, why })
-          .catch(ignoreLost),
+      onDenied: ({ host, port, route, why }) => {
+        const event = { type: 'workspace.connection_denied', host, port, route, why }
+        writer.write(event).catch(ignoreLost)
+      },
     },
     clock: deps.clock,
     log: deps.log,

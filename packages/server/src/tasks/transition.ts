@@ -21,7 +21,7 @@ export interface Step {
 }
 
 /** A step that the state machine does not allow: a bug, or a race that another writer won. */
-export class InvalidMove extends Error {
+class InvalidMove extends Error {
   constructor(taskId: string, from: TaskState, to: TaskState) {
     super(`${taskId} may not go from ${from.status}/${from.reason} to ${to.status}/${to.reason}`)
   }

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { makeDirectory } from './support/postgres.ts'
+import { ServerProcess } from './support/server.ts'
+import { until } from './support/until.ts'
+import { makeWorld } from './support/world.ts'
+
+const launcher = join(import.meta.dirname, '../../../bin/longhaul.mjs')
+
+/** Runs the launcher as a person would, on whatever Node is on the PATH. */
+async function longhaul(args: readonly string[], env: Readonly<Record<string, string>>) {
+  const child = spawn('node', [launcher, ...args], {
+    env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const said = { out: '', err: '' }
+  child.stdout.on('data', (chunk) => {
+    said.out += String(chunk)
+  })
+  child.stderr.on('data', (chunk) => {
+    said.err += String(chunk)
+  })
+  const [code] = await once(child, 'close')
+  return { code, ...said }
+}
+
+test('a bad setting stops the start with one sentence that names it, and not its value', async () => {
+  await using directory = await makeDirectory()
+  const end = await longhaul(['serve'], {
+    DATA_DIR: directory.path,
+    PORT: 'eighty',
+    CALLBACK_SECRET: 'hunter2',
+  })
+  assert.equal(end.code, 1)
+  assert.match(end.err, /^The setting PORT is not valid: expected a whole number from 0 to 65535\./)
+  assert.match(end.err, /The setting CALLBACK_SECRET is not valid: expected `whsec_`/)
+  assert.ok(!end.err.includes('hunter2') && !end.err.includes('    at '))
+})
+
+test('the server mints the first key once; keys are made beside it, and all of them open its door', async () => {
+  await using world = await makeWorld([])
+  await using server = await world.start({ LONGHAUL_API_KEY: '' })
+  await until('the key to be printed', () => server.output.includes('shown this once'))
+  const minted = /shown this once: (lh_\S+)/.exec(server.output)?.[1] ?? ''
+  const made = await longhaul(['keys', 'create', 'a bot'], { DATA_DIR: world.dataDir })
+  assert.equal(made.code, 0, made.err)
+  for (const key of [minted, made.out.trim()]) {
+    assert.match(key, /^lh_[0-9a-z]{26}_[\w-]{43}$/)
+    const headers = { authorization: `Bearer ${key}` }
+    assert.equal((await server.request('/v1/tasks', { headers })).status, 200)
+  }
+  await server.stop()
+  await using again = await world.start({ LONGHAUL_API_KEY: '' })
+  assert.doesNotMatch(again.output, /shown this once/)
+  const headers = { 'x-api-key': minted, authorization: '' }
+  assert.equal((await again.request('/v1/tasks', { headers })).status, 200)
+})
+
+test('a second server on the same directory is refused with one sentence', async () => {
+  await using world = await makeWorld([])
+  await using _server = await world.start()
+  await assert.rejects(
+    ServerProcess.start({ DATA_DIR: world.dataDir }),
+    /the server ended with 1: [A-Z][^\n]*\bserver\b[^\n]*\.$/,
+  )
+})
+
+test('without a model key the server is ready, says so, and tasks say why they failed', async () => {
+  await using world = await makeWorld([])
+  const repository = await world.repository('sum', { 'a.txt': 'a\n' })
+  await using server = await world.start({ ANTHROPIC_API_KEY: '' })
+  const ready = await server.request('/readyz')
+  assert.equal(ready.status, 200)
+  assert.match(await ready.text(), /No model key is configured/)
+  const { id } = await server.order({
+    type: 'custom',
+    repoUrl: repository.url,
+    instructions: 'Anything.',
+    priority: 'low',
+  })
+  const task = await server.ended(id)
+  assert.equal(task.error?.reason, 'model_not_configured')
+  assert.match(task.error?.next ?? '', /ANTHROPIC_API_KEY/)
+})
+
+test('a sandbox that this host cannot hold stops the start, with the fix', async () => {
+  await using directory = await makeDirectory()
+  const locked = join(directory.path, 'a'.repeat(80))
+  const end = await longhaul(['serve'], { DATA_DIR: locked })
+  assert.equal(end.code, 1)
+  assert.match(end.err, /SANDBOX=none starts without walls/)
+})
