@@ -12,6 +12,8 @@ export interface RepositoryOptions {
   readonly seed?: (directory: string) => Promise<void>
   /** Only the token's owner sees it. */
   readonly private?: boolean
+  /** Anybody may push, as on a plain git host that trusts its network. */
+  readonly openPush?: boolean
   /** Pushes to `main` are refused, in GitHub's words. */
   readonly protectMain?: boolean
 }
@@ -33,6 +35,7 @@ export interface FakeRepository {
   readonly owner: string
   readonly name: string
   readonly private: boolean
+  readonly openPush: boolean
   /** The page's address, which git clones as well. */
   readonly url: string
   /** Where its bare repository lies on disk. */
@@ -64,6 +67,7 @@ export async function createRepository(
     owner,
     name,
     private: options.private ?? false,
+    openPush: options.openPush ?? false,
     url: `${o.url}/${owner}/${name}`,
     directory,
     pullRequests: [],

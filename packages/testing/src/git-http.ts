@@ -45,7 +45,8 @@ export class GitHttp {
     if (response.closed) return
     const caller = callerOf(authorization, this.#state.token)
     const repository = route && visibleRepository(this.#state, { ...route, authorization })
-    if (caller === 'impostor' || (caller === 'nobody' && (action !== 'fetch' || !repository))) {
+    const isOpen = repository !== undefined && (action === 'fetch' || repository.openPush)
+    if (caller === 'impostor' || (caller === 'nobody' && !isOpen)) {
       return refuse(response, 401, 'Invalid username or token.')
     }
     if (route === undefined || repository === undefined) {
