@@ -1,18 +1,7 @@
-/** Deploys, plain git remotes, dependencies from a registry, and remotes that refuse. */
+/** Deploys, plain git remotes, and remotes that refuse. */
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import {
-  type FakeGitHub,
-  type PackageRegistry,
-  say,
-  script,
-  startFakeGitHub,
-  startPackageRegistry,
-  use,
-  when,
-} from '@longhaul/testing'
+import { type FakeGitHub, say, script, startFakeGitHub, use, when } from '@longhaul/testing'
 import type { ServerProcess } from '../support/server.ts'
 import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
 
@@ -24,37 +13,22 @@ const scenario = script(
     say('The version is two now.'),
   ),
   when('Say how to release', say('I would run `sh deploy.sh production`.')),
-  when('Look around', use('Bash', { command: 'env; cat ~/.npmrc; npm config list' }), say('Seen.')),
   when('Mend', use('Bash', { command: mend }), say('Mended.')),
 )
 
 let world: World
 let server: ServerProcess
 let plain: FakeGitHub
-let registry: PackageRegistry
 before(async () => {
   world = await makeWorld([scenario])
   plain = await startFakeGitHub()
-  registry = await startPackageRegistry([
-    { name: 'tiny-lib', version: '1.0.0', files: { 'index.js': 'module.exports = 5\n' } },
-  ])
-  // The operator's own npm configuration, with a credential that must stay outside.
-  const home = join(world.dataDir, 'operator')
-  await mkdir(home)
-  const { host } = new URL(registry.url)
-  await writeFile(
-    join(home, '.npmrc'),
-    `registry=${registry.url}\n//${host}/:_authToken=canary-registry-token\n`,
-  )
   server = await world.start({
-    HOME: home,
-    GATEWAY_ALLOW_PRIVATE: [plain, registry].map(({ url }) => new URL(url).host).join(),
+    GATEWAY_ALLOW_PRIVATE: new URL(plain.url).host,
   })
 })
 after(async () => {
   await world[Symbol.asyncDispose]()
   await plain.close()
-  await registry.close()
 })
 
 async function run(order: object) {
@@ -156,42 +130,3 @@ test('a pull request that GitHub refuses ends the task as such, with the branch 
   assert.equal(task.reason, 'pull_request_rejected')
   assert.ok((await repository.branches()).includes(task.result?.branch ?? ''))
 })
-
-test('dependencies come from the registry that this host is configured for, without its credential', async () => {
-  const integrity = await integrityOf('tiny-lib', '1.0.0')
-  const repository = await world.repository('app', {
-    'package.json': JSON.stringify({
-      name: 'app',
-      version: '1.0.0',
-      scripts: { test: 'node -e "process.exit(require(\'tiny-lib\') === 5 ? 0 : 1)"' },
-      dependencies: { 'tiny-lib': '1.0.0' },
-    }),
-    'package-lock.json': JSON.stringify({
-      name: 'app',
-      version: '1.0.0',
-      lockfileVersion: 3,
-      requires: true,
-      packages: {
-        '': { name: 'app', version: '1.0.0', dependencies: { 'tiny-lib': '1.0.0' } },
-        'node_modules/tiny-lib': { version: '1.0.0', integrity },
-      },
-    }),
-  })
-  const { task, events } = await run({
-    type: 'test',
-    repoUrl: repository.url,
-    instructions: 'Look around.',
-  })
-  assert.equal(task.reason, 'no_changes', JSON.stringify(task.error))
-  assert.equal(task.result?.checks.outcome, 'passed')
-  const [setUp] = events.filter(({ type }) => type === 'workspace.setup_finished')
-  assert.deepEqual(setUp?.['commands'], ['npm ci'])
-  assert.equal(setUp?.['failure'], null)
-  assert.ok(!JSON.stringify(events).includes('canary-registry-token'))
-})
-
-async function integrityOf(name: string, version: string): Promise<string> {
-  const answer: unknown = await (await fetch(`${registry.url}/${name}`)).json()
-  const found: unknown = Reflect.get(Object(Reflect.get(Object(answer), 'versions')), version)
-  return String(Reflect.get(Object(Reflect.get(Object(found), 'dist')), 'integrity'))
-}
