@@ -43,7 +43,7 @@ async function pushKept(attempt: Attempt, workspace: Workspace): Promise<string 
   })
   if (commits.length === 0) return null
   try {
-    await push(workspace, { tip, branch })
+    await push(workspace, { url: task.order.repoUrl, tip, branch })
   } catch (error) {
     if (error instanceof GitFailed) return null
     throw error

@@ -54,10 +54,10 @@ async function report({ deps, task, lease, journal }: Attempt): Promise<NonNulla
 }
 
 async function pushWork(attempt: Attempt, tip: string): Promise<PhaseEnd> {
-  const { workspace, journal, branch } = attempt
+  const { task, workspace, journal, branch } = attempt
   if (journal.progress.pushed?.commit === tip) return null
   try {
-    await push(workspace, { tip, branch })
+    await push(workspace, { url: task.order.repoUrl, tip, branch })
   } catch (error) {
     if (!(error instanceof GitFailed) || !isRefusal(error)) throw error
     return failed('push_rejected', `The branch ${branch} could not be pushed: ${error.message}`)

@@ -1,7 +1,9 @@
-import { git, tryGit, type Workspace } from './git.ts'
+import { GitFailed, git, tryGit, type Workspace } from './git.ts'
 
 /** A push that takes longer is given up. */
 const pushMsMax = 15 * 60_000
+/** A patch beyond this is not stored: one that lost its middle would not apply. */
+const patchBytesMax = 32 * 1024 * 1024
 /** Most commits that a result or a pull request names. */
 const commitsMax = 100
 
@@ -58,21 +60,29 @@ export async function changedFiles(workspace: Workspace, base: string): Promise<
     .slice(0, commitsMax)
 }
 
-/** The difference to `base`, uncommitted work included, as a patch that `git apply` takes. */
+/**
+ * The difference to `base`, uncommitted work included, as a patch that `git apply` takes. Throws
+ * when it is larger than `patchBytesMax`.
+ */
 export async function patch(workspace: Workspace, base: string): Promise<string> {
   await git(workspace, ['add', '--all'])
-  return git(workspace, ['diff', '--cached', '--binary', '--no-ext-diff', '--no-textconv', base])
+  const args = ['diff', '--cached', '--binary', '--no-ext-diff', '--no-textconv', base]
+  const result = await tryGit(workspace, args, { outputBytesMax: patchBytesMax })
+  if (result.exitCode !== 0) throw new GitFailed(args, result)
+  if (result.truncated) throw new Error(`the patch is larger than ${patchBytesMax} bytes`)
+  return result.stdout
 }
 
 /**
- * Pushes the tip to `branch` of the origin; never forced, so a second push of the same commit
+ * Pushes the tip to `branch` of the repository that was ordered, by its URL: `origin` is in the
+ * hands of whoever writes `.git/config`. Never forced, so a second push of the same commit
  * changes nothing. Throws `GitFailed` with the remote's words when it is refused.
  */
 export async function push(
   workspace: Workspace,
-  { tip, branch }: { readonly tip: string; readonly branch: string },
+  o: { readonly url: string; readonly tip: string; readonly branch: string },
 ): Promise<void> {
-  await git(workspace, ['push', '--no-verify', 'origin', `${tip}:refs/heads/${branch}`], {
+  await git(workspace, ['push', '--no-verify', '--', o.url, `${o.tip}:refs/heads/${o.branch}`], {
     network: true,
     timeoutMs: pushMsMax,
   })

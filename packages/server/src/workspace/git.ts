@@ -41,14 +41,19 @@ const settings = [
 export function tryGit(
   { sandbox, signal }: Workspace,
   args: readonly string[],
-  { network = false, timeoutMs = gitMsMax, env = {} }: GitOptions = {},
+  {
+    network = false,
+    timeoutMs = gitMsMax,
+    outputBytesMax = gitOutputBytesMax,
+    env = {},
+  }: GitOptions = {},
 ): Promise<ExecResult> {
   return sandbox.exec(['git', ...settings, ...args], {
     cwd: sandbox.paths.workspace,
     env: { GIT_TERMINAL_PROMPT: '0', GIT_OPTIONAL_LOCKS: '0', ...env },
     network,
     timeoutMs,
-    outputBytesMax: gitOutputBytesMax,
+    outputBytesMax,
     signal,
   })
 }
@@ -67,5 +72,6 @@ export async function git(
 interface GitOptions {
   readonly network?: boolean
   readonly timeoutMs?: number
+  readonly outputBytesMax?: number
   readonly env?: Readonly<Record<string, string>>
 }
