@@ -74,6 +74,8 @@ async function settle(run: Run): Promise<void> {
   try {
     await journal.write({ strikes: progress.strikes + 1 })
     const end = await perform(run, { writer, journal })
+    // What the agent said comes before the end in the log.
+    await writer.flush()
     await endTaskOf(deps, { task, lease, progress: journal.progress, end })
   } catch (error) {
     if (ending.cause?.kind === 'lost' || error instanceof LeaseLost) return

@@ -18,6 +18,8 @@ const cutOffEventsMax = 200
 export class Conversation implements AsyncDisposable {
   readonly #attempt: Attempt
   #agent: Agent | null = null
+  /** Closed by us after a finished turn: the next message is about checks, not about a crash. */
+  #rested = false
 
   constructor(attempt: Attempt) {
     this.#attempt = attempt
@@ -29,23 +31,39 @@ export class Conversation implements AsyncDisposable {
    */
   async work(): Promise<TurnEnd> {
     const { deps, workspace } = this.#attempt
-    const started = deps.clock.now()
+    let failing: number | null = null
     for (let waitMs: number = retryWaitMs.first; ; waitMs = Math.min(waitMs * 2, retryWaitMs.max)) {
+      const begun = deps.clock.now()
       const end = await this.#turn()
       workspace.signal.throwIfAborted()
       if (end.kind === 'finished' || end.retry === 'never') return end
-      if (deps.clock.now() - started + waitMs > retryMsMax) return end
+      // A turn that went on for longer than the bound was work: what failed then is a new failure.
+      const now = deps.clock.now()
+      if (failing === null || now - begun > retryMsMax) failing = now
+      if (now - failing + waitMs > retryMsMax) return end
       await this.#close()
       await deps.clock.sleep(waitMs, workspace.signal)
     }
   }
 
+  /**
+   * Ends the agent's processes, all of them, so that nothing of its runs while the server checks;
+   * the next `work` resumes the conversation.
+   */
+  async rest(): Promise<void> {
+    await this.#close()
+    await this.#attempt.workspace.sandbox.killAll()
+    this.#rested = true
+  }
+
   async #turn(): Promise<TurnEnd> {
-    if (this.#agent !== null) {
-      return this.#say(this.#agent, checksFailedPrompt(this.#attempt.journal.progress.checkResults))
-    }
+    const rested = this.#rested
+    this.#rested = false
     this.#agent = await this.#open()
     if (!this.#agent.resumed) return this.#agent.turn(await this.#orderText())
+    if (rested) {
+      return this.#say(this.#agent, checksFailedPrompt(this.#attempt.journal.progress.checkResults))
+    }
     return this.#say(
       this.#agent,
       continuePrompt({

@@ -3,8 +3,10 @@ import type { Clock } from '../clock.ts'
 import { appendEvents, type NewEvent } from '../events/append.ts'
 import type { EventWriter } from '../events/writer.ts'
 import type { Lease } from '../queue/work-queue.ts'
+import { LeaseLost } from '../store/lease-lost.ts'
 import type { Store } from '../store/open.ts'
-import { updateTask } from '../store/tasks.ts'
+import { currentAttempt } from '../store/sessions.ts'
+import { lockTask, updateTask } from '../store/tasks.ts'
 import type { Progress } from '../tasks/progress.ts'
 import { moveTask } from '../tasks/transition.ts'
 
@@ -66,6 +68,10 @@ export class Journal {
       ...patch,
     }
     await store.db.transaction().execute(async (trx) => {
+      // The task first, as everywhere: two orders of locking are a deadlock.
+      await lockTask(trx, taskId)
+      const current = await currentAttempt(trx, lease.sessionId)
+      if (current !== lease.attempt) throw new LeaseLost(lease.sessionId, lease.attempt)
       await appendEvents(trx, {
         sessionId: lease.sessionId,
         attempt: lease.attempt,

@@ -2,11 +2,14 @@ import { putArtifact } from '../store/artifacts.ts'
 import { keptBranchOf, titleOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
 import { commitAll, patch, push } from '../workspace/changes.ts'
+import { clearLocks } from '../workspace/clone.ts'
 import { GitFailed, type Workspace } from '../workspace/git.ts'
 import type { Attempt } from './phase.ts'
 
 /** Keeping the work of a task that failed may take this long, and no longer. */
 const keepMsMax = 120_000
+/** A push slower than this is given up in time for the patch. */
+const keepPushMsMax = 60_000
 const patchName = 'work.patch'
 
 /**
@@ -17,11 +20,15 @@ const patchName = 'work.patch'
 export async function keepWork(attempt: Attempt): Promise<string | null> {
   const { deps, task, journal, workspace } = attempt
   const { base, pushed } = journal.progress
-  if (base === undefined || pushed !== undefined) return null
+  const { next } = journal.progress
+  // Before the agent starts there is no work, only what set-up made.
+  if (pushed !== undefined) return `The work is on the branch ${pushed.branch}.`
+  if (base === undefined || next === 'setup') return null
   const stop = new AbortController()
   using _timer = deps.clock.after(keepMsMax, () => stop.abort(new Error('keeping took too long')))
   const kept: Workspace = { sandbox: workspace.sandbox, signal: stop.signal }
   try {
+    await clearLocks(kept)
     const branch = presets[task.type].publishes ? await pushKept(attempt, kept) : null
     if (branch !== null) return `The work so far is on the branch ${branch}.`
     return (await storePatch(attempt, kept))
@@ -43,7 +50,7 @@ async function pushKept(attempt: Attempt, workspace: Workspace): Promise<string 
   })
   if (commits.length === 0) return null
   try {
-    await push(workspace, { url: task.order.repoUrl, tip, branch })
+    await push(workspace, { url: task.order.repoUrl, tip, branch, timeoutMs: keepPushMsMax })
   } catch (error) {
     if (error instanceof GitFailed) return null
     throw error

@@ -1,6 +1,6 @@
 import { parseRepoUrl } from '@longhaul/client/contract'
 import { putArtifact } from '../store/artifacts.ts'
-import { type Base, clone, excludeUntracked, startBranch } from '../workspace/clone.ts'
+import { type Base, clearLocks, clone, excludeUntracked, startBranch } from '../workspace/clone.ts'
 import { runCommand } from '../workspace/commands.ts'
 import { detectPlan } from '../workspace/detect.ts'
 import { GitFailed } from '../workspace/git.ts'
@@ -21,6 +21,7 @@ export async function prepare(attempt: Attempt): Promise<PhaseEnd> {
     const end = await makeClone(attempt)
     if (end !== null) return end
   }
+  await clearLocks(attempt.workspace)
   return journal.progress.next === 'setup' ? setUp(attempt) : null
 }
 

@@ -6,7 +6,7 @@ import { titleOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
 import { pullRequestBody } from '../tasks/pull-request.ts'
 import { resultOf } from '../tasks/result.ts'
-import { changedFiles, commitAll, push } from '../workspace/changes.ts'
+import { changedFiles, push } from '../workspace/changes.ts'
 import { GitFailed } from '../workspace/git.ts'
 import { type Attempt, failed, type PhaseEnd } from './phase.ts'
 import { gitHubOf } from './policy.ts'
@@ -19,12 +19,8 @@ export async function publish(attempt: Attempt): Promise<NonNullable<PhaseEnd>> 
   const { task, journal, branch } = attempt
   await journal.enter('publishing')
   if (!presets[task.type].publishes) return report(attempt)
-  const { base, commands } = journal.progress
-  if (base === undefined) throw new Error(`${task.id} is published before it was cloned`)
-  const { tip, commits } = await commitAll(attempt.workspace, {
-    base: base.commit,
-    message: titleOf(task.order),
-  })
+  const { tip, commits, commands } = journal.progress
+  if (tip === undefined) throw new Error(`${task.id} is published before it was committed`)
   if (commits.length === 0) {
     return { state: { status: 'completed', reason: commands.length > 0 ? 'done' : 'no_changes' } }
   }
@@ -55,7 +51,8 @@ async function report({ deps, task, lease, journal }: Attempt): Promise<NonNulla
 
 async function pushWork(attempt: Attempt, tip: string): Promise<PhaseEnd> {
   const { task, workspace, journal, branch } = attempt
-  if (journal.progress.pushed?.commit === tip) return null
+  const { pushed } = journal.progress
+  if (pushed?.commit === tip && pushed.branch === branch) return null
   try {
     await push(workspace, { url: task.order.repoUrl, tip, branch })
   } catch (error) {
@@ -73,6 +70,11 @@ function isRefusal({ message }: GitFailed): boolean {
   return !/error: 5\d\d|timed out|took too long|hung up|reset by peer|Failed to connect/i.test(
     message,
   )
+}
+
+/** Not reached, asked too often, or broken: another attempt may find it mended. */
+function isPassing(status: number): boolean {
+  return status === 0 || status === 429 || status >= 500
 }
 
 async function openPullRequest(attempt: Attempt, gitHub: GitHub): Promise<NonNullable<PhaseEnd>> {
@@ -99,11 +101,8 @@ async function openPullRequest(attempt: Attempt, gitHub: GitHub): Promise<NonNul
       { type: 'task.pull_request_opened', url, number, branch },
     ])
   } catch (error) {
-    if (!(error instanceof GitHubRefused) || error.status >= 500) throw error
-    return failed(
-      'pull_request_rejected',
-      `The work is on the branch ${branch}, but GitHub refused the pull request: ${error.message}`,
-    )
+    if (!(error instanceof GitHubRefused) || isPassing(error.status)) throw error
+    return failed('pull_request_rejected', `GitHub refused the pull request: ${error.message}.`)
   }
   return { state: { status: 'completed', reason: 'done' } }
 }

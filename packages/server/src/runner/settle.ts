@@ -2,7 +2,7 @@ import { appendEvents } from '../events/append.ts'
 import type { Lease } from '../queue/work-queue.ts'
 import { getSession, setSessionStatus } from '../store/sessions.ts'
 import type { TaskRow } from '../store/tables.ts'
-import { updateTask } from '../store/tasks.ts'
+import { lockTask, updateTask } from '../store/tasks.ts'
 import { endTask, type TaskEnd } from '../tasks/end.ts'
 import type { Progress } from '../tasks/progress.ts'
 import { resultOf } from '../tasks/result.ts'
@@ -49,6 +49,7 @@ export async function handBack(
 ): Promise<void> {
   const { task, lease, progress, delayMs, why } = o
   await store.db.transaction().execute(async (trx) => {
+    await lockTask(trx, task.id)
     await appendEvents(trx, {
       sessionId: lease.sessionId,
       attempt: lease.attempt,

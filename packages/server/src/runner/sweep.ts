@@ -24,6 +24,9 @@ async function clear(
 /** `clear`s every ended session: after an end, and for those whose process died right after it. */
 export async function sweep(deps: RunnerDeps): Promise<void> {
   for (const session of await listEndedSlots(deps.store.db, deps.node)) {
-    await clear(deps, session)
+    await clear(deps, session).catch((error: unknown) => {
+      // Tried again at the next sweep; the others need not wait for it.
+      deps.log.error({ err: error, sessionId: session.id }, 'a workspace could not be removed')
+    })
   }
 }

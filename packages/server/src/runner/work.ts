@@ -24,6 +24,7 @@ export async function work(attempt: Attempt): Promise<PhaseEnd> {
       await journal.enter('agent')
       const end = await conversation.work()
       if (end.kind === 'failed') return failed(end.reason, end.message)
+      await conversation.rest()
       await journal.write({ next: 'checks', summary: end.text.slice(0, summaryCharsMax) })
     }
     if (journal.progress.next !== 'checks') return null
@@ -41,12 +42,12 @@ async function check(attempt: Attempt): Promise<PhaseEnd> {
     await journal.write({ next: 'publish' })
     return null
   }
-  const { commits } = await commitAll(workspace, {
+  const { tip, commits } = await commitAll(workspace, {
     base: base.commit,
     message: titleOf(task.order),
   })
   if (checks.length === 0 || (commits.length === 0 && !preset.checksUnchanged)) {
-    await journal.write({ next: 'commands', commits: [...commits], checkResults: [] })
+    await journal.write({ next: 'commands', tip, commits: [...commits], checkResults: [] })
     return null
   }
   await journal.enter('checking')
@@ -57,6 +58,7 @@ async function check(attempt: Attempt): Promise<PhaseEnd> {
   await journal.write(
     {
       next: passed ? 'commands' : 'agent',
+      tip,
       commits: [...commits],
       rounds: round,
       checkResults: results,

@@ -15,6 +15,8 @@ const schema = z.object({
   /** The commands that decide, fixed before the agent starts. */
   checks: z.array(z.string()).default([]),
   setupFailure: z.custom<CheckResult>().optional(),
+  /** The commit that was checked: it, and nothing that came after it, is published. */
+  tip: z.string().optional(),
   /** Rounds of checks that have failed. */
   rounds: z.number().int().default(0),
   checkResults: z.array(z.custom<CheckResult>()).default([]),

@@ -80,10 +80,15 @@ export async function patch(workspace: Workspace, base: string): Promise<string>
  */
 export async function push(
   workspace: Workspace,
-  o: { readonly url: string; readonly tip: string; readonly branch: string },
+  o: {
+    readonly url: string
+    readonly tip: string
+    readonly branch: string
+    readonly timeoutMs?: number
+  },
 ): Promise<void> {
   await git(workspace, ['push', '--no-verify', '--', o.url, `${o.tip}:refs/heads/${o.branch}`], {
     network: true,
-    timeoutMs: pushMsMax,
+    timeoutMs: o.timeoutMs ?? pushMsMax,
   })
 }

@@ -72,6 +72,17 @@ export async function excludeUntracked(workspace: Workspace): Promise<void> {
   })
 }
 
+/** Removes the locks of git commands that were killed: every later one would refuse to start. */
+export async function clearLocks({ sandbox, signal }: Workspace): Promise<void> {
+  await sandbox.exec(['find', '.git', '-name', '*.lock', '-not', '-path', '*/hooks/*', '-delete'], {
+    cwd: sandbox.paths.workspace,
+    network: false,
+    timeoutMs: 30_000,
+    outputBytesMax: 4096,
+    signal,
+  })
+}
+
 async function empty({ sandbox, signal }: Workspace): Promise<void> {
   await sandbox.exec(['find', '.', '-mindepth', '1', '-delete'], {
     cwd: sandbox.paths.workspace,

@@ -40,10 +40,14 @@ test('a suite that outlives the shell is waited for, found failing, fixed, run a
   const task = await server.ended(id)
   assert.equal(task.status, 'completed', JSON.stringify(task.error))
   assert.equal(task.result?.checks.outcome, 'passed')
+  // The agent itself saw it fail and mended it: no round of the server's checks sent it back.
+  assert.equal(task.result?.checks.rounds, 1)
   assert.match(task.result?.summary ?? '', /fixed it and ran the suite again/)
   assert.equal(repository.pullRequests.length, 1)
   const events = await server.events(id)
   assertWholeLog(events)
+  const [first] = events.filter(({ type }) => type === 'agent.tool_result')
+  assert.match(JSON.stringify(first?.['content']), /moved to the background/)
   const ran = events.filter(({ type }) => type === 'agent.tool_use').map((event) => event['input'])
   assert.deepEqual(
     ran.map((input) => Reflect.get(Object(input), 'command')),
