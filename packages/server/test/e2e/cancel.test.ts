@@ -1,6 +1,6 @@
 /** A task cancelled in each phase: its processes are gone within seconds, its work is kept. */
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
@@ -57,7 +57,7 @@ interface Case {
   readonly order?: object
   readonly reached: (o: { workspace: string; id: string }) => Promise<unknown>
   /** Where the work is afterwards. */
-  readonly kept: 'nowhere' | 'branch' | 'patch'
+  readonly kept: 'nowhere' | 'branch' | 'patch' | 'published'
 }
 
 const blocked = (name: string) => (o: { workspace: string }) =>
@@ -106,6 +106,11 @@ const cases: readonly Case[] = [
   },
   { phase: 'the push', reached: () => held('push'), kept: 'branch' },
   {
+    phase: 'the way from push to pull request',
+    reached: () => held('create_pull'),
+    kept: 'published',
+  },
+  {
     phase: 'an analysis, which may not push',
     instructions: 'Look and wait',
     order: { type: 'analysis' },
@@ -132,18 +137,24 @@ for (const { phase, instructions = 'Mend', order = {}, reached, kept } of cases)
       workspace: join(world.dataDir, 'sessions', session_id, 'workspace'),
     })
 
+    const before = sandboxProcessesOf(world.dataDir)
+    // The request for the pull request is the server's own; nothing runs in the sandbox meanwhile.
+    if (kept !== 'published') assert.notEqual(before.length, 0)
     await server.cancel(ordered.id)
-    await until(
-      'the agent and what it started to be gone',
-      () => agentsOf(world.dataDir) === 0,
-      goneMsMax,
-    )
+    const gone = (): boolean => {
+      const now = new Set(sandboxProcessesOf(world.dataDir))
+      return before.every((pid) => !now.has(pid))
+    }
+    await until('everything that ran to be gone', gone, goneMsMax)
     const task = await server.ended(ordered.id)
     assert.equal(task.status, 'failed')
     assert.equal(task.reason, 'cancelled')
     assertWholeLog(await server.events(ordered.id))
     const branches = (await repository.branches()).filter((name) => name !== 'main')
-    if (kept === 'branch') {
+    if (kept === 'published') {
+      assert.match(branches.join(), /^agent\/refactor-mend-/)
+      assert.match(task.error?.message ?? '', /The work is on the branch agent\//)
+    } else if (kept === 'branch') {
       assert.match(branches.join(), /^agent\/refactor-mend-.*-wip$/)
       assert.equal(await repository.fileAt(branches[0] ?? '', 'sum.sh'), 'echo $(( $1 + $2 ))\n')
       assert.equal(task.result?.branch, branches[0])
@@ -176,15 +187,3 @@ test('a task that waits ends at once when it is cancelled, and cancelling twice 
   await server.cancel(first.id)
   assert.equal((await server.ended(first.id)).reason, 'cancelled')
 })
-
-/** Agents, shells and sleepers of this data directory; not the git that keeps the work. */
-function agentsOf(dataDir: string): number {
-  return sandboxProcessesOf(dataDir).filter((pid) => {
-    try {
-      return /claude|sleep/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
-    } catch {
-      // It ended while we looked.
-      return false
-    }
-  }).length
-}
