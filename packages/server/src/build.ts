@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import type { OrderPolicy } from '@longhaul/client/contract'
 import { z } from 'zod'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
@@ -22,6 +23,7 @@ import { openStore, type Store } from './store/open.ts'
 import { putSettingIfAbsent } from './store/settings.ts'
 import { cancelTask } from './tasks/cancel.ts'
 import { createTask } from './tasks/create.ts'
+import { orderPolicy } from './tasks/policy.ts'
 
 /** A running server. Disposing drains it: what runs is handed back, then everything is closed. */
 export interface Server extends AsyncDisposable {
@@ -56,7 +58,7 @@ export async function buildServer(o: {
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const callbacks = opened.use(await openCallbacks(o, store))
-  const deps: RunnerDeps = {
+  const deps: Omit<RunnerDeps, 'publicUrl'> = {
     ...{ config, store, queue, live, sandboxes, dataDir, clock, log, node: store.node },
     egress: await egress,
     ended: () => callbacks.poke(),
@@ -65,7 +67,8 @@ export async function buildServer(o: {
   const app = createApp({
     ...{ store, clock, log, version },
     tasks: {
-      create: (order, caller) => createTask(orderingOf(deps), order, caller),
+      policy: policyOf(config),
+      create: (order, caller) => createTask({ store, queue, clock }, order, caller),
       cancel: (id, caller) => cancelTask({ store, queue, clock }, id, caller),
     },
     health: {
@@ -77,7 +80,8 @@ export async function buildServer(o: {
   })
   const mintedKey = await ensureFirstKey({ store, clock }, config.apiKey)
   const listening = opened.use(await listen(app, { ...config, clock }))
-  const worker = opened.use(new Worker(deps))
+  const publicUrl = config.publicUrl ?? new URL(listening.url)
+  const worker = opened.use(new Worker({ ...deps, publicUrl }))
   // First of all when the server stops: streams end, so that closing need not wait for readers.
   opened.defer(() => draining.abort())
   callbacks.start()
@@ -130,11 +134,10 @@ async function egressOf({
   return { allow: config.gatewayAllow ?? hosts, env }
 }
 
-function orderingOf({ store, queue, clock, config }: RunnerDeps) {
-  return {
-    ...{ store, queue, clock },
+function policyOf(config: Config): OrderPolicy {
+  return orderPolicy({
     trustedOrigins: [config.github.url.origin],
     allowPrivate: config.gatewayAllowPrivate,
     callbackAllow: config.callbackAllow,
-  }
+  })
 }

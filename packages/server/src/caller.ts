@@ -2,5 +2,4 @@
 export interface Caller {
   readonly keyId: string
   readonly name: string
-  readonly scopes: readonly string[]
 }

@@ -1,9 +1,10 @@
 import { resolve } from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { version } from './build.ts'
 import { systemClock } from './clock.ts'
 import { describeConfig, loadConfig } from './config.ts'
 import { createKey } from './http/first-key.ts'
+import { type Scope, scopes } from './http/scopes.ts'
 import { createLog } from './log.ts'
 import { serve } from './main.ts'
 import { openBeside } from './store/beside.ts'
@@ -25,6 +26,11 @@ program
   .description('API keys')
   .command('create <name>')
   .description('make a key and print it, this once; works beside a running server')
+  .addOption(
+    new Option('--scope <scope...>', 'what it may do')
+      .choices(scopes)
+      .default(['*'] satisfies Scope[]),
+  )
   .action(createNamedKey)
 
 program
@@ -47,7 +53,7 @@ try {
   process.exitCode = 1
 }
 
-async function createNamedKey(name: string): Promise<void> {
+async function createNamedKey(name: string, o: { readonly scope: Scope[] }): Promise<void> {
   if (!/^[\w.@ -]+$/.test(name) || name.length > nameCharsMax) {
     throw new Error(`The name of a key is 1 to ${nameCharsMax} letters, digits, spaces or .@_-`)
   }
@@ -59,5 +65,5 @@ async function createNamedKey(name: string): Promise<void> {
     log: createLog('warn'),
     signal: AbortSignal.timeout(60_000),
   })
-  console.log(await createKey({ store, clock: systemClock }, name))
+  console.log(await createKey({ store, clock: systemClock }, { name, scopes: o.scope }))
 }

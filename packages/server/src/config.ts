@@ -9,6 +9,11 @@ const schema = z
   .object({
     HOST: z.string().min(1).default('127.0.0.1').describe('Address to listen on.'),
     PORT: count(0, 65_535).default(8420).describe('HTTP port; 0 picks a free one.'),
+    PUBLIC_URL: httpUrl()
+      .optional()
+      .describe(
+        'Where people reach this server, for links in pull requests; default: the address that it listens on.',
+      ),
     DATA_DIR: z
       .string()
       .min(1)
@@ -85,6 +90,8 @@ export interface HostPort {
 export type Config = Readonly<{
   host: string
   port: number
+  /** Null: the address that it listens on. */
+  publicUrl: URL | null
   dataDir: string
   databaseUrl: string | null
   apiKey: string | null
@@ -132,6 +139,7 @@ function configOf(env: Settings): Omit<Config, 'operator'> {
   return {
     host: env.HOST,
     port: env.PORT,
+    publicUrl: env.PUBLIC_URL ?? null,
     dataDir: env.DATA_DIR,
     databaseUrl: env.DATABASE_URL ?? null,
     apiKey: env.LONGHAUL_API_KEY ?? null,

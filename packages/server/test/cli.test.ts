@@ -59,6 +59,25 @@ test('the server mints the first key once; keys are made beside it, and all of t
   assert.equal((await again.request('/v1/tasks', { headers })).status, 200)
 })
 
+test('a key is made with the scopes that are asked for, and with no others', async () => {
+  await using world = await makeWorld([])
+  await using server = await world.start()
+  const create = ['keys', 'create', 'a dashboard', '--scope']
+  const bad = await longhaul([...create, 'tasks:all'], { DATA_DIR: world.dataDir })
+  assert.equal(bad.code, 1)
+  assert.match(
+    bad.err,
+    /'tasks:all' is invalid\. Allowed choices are tasks:read, tasks:write, \*\./,
+  )
+  const made = await longhaul([...create, 'tasks:read'], { DATA_DIR: world.dataDir })
+  assert.equal(made.code, 0, made.err)
+  const headers = { authorization: `Bearer ${made.out.trim()}` }
+  assert.equal((await server.request('/v1/tasks', { headers })).status, 200)
+  const refused = await server.request('/v1/tasks', { method: 'POST', body: '{}', headers })
+  assert.equal(refused.status, 403)
+  assert.match(await refused.text(), /it needs the scope tasks:write, and has tasks:read\./)
+})
+
 test('a second server on the same directory is refused with one sentence', async () => {
   await using world = await makeWorld([])
   await using _server = await world.start()

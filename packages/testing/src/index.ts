@@ -8,7 +8,12 @@ export type { FakeGitHub, FakeGitHubOptions } from './fake-github.ts'
 export { startFakeGitHub } from './fake-github.ts'
 export type { FakeRepository, PullRequest, RepositoryOptions } from './fake-repository.ts'
 export type { BeforeRequest, GitHubAction, GitHubRequest, Push, Verdict } from './github-gate.ts'
-export type { PackageRegistry, RegistryPackage } from './package-registry.ts'
+export type {
+  PackageRegistry,
+  PackageRegistryOptions,
+  RegistryPackage,
+  RegistryRequest,
+} from './package-registry.ts'
 export { startPackageRegistry } from './package-registry.ts'
 export type {
   AnswerBlock,

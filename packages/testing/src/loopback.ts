@@ -5,13 +5,17 @@ import type { AddressInfo } from 'node:net'
 /** Longer than any client here pauses: a connection closed between two requests looks like a fault. */
 const keepAliveMs = 120_000
 
-/** Listens on loopback only (port 0: any free one) and gives the base URL, without a final slash. */
-export async function listen(server: Server, port = 0): Promise<string> {
+/**
+ * Listens on loopback only (port 0: any free one) and gives the base URL, without a final slash.
+ * `host` is another address of loopback.
+ */
+export async function listen(server: Server, port = 0, host = '127.0.0.1'): Promise<string> {
+  if (!host.startsWith('127.')) throw new Error(`not an address of loopback: ${host}`)
   server.keepAliveTimeout = keepAliveMs
-  server.listen(port, '127.0.0.1')
+  server.listen(port, host)
   await once(server, 'listening')
   // A TCP server that listens has an address of this form.
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return `http://${host}:${(server.address() as AddressInfo).port}`
 }
 
 /** Stops listening and destroys every connection; does nothing the second time. */

@@ -15,12 +15,31 @@ export interface RegistryPackage {
   readonly files: Readonly<Record<string, string>>
 }
 
+/** Where a package registry listens. */
+export interface PackageRegistryOptions {
+  /** 0: any free port. */
+  readonly port?: number
+  /**
+   * An address of loopback. Clients that go through a proxy mostly reach 127.0.0.1 without it; on
+   * Linux, all of 127.0.0.0/8 is loopback.
+   */
+  readonly host?: string
+}
+
+/** A request to a package registry, as it was seen. */
+export interface RegistryRequest {
+  /** Without the first slash: `@acme/left`, `@acme/left/-/left-1.2.3.tgz`. */
+  readonly path: string
+  /** The header's value, credentials and all. */
+  readonly authorization: string | null
+}
+
 /** An npm registry on loopback that serves the given packages and nothing else. */
 export interface PackageRegistry extends AsyncDisposable {
   /** For `npm_config_registry`. */
   readonly url: string
-  /** Paths that were asked for, oldest first; the last 2 000. */
-  readonly requests: readonly string[]
+  /** Oldest first; the last 2 000. */
+  readonly requests: readonly RegistryRequest[]
   close(): Promise<void>
 }
 
@@ -30,13 +49,13 @@ const tarMs = 30_000
 /** Packs the packages with the system's tar and starts serving them. */
 export async function startPackageRegistry(
   packages: readonly RegistryPackage[],
-  options: { readonly port?: number } = {},
+  options: PackageRegistryOptions = {},
 ): Promise<PackageRegistry> {
   const packed = await Promise.all(packages.map(pack))
-  const requests: string[] = []
+  const requests: RegistryRequest[] = []
   const server = createServer((request, response) => {
     const path = decodeURIComponent(request.url ?? '/').slice(1)
-    requests.push(path)
+    requests.push({ path, authorization: request.headers.authorization ?? null })
     if (requests.length > requestsMax) requests.shift()
     const tarball = packed.find(({ file }) => file === path)?.tarball
     const versions = packed.filter(({ manifest }) => manifest.name === path)
@@ -44,7 +63,7 @@ export async function startPackageRegistry(
     else if (versions.length > 0) sendJson(response, 200, packumentOf(versions, url))
     else sendJson(response, 404, { error: 'Not found' })
   })
-  const url = await listen(server, options.port)
+  const url = await listen(server, options.port, options.host)
   const close = (): Promise<void> => stop(server)
   return { url, requests, close, [Symbol.asyncDispose]: close }
 }

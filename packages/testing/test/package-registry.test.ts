@@ -35,10 +35,20 @@ test('npm installs from the registry, and again from the lock file', async () =>
   await npm('install', 'both@2')
   const installed = join(work, 'node_modules', '@acme', 'left')
   assert.equal(JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')).version, '1.2.3')
-  assert.ok(registry.requests.includes('@acme/left/-/left-1.2.3.tgz'))
+  assert.ok(registry.requests.some(({ path }) => path === '@acme/left/-/left-1.2.3.tgz'))
 
   await rm(join(work, 'node_modules'), { recursive: true })
   await npm('ci')
   assert.equal(await readFile(join(installed, 'index.js'), 'utf8'), left.files['index.js'])
   await assert.rejects(npm('install', 'missing'), /E404/)
+})
+
+test('it listens on whichever address of loopback it is told, and on no other', async () => {
+  const left = { name: 'left', version: '1.0.0', files: {} }
+  await using registry = await startPackageRegistry([left], { host: '127.0.0.2' })
+  const headers = { authorization: 'Bearer a-token' }
+  const packument = await (await fetch(`${registry.url}/left`, { headers })).text()
+  assert.match(packument, /"tarball":"http:\/\/127\.0\.0\.2:/)
+  assert.deepEqual(registry.requests, [{ path: 'left', ...headers }])
+  await assert.rejects(startPackageRegistry([], { host: '0.0.0.0' }), /not an address of loopback/)
 })

@@ -35,8 +35,8 @@ export const errorBody = z
   .meta({ id: 'Error' })
 export type ErrorBody = z.infer<typeof errorBody>
 
-/** Bad fields named in one answer, at most. */
-const fieldsMax = 50
+/** Bad fields named in one answer, at most: every entry of an order's three lists and every field. */
+const fieldsMax = 100
 
 /**
  * Every problem of a refused input, one field each: what was expected and what came. `input` is
@@ -68,6 +68,7 @@ function expectedBy(issue: z.core.$ZodIssue): string {
     case 'custom':
       return issue.message
     case 'invalid_union':
+      return issue.message.startsWith('expected') ? issue.message : `expected a valid value`
     case 'invalid_key':
     case 'invalid_element':
     case 'not_multiple_of':

@@ -2,7 +2,14 @@
  * The wire contract of the server, in zod: what its routes validate, what the OpenAPI document is
  * made of and what the client's types are inferred from. Neutral: it runs wherever zod does.
  */
-export { countParam, listParam, pageDefault, pageMax, sessionId, taskId } from './common.ts'
+export {
+  countParam,
+  listParam,
+  pageDefault,
+  pageMax,
+  sessionId,
+  taskId,
+} from './common.ts'
 export {
   type ErrorBody,
   type ErrorType,
@@ -19,7 +26,14 @@ export {
   seqParam,
   sessionEvent,
 } from './events.ts'
-export { type Priority, priority, type TaskOrder, type TaskType, taskType } from './orders.ts'
+export {
+  type OrderPolicy,
+  type Priority,
+  priority,
+  type TaskOrder,
+  type TaskType,
+  taskType,
+} from './orders.ts'
 export {
   type CompletedReason,
   completedReason,

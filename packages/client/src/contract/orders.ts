@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { check, jsonProblem, text } from './common.ts'
-import { parseRepoUrl } from './repo-url.ts'
+import { parseRepoUrl, type RepoUrl, repoUrlField } from './repo-url.ts'
 
 export const taskType = z.enum(['refactor', 'analysis', 'test', 'deploy', 'custom'])
 export type TaskType = z.infer<typeof taskType>
@@ -50,48 +50,79 @@ const budgetUsdMax = 10_000
 const timeLimitMinutesMax = 1_380
 const timeLimitMinutesDefault = 60
 
+/**
+ * What one server takes of the addresses in an order, asked once they are well-formed: a sentence
+ * `expected …` about what it does not take, or null. Its findings are told with all others.
+ */
+export interface OrderPolicy {
+  readonly repoUrl: (repository: RepoUrl) => string | null
+  readonly callbackUrl: (receiver: URL) => string | null
+}
+
 /** The fields of an order, by their names inside the server; both wire forms are made of them. */
-export const orderFields = {
-  instructions: text(instructionsCharsMax).describe('What to do, for the agent.'),
-  priority: priority.default('medium').describe('Higher ones are started first.'),
-  baseBranch: z
-    .string()
-    .max(branchCharsMax)
-    .superRefine(check(branchProblem))
-    .describe('Branch to start from; the repository’s default branch if absent.'),
-  setup: commands('Commands that prepare the clone; detected from the lock file if absent.'),
-  checks: commands('Commands that decide whether it is done; detected if absent.'),
-  commands: commands('Of a deploy: exactly the commands that may run.'),
-  workdir: z
-    .string()
-    .max(workdirCharsMax)
-    .superRefine(check(workdirProblem))
-    .describe('Directory in the repository where commands run.'),
-  timeLimitMinutes: z
-    .int()
-    .min(1)
-    .max(timeLimitMinutesMax)
-    .default(timeLimitMinutesDefault)
-    .describe('Minutes of wall-clock time the task may take.'),
-  maxBudgetUsd: z
-    .number()
-    .gt(0)
-    .max(budgetUsdMax)
-    .describe('US dollars of model use at most; no limit if absent.'),
-  callbackUrl: z
-    .string()
-    .max(urlCharsMax)
-    .superRefine(check(callbackProblem))
-    .describe('Receiver of one signed POST when the task ends; https, or allowed by the server.'),
-  context: z
-    .unknown()
-    .superRefine(check((value) => jsonProblem(value, contextBytesMax)))
-    .describe('Any JSON of at most 4 KiB, echoed in the callback.'),
-  payload: z
-    .record(z.string(), z.unknown())
-    .superRefine(check((value) => jsonProblem(value, payloadBytesMax)))
-    .describe('Any JSON object of at most 64 KiB, kept with the task.'),
-} as const
+export function orderFields(policy: OrderPolicy) {
+  return {
+    repoUrl: repoUrlField(policy.repoUrl),
+    instructions: text(instructionsCharsMax).describe('What to do, for the agent.'),
+    priority: priority.default('medium').describe('Higher ones are started first.'),
+    baseBranch: z
+      .string()
+      .max(branchCharsMax)
+      .superRefine(check(branchProblem))
+      .describe('Branch to start from; the repository’s default branch if absent.'),
+    setup: commands('Commands that prepare the clone; detected from the lock file if absent.'),
+    checks: commands('Commands that decide whether it is done; detected if absent.'),
+    commands: commands('Of a deploy: exactly the commands that may run.'),
+    workdir: z
+      .string()
+      .max(workdirCharsMax)
+      .superRefine(check(workdirProblem))
+      .describe('Directory in the repository where commands run.'),
+    timeLimitMinutes: z
+      .int()
+      .min(1)
+      .max(timeLimitMinutesMax)
+      .default(timeLimitMinutesDefault)
+      .describe('Minutes of wall-clock time the task may take.'),
+    maxBudgetUsd: z
+      .number()
+      .gt(0)
+      .max(budgetUsdMax)
+      .describe('US dollars of model use at most; no limit if absent.'),
+    callbackUrl: z
+      .string()
+      .max(urlCharsMax)
+      .superRefine(
+        check((value) => {
+          const parsed = readCallback(value)
+          return typeof parsed === 'string' ? parsed : policy.callbackUrl(parsed)
+        }),
+      )
+      .describe('Receiver of one signed POST when the task ends; https, or allowed by the server.'),
+    context: z
+      .unknown()
+      .superRefine(check((value) => jsonProblem(value, contextBytesMax)))
+      .describe('Any JSON of at most 4 KiB, echoed in the callback.'),
+    payload: z
+      .record(z.string(), z.unknown())
+      .superRefine(check((value) => jsonProblem(value, payloadBytesMax)))
+      .describe('Any JSON object of at most 64 KiB, kept with the task.'),
+  } as const
+}
+
+/** A rule between fields: only a deploy has commands. Told whatever else is wrong with the order. */
+export const commandsAreOfDeploys = z.superRefine<{
+  readonly type: TaskType
+  readonly commands?: readonly string[] | undefined
+}>(
+  ({ type, commands: given }, context) => {
+    if (type === 'deploy' || !taskType.options.includes(type)) return
+    if (!Array.isArray(given) || given.length === 0) return
+    const message = `expected none, since only a task of type deploy runs them`
+    context.addIssue({ code: 'custom', path: ['commands'], message })
+  },
+  { when: ({ value }) => typeof value === 'object' && value !== null },
+)
 
 /** An order as parsed from either wire form: absent fields may be undefined. */
 type ParsedOrder = { readonly [Field in keyof TaskOrder]: TaskOrder[Field] | undefined } & Pick<
@@ -144,10 +175,10 @@ function workdirProblem(path: string): string | null {
     : null
 }
 
-function callbackProblem(value: string): string | null {
+/** The receiver, or a sentence `expected …`. */
+function readCallback(value: string): URL | string {
   const expected = 'expected an https URL without credentials and fragment'
   const url = URL.canParse(value) && /^[\x21-\x7e]+$/.test(value) ? new URL(value) : null
-  if (url === null || !/^https?:$/.test(url.protocol) || !/^https?:\/\/[^/]/i.test(value))
-    return expected
-  return url.username !== '' || url.password !== '' || url.hash !== '' ? expected : null
+  if (url === null || !/^https?:\/\/[^/]/i.test(value)) return expected
+  return url.username !== '' || url.password !== '' || url.hash !== '' ? expected : url
 }

@@ -29,21 +29,23 @@ export function parseRepoUrl(text: string): RepoUrl {
   return parsed
 }
 
-/** A repository URL in an order; the output is its normal form. */
-export const repoUrl = z
-  .string()
-  .superRefine(
-    check((value: string) => {
-      const parsed = readRepoUrl(value)
-      return typeof parsed === 'string' ? parsed : null
-    }),
-  )
-  .meta({
-    description:
-      'Git repository: https://host/path, http://host/path, git@host:path or ssh://git@host/path, without credentials.',
-    example: 'https://github.com/acme/app',
-    maxLength: repoUrlMax,
-  })
+/** A repository URL in an order. `policy`: what a server says to a well-formed one, or null. */
+export function repoUrlField(policy: (repository: RepoUrl) => string | null) {
+  return z
+    .string()
+    .superRefine(
+      check((value: string) => {
+        const parsed = readRepoUrl(value)
+        return typeof parsed === 'string' ? parsed : policy(parsed)
+      }),
+    )
+    .meta({
+      description:
+        'Git repository: https://host/path, http://host/path, git@host:path or ssh://git@host/path, without credentials.',
+      example: 'https://github.com/acme/app',
+      maxLength: repoUrlMax,
+    })
+}
 
 /** The repository, or a sentence `expected …`. */
 function readRepoUrl(text: string): RepoUrl | string {

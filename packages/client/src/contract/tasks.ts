@@ -1,57 +1,70 @@
 import { z } from 'zod'
 import { pageOf, sessionId, taskId, timestamp } from './common.ts'
-import { orderFields, priority, type TaskOrder, taskType, toOrder } from './orders.ts'
+import {
+  commandsAreOfDeploys,
+  type OrderPolicy,
+  orderFields,
+  priority,
+  type TaskOrder,
+  taskType,
+  toOrder,
+} from './orders.ts'
 import { reason, taskStatus } from './reasons.ts'
-import { repoUrl } from './repo-url.ts'
 import { taskError, taskResult } from './results.ts'
 
 /** The body of `POST /v1/tasks`; unknown fields are refused. */
-const taskCreate = z
-  .strictObject({
-    type: taskType,
-    repo_url: repoUrl,
-    instructions: orderFields.instructions,
-    priority: orderFields.priority,
-    base_branch: orderFields.baseBranch.optional(),
-    setup: orderFields.setup.optional(),
-    checks: orderFields.checks.optional(),
-    commands: orderFields.commands.optional(),
-    workdir: orderFields.workdir.optional(),
-    time_limit_minutes: orderFields.timeLimitMinutes,
-    max_budget_usd: orderFields.maxBudgetUsd.optional(),
-    callback_url: orderFields.callbackUrl.optional(),
-    context: orderFields.context.optional(),
-    payload: orderFields.payload.optional(),
-  })
-  .meta({ id: 'TaskCreate' })
+function taskCreate(policy: OrderPolicy) {
+  const fields = orderFields(policy)
+  return z
+    .strictObject({
+      type: taskType,
+      repo_url: fields.repoUrl,
+      instructions: fields.instructions,
+      priority: fields.priority,
+      base_branch: fields.baseBranch.optional(),
+      setup: fields.setup.optional(),
+      checks: fields.checks.optional(),
+      commands: fields.commands.optional(),
+      workdir: fields.workdir.optional(),
+      time_limit_minutes: fields.timeLimitMinutes,
+      max_budget_usd: fields.maxBudgetUsd.optional(),
+      callback_url: fields.callbackUrl.optional(),
+      context: fields.context.optional(),
+      payload: fields.payload.optional(),
+    })
+    .check(commandsAreOfDeploys)
+    .meta({ id: 'TaskCreate' })
+}
 
 /** The body of `POST /v1/tasks`, as a client writes it. */
-export type TaskCreate = z.input<typeof taskCreate>
+export type TaskCreate = z.input<ReturnType<typeof taskCreate>>
 
-/** `POST /v1/tasks` → the order. */
-export const taskCreateOrder = taskCreate.transform(
-  ({
-    repo_url,
-    base_branch,
-    time_limit_minutes,
-    max_budget_usd,
-    callback_url,
-    ...same
-  }): TaskOrder =>
-    toOrder({
-      ...same,
-      repoUrl: repo_url,
-      baseBranch: base_branch,
-      timeLimitMinutes: time_limit_minutes,
-      maxBudgetUsd: max_budget_usd,
-      callbackUrl: callback_url,
-      setup: same.setup,
-      checks: same.checks,
-      commands: same.commands,
-      workdir: same.workdir,
-      payload: same.payload,
-    }),
-)
+/** `POST /v1/tasks` → the order, on a server with this policy. */
+export function taskCreateOrder(policy: OrderPolicy) {
+  return taskCreate(policy).transform(
+    ({
+      repo_url,
+      base_branch,
+      time_limit_minutes,
+      max_budget_usd,
+      callback_url,
+      ...same
+    }): TaskOrder =>
+      toOrder({
+        ...same,
+        repoUrl: repo_url,
+        baseBranch: base_branch,
+        timeLimitMinutes: time_limit_minutes,
+        maxBudgetUsd: max_budget_usd,
+        callbackUrl: callback_url,
+        setup: same.setup,
+        checks: same.checks,
+        commands: same.commands,
+        workdir: same.workdir,
+        payload: same.payload,
+      }),
+  )
+}
 
 /** A task as `/v1` shows it. */
 export const task = z

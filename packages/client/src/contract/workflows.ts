@@ -1,48 +1,61 @@
 import { z } from 'zod'
 import { epochMs, taskId, usd } from './common.ts'
-import { orderFields, priority, type TaskOrder, taskType, toOrder } from './orders.ts'
+import {
+  commandsAreOfDeploys,
+  type OrderPolicy,
+  orderFields,
+  priority,
+  type TaskOrder,
+  taskType,
+  toOrder,
+} from './orders.ts'
 import { taskStatus } from './reasons.ts'
-import { repoUrl } from './repo-url.ts'
 import { checkOutcome, checksOutcome, commit, taskError } from './results.ts'
 
 /** The body of `POST /api/workflows`; unknown fields are refused. */
-const workflowCreate = z
-  .strictObject({
-    type: taskType,
-    repoUrl,
-    instructions: orderFields.instructions,
-    priority: orderFields.priority,
-    baseBranch: orderFields.baseBranch.optional(),
-    setup: orderFields.setup.optional(),
-    checks: orderFields.checks.optional(),
-    commands: orderFields.commands.optional(),
-    workdir: orderFields.workdir.optional(),
-    timeLimitMinutes: orderFields.timeLimitMinutes,
-    maxBudgetUsd: orderFields.maxBudgetUsd.optional(),
-    callbackUrl: orderFields.callbackUrl.optional(),
-    context: orderFields.context.optional(),
-    payload: orderFields.payload.optional(),
-  })
-  .meta({ id: 'WorkflowCreate' })
+function workflowCreate(policy: OrderPolicy) {
+  const fields = orderFields(policy)
+  return z
+    .strictObject({
+      type: taskType,
+      repoUrl: fields.repoUrl,
+      instructions: fields.instructions,
+      priority: fields.priority,
+      baseBranch: fields.baseBranch.optional(),
+      setup: fields.setup.optional(),
+      checks: fields.checks.optional(),
+      commands: fields.commands.optional(),
+      workdir: fields.workdir.optional(),
+      timeLimitMinutes: fields.timeLimitMinutes,
+      maxBudgetUsd: fields.maxBudgetUsd.optional(),
+      callbackUrl: fields.callbackUrl.optional(),
+      context: fields.context.optional(),
+      payload: fields.payload.optional(),
+    })
+    .check(commandsAreOfDeploys)
+    .meta({ id: 'WorkflowCreate' })
+}
 
 /** The body of `POST /api/workflows`, as a client writes it. */
-export type WorkflowCreate = z.input<typeof workflowCreate>
+export type WorkflowCreate = z.input<ReturnType<typeof workflowCreate>>
 
-/** `POST /api/workflows` → the order. */
-export const workflowCreateOrder = workflowCreate.transform(
-  (given): TaskOrder =>
-    toOrder({
-      ...given,
-      baseBranch: given.baseBranch,
-      setup: given.setup,
-      checks: given.checks,
-      commands: given.commands,
-      workdir: given.workdir,
-      maxBudgetUsd: given.maxBudgetUsd,
-      callbackUrl: given.callbackUrl,
-      payload: given.payload,
-    }),
-)
+/** `POST /api/workflows` → the order, on a server with this policy. */
+export function workflowCreateOrder(policy: OrderPolicy) {
+  return workflowCreate(policy).transform(
+    (given): TaskOrder =>
+      toOrder({
+        ...given,
+        baseBranch: given.baseBranch,
+        setup: given.setup,
+        checks: given.checks,
+        commands: given.commands,
+        workdir: given.workdir,
+        maxBudgetUsd: given.maxBudgetUsd,
+        callbackUrl: given.callbackUrl,
+        payload: given.payload,
+      }),
+  )
+}
 
 const tokens = z.int().nonnegative()
 

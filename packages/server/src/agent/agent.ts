@@ -32,8 +32,11 @@ export interface AgentOptions {
   readonly bashTimeoutMs: number
   /** Epoch milliseconds: when the task's time is up. */
   readonly deadline: number
-  /** An entry for the log. */
-  readonly emit: (event: NewEvent) => void
+  /**
+   * An entry for the log. Until it resolves, the agent's next message waits, and at last its process.
+   * Must not reject.
+   */
+  readonly emit: (event: NewEvent) => Promise<void>
   /** A live preview, for who watches right now. */
   readonly delta: (event: NewEvent) => void
   /** Silence after which a working agent counts as dead. */

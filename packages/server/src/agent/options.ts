@@ -45,8 +45,11 @@ export function profileOptions(profile: AgentProfile): Options {
 }
 
 /**
- * The CLI ends a command that was moved to the background after 30 minutes, and we end commands
- * that were started there soon after the turn; only a foreground command has the task's whole time.
+ * The CLI ends a command that was moved to the background after 30 minutes there, or after
+ * `BASH_DEFAULT_TIMEOUT_MS` if that is longer: an operator's BASH_TIMEOUT_SECONDS above 1800 lifts
+ * the limit, and nothing else does that would not also move commands there which the model gave
+ * their own `timeout` (`CLAUDE_CODE_AUTO_BACKGROUND_TIMEOUT_MS`). We end commands that were started
+ * there soon after the turn. So only a foreground command has the task's whole time.
  */
 const longCommands =
   'Run a command whose result you need in the foreground, however long it takes, and give it a ' +

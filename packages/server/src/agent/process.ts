@@ -1,6 +1,8 @@
+import { pipeline } from 'node:stream'
 import type { Options, SpawnedProcess } from '@anthropic-ai/claude-agent-sdk'
 import type { Clock } from '../clock.ts'
 import type { Sandbox, SandboxProcess } from '../sandbox/driver.ts'
+import type { AgentOutput } from './output.ts'
 
 /** Characters of standard error that are kept, its end. */
 const stderrCharsMax = 4096
@@ -16,12 +18,14 @@ interface Exit {
 /** The claude process: started by the SDK, through the sandbox, and watched by us. */
 export class AgentProcess {
   readonly #sandbox: Sandbox
+  readonly #output: AgentOutput
   readonly #exited = Promise.withResolvers<Exit>()
   #process: SandboxProcess | null = null
   #stderr = ''
 
-  constructor(sandbox: Sandbox) {
+  constructor(sandbox: Sandbox, output: AgentOutput) {
     this.#sandbox = sandbox
+    this.#output = output
   }
 
   /** For the SDK, which calls it once. */
@@ -41,7 +45,9 @@ export class AgentProcess {
       this.#stderr = `${this.#stderr}${error.message}`
       this.#settle(child.exitCode, child.signalCode)
     })
-    return child satisfies SpawnedProcess
+    // However one of them ends, so does the other; how the process ended says its exit.
+    pipeline(child.stdout, this.#output, () => undefined)
+    return through(child, this.#output)
   }
 
   /** Resolves when the process is gone, or after `timeoutMs` with null; at once if none was started. */
@@ -57,7 +63,33 @@ export class AgentProcess {
     this.#process?.kill('SIGKILL')
   }
 
+  /** Throws away what it printed and nobody will read: a pipe that is full would stay open. */
+  discard(): void {
+    this.#output.destroy()
+  }
+
   #settle(code: number | null, signal: string | null): void {
     this.#exited.resolve({ code, signal, stderr: this.#stderr.toWellFormed() })
+  }
+}
+
+/** The process, as the SDK sees it: with another standard output. */
+function through(child: SandboxProcess, stdout: AgentOutput): SpawnedProcess {
+  return {
+    stdin: child.stdin,
+    stdout,
+    get killed() {
+      return child.killed
+    },
+    get exitCode() {
+      return child.exitCode
+    },
+    get signalCode() {
+      return child.signalCode
+    },
+    kill: (signal) => child.kill(signal),
+    on: child.on.bind(child),
+    once: child.once.bind(child),
+    off: child.off.bind(child),
   }
 }

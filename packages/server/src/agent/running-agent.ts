@@ -4,6 +4,7 @@ import { classifyExit } from './classify.ts'
 import { Input } from './input.ts'
 import { MessageMap } from './messages.ts'
 import { agentEnv, profileOptions } from './options.ts'
+import { AgentOutput } from './output.ts'
 import { AgentProcess } from './process.ts'
 import { turnEndEvents } from './session-error.ts'
 import { Turns } from './turn.ts'
@@ -20,6 +21,7 @@ export class RunningAgent implements Agent {
   readonly resumed: boolean
   readonly #o: AgentOptions
   readonly #input = new Input()
+  readonly #output = new AgentOutput({ onTooLong: () => this.#refuse() })
   readonly #process: AgentProcess
   readonly #query: Query
   readonly #messages: MessageMap
@@ -32,7 +34,7 @@ export class RunningAgent implements Agent {
   constructor(o: AgentOptions, resumed: boolean) {
     this.#o = o
     this.resumed = resumed
-    this.#process = new AgentProcess(o.sandbox)
+    this.#process = new AgentProcess(o.sandbox, this.#output)
     this.#messages = new MessageMap(o)
     this.#turns = new Turns({
       ...o,
@@ -58,11 +60,11 @@ export class RunningAgent implements Agent {
   async turn(text: string): Promise<TurnEnd> {
     if (this.#gone !== null) return this.#gone
     const ended = this.#turns.begin()
-    this.#o.emit({ type: 'session.status_running' })
+    await this.#o.emit({ type: 'session.status_running' })
     this.#input.send(text)
     const end = await ended
     // Who closes an agent in the middle of a turn knows better what becomes of the session.
-    if (end !== closed) for (const event of turnEndEvents(end)) this.#o.emit(event)
+    if (end !== closed) for (const event of turnEndEvents(end)) await this.#o.emit(event)
     // A process that is silent, or whose time is up, is not asked again.
     if (end.kind === 'failed' && ['stalled', 'timed_out'].includes(end.reason))
       await this.#abort(end)
@@ -93,15 +95,17 @@ export class RunningAgent implements Agent {
     this.#end(closed)
     this.#input.end()
     this.#query.close()
-    if (await this.#process.exit(exitMsMax, this.#o.clock)) return
-    this.#process.kill()
-    await this.#process.exit(killMsMax, this.#o.clock)
+    if ((await this.#process.exit(exitMsMax, this.#o.clock)) === null) {
+      this.#process.kill()
+      await this.#process.exit(killMsMax, this.#o.clock)
+    }
+    this.#process.discard()
   }
 
   /** Reads what the process says until it ends, however it ends. */
   async #follow(): Promise<void> {
     try {
-      for await (const message of this.#query) this.#hear(message)
+      for await (const message of this.#query) await this.#hear(message)
     } catch (error) {
       this.#o.log.debug({ err: error, sessionId: this.#o.sessionId }, 'the agent process ended')
     }
@@ -109,15 +113,25 @@ export class RunningAgent implements Agent {
     this.#end(classifyExit(exit ?? { code: null, signal: null, stderr: '' }))
   }
 
-  #hear(message: SDKMessage): void {
-    const { log, sessionId, emit, delta } = this.#o
+  /** Resolves once all of it is taken: the next message, and in the end the process, waits for that. */
+  async #hear(message: SDKMessage): Promise<void> {
+    const { log, sessionId, transcript, emit, delta } = this.#o
+    if (this.#output.isMark(message)) {
+      await transcript.settled()
+      return this.#output.letIn()
+    }
     if (message.type === 'system' && message.subtype === 'mirror_error') {
       log.error({ sessionId, error: message.error }, 'the transcript could not be stored')
     }
     const { events, deltas } = this.#messages.map(message)
-    for (const event of events) emit(event)
+    for (const event of events) await emit(event)
     for (const event of deltas) delta(event)
     this.#turns.heard(message)
+  }
+
+  #refuse(): void {
+    this.#end(tooLong)
+    this.#process.kill()
   }
 
   #end(reason: TurnFailed): void {
@@ -142,5 +156,12 @@ const closed: TurnFailed = {
   kind: 'failed',
   reason: 'cancelled',
   message: 'The agent was closed.',
+  retry: 'never',
+}
+
+const tooLong: TurnFailed = {
+  kind: 'failed',
+  reason: 'agent_error',
+  message: 'The agent said more than 32 MiB in one message, which was refused.',
   retry: 'never',
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { SessionStore } from '@anthropic-ai/claude-agent-sdk'
 import type { Clock } from '../clock.ts'
 import { uuidOf } from '../ids.ts'
@@ -31,6 +32,8 @@ export class Transcript {
   readonly #stored = new Set<string>()
   readonly #waiters = new Set<Waiter>()
   #lastUuid: string | null = null
+  /** The SDK's last append; never rejects. */
+  #underWay: Promise<void> = Promise.resolve()
 
   constructor(o: {
     readonly store: Pick<Store, 'db'>
@@ -52,9 +55,23 @@ export class Transcript {
    */
   sdkStore(): SessionStore {
     return {
-      append: (key, entries) => this.#append(key.sessionId, key.subpath ?? '', entries),
+      append: (key, entries) => {
+        const appended = this.#append(key.sessionId, key.subpath ?? '', entries)
+        this.#underWay = appended.catch(() => undefined) // The SDK hears of it, and tries again.
+        return appended
+      },
       load: () => Promise.resolve(null),
       listSubkeys: () => Promise.resolve([]),
+    }
+  }
+
+  /** Resolves when nothing that the SDK has written is still on its way into the store. */
+  async settled(): Promise<void> {
+    for (let last: Promise<void> | null = null; last !== this.#underWay; ) {
+      last = this.#underWay
+      await last
+      // It writes one batch after the other, each as soon as the one before is stored.
+      await setImmediate()
     }
   }
 

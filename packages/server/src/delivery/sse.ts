@@ -57,7 +57,7 @@ const stream = createRoute({
     },
     204: { description: 'The session has ended and the reader has seen all of it.' },
     ...Object.fromEntries(
-      [400, 401, 404, 429, 500].map((status) => [
+      [400, 401, 403, 404, 429, 500].map((status) => [
         status,
         { description: 'Error.', content: { 'application/json': { schema: errorBody } } },
       ]),

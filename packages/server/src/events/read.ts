@@ -2,7 +2,10 @@ import type { SessionEvent } from '@longhaul/client/contract'
 import { selectEvents } from '../store/events.ts'
 import type { Db, EventRow } from '../store/tables.ts'
 
-/** Events of a session with numbers above `after`, in order, at most `limit`. */
+/**
+ * Events of a session with numbers above `after`, in order, at most `limit`. An event that was
+ * accepted and later processed is two rows with one id: `lastOfId` leaves out the first.
+ */
 export async function readEvents(
   db: Db,
   o: {
@@ -10,6 +13,7 @@ export async function readEvents(
     readonly after: number
     readonly limit: number
     readonly types?: readonly string[]
+    readonly lastOfId?: boolean
   },
 ): Promise<SessionEvent[]> {
   return (await selectEvents(db, o)).map(toSessionEvent)

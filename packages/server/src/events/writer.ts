@@ -8,7 +8,7 @@ import { appendEvents, LeaseLost, type NewEvent } from './append.ts'
 /** Events are gathered this long: at most 40 notifying commits a second and session. */
 const batchMs = 25
 const batchEventsMax = 100
-/** What may wait for the database; beyond it a writer waits. */
+/** What may wait for the database, but for one event that is larger; beyond it who writes waits. */
 const waitingEventsMax = 10_000
 const waitingBytesMax = 16 * 1024 * 1024
 /** A database that is away longer than this takes the lease with it. */
@@ -53,8 +53,15 @@ export class EventWriter implements AsyncDisposable {
     this.#o = o
   }
 
-  /** Takes an event; resolves at once, or when there is room again. Rejects once the log is lost. */
+  /**
+   * Takes an event, at once or when there is room; resolves when it is taken. Whoever awaits each
+   * of its own keeps their order. Rejects once the log is lost.
+   */
   async write(event: NewEvent): Promise<void> {
+    while (this.#isFull()) {
+      this.#room ??= Promise.withResolvers()
+      await this.#room.promise
+    }
     if (this.#lost) throw this.#lost
     // Named now: a batch that is tried again is recognised by its first event.
     const named = { ...event, id: event.id ?? newId('sevt', this.#o.clock) }
@@ -63,8 +70,6 @@ export class EventWriter implements AsyncDisposable {
     this.#waitingBytes += bytes
     if (this.#waiting.length >= batchEventsMax) this.#start()
     else this.#timer ??= this.#o.clock.after(batchMs, () => this.#start())
-    if (this.#isFull()) this.#room ??= Promise.withResolvers()
-    await this.#room?.promise
   }
 
   /** Resolves once everything that was written is stored; rejects when the log is lost. */

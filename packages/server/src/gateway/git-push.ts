@@ -17,11 +17,12 @@ export type InspectedPush =
   | { readonly kind: 'broken'; readonly why: string; readonly status: number }
 
 /**
- * Reads a push up to the end of its commands and judges them before anything is forwarded. Of a
- * refused push the rest is read and thrown away, because git reads the answer only then.
+ * Reads a push up to the end of its commands and judges them before anything is forwarded: it may
+ * touch `refs` only. Of a refused push the rest is read and thrown away, because git reads the answer only then.
  */
 export async function inspectPush(o: {
   request: IncomingMessage
+  refs: readonly string[]
   bytesMax: number
 }): Promise<InspectedPush> {
   const decoded = decode(o.request)
@@ -29,7 +30,7 @@ export async function inspectPush(o: {
     return { kind: 'broken', status: 415, why: 'A push may be compressed with gzip only.' }
   const chunks = bounded(decoded.body, o.bytesMax)
   try {
-    return await judge({ chunks, headers: decoded.headers })
+    return await judge({ chunks, refs: o.refs, headers: decoded.headers })
   } catch (error) {
     if (error instanceof BodyTooLarge) return { kind: 'broken', status: 413, why: error.message }
     return { kind: 'broken', status: 400, why: 'The push ended before its commands did.' }
@@ -38,9 +39,10 @@ export async function inspectPush(o: {
 
 async function judge(o: {
   chunks: AsyncGenerator<Buffer>
+  refs: readonly string[]
   headers: OutgoingHttpHeaders
 }): Promise<InspectedPush> {
-  const parser = new ReceivePackParser()
+  const parser = new ReceivePackParser(o.refs)
   const head: Buffer[] = []
   for (;;) {
     const next = await o.chunks.next()

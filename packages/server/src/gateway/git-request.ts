@@ -1,4 +1,6 @@
-import type { GatewayPolicy } from './policy.ts'
+import type { OutgoingHttpHeaders } from 'node:http'
+import type { HostPort } from '../config.ts'
+import type { GitPolicy } from './policy.ts'
 
 /** A request of git's smart HTTP protocol that the policy grants, and where it goes. */
 export interface GitRequest {
@@ -14,7 +16,7 @@ export interface GitRequest {
 export function judgeGitRequest(o: {
   url: string
   method: string
-  git: NonNullable<GatewayPolicy['git']>
+  git: GitPolicy
 }): GitRequest | { readonly kind: 'refused'; readonly why: string } {
   const [path = '', query = ''] = o.url.split('?')
   const [, repository = '', endpoint = ''] =
@@ -26,7 +28,7 @@ export function judgeGitRequest(o: {
   const asked = `${o.method} ${endpoint}${query === '' ? '' : `?${query}`}`
   const kind = kinds.get(asked)
   if (kind === undefined) return refused('Only the smart HTTP protocol of git is allowed.')
-  if (asked.includes('git-receive-pack') && !o.git.push)
+  if (asked.includes('git-receive-pack') && o.git.pushRefs.length === 0)
     return refused('This session may read its repository, but not push to it.')
   const origin = new URL(o.git.origin)
   const prefix = origin.pathname.replace(/\/+$/, '')
@@ -37,6 +39,19 @@ export function judgeGitRequest(o: {
       origin,
     ),
   }
+}
+
+/** The host to dial. */
+export function targetOf({ origin }: GitPolicy): HostPort {
+  const url = new URL(origin)
+  return { host: url.hostname, port: Number(url.port || (url.protocol === 'http:' ? 80 : 443)) }
+}
+
+/** The header that carries the credential; none if there is no credential. */
+export function authorizationOf({ credential }: GitPolicy): OutgoingHttpHeaders {
+  if (credential === null) return {}
+  const pair = Buffer.from(`x-access-token:${credential}`).toString('base64')
+  return { authorization: `Basic ${pair}` }
 }
 
 const kinds: ReadonlyMap<string, GitRequest['kind']> = new Map([

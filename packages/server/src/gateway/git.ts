@@ -4,9 +4,9 @@ import { pipeline } from 'node:stream/promises'
 import { BodyTooLarge, bounded } from './body.ts'
 import type { RouteContext } from './context.ts'
 import { inspectPush } from './git-push.ts'
-import { type GitRequest, judgeGitRequest } from './git-request.ts'
+import { authorizationOf, type GitRequest, judgeGitRequest, targetOf } from './git-request.ts'
 import { pickHeaders } from './headers.ts'
-import type { GatewayPolicy } from './policy.ts'
+import type { GitPolicy } from './policy.ts'
 import { refuse } from './refuse.ts'
 import { type Address, AddressRefused, resolveJudged } from './resolve.ts'
 import { clientSignal, openRequest, relay } from './upstream.ts'
@@ -21,7 +21,6 @@ const idleMs = 5 * 60_000
 const requestHeaders = ['accept', 'accept-encoding', 'content-type', 'git-protocol', 'user-agent']
 const responseHeaders = ['cache-control', 'content-encoding', 'content-type', 'expires', 'pragma']
 
-type GitPolicy = NonNullable<GatewayPolicy['git']>
 interface Exchange {
   readonly request: IncomingMessage
   readonly response: ServerResponse
@@ -39,7 +38,7 @@ export async function routeGit(context: RouteContext, o: Exchange): Promise<void
   const signal = clientSignal(o.response, context.signal)
   const address = await addressOf(context, { ...o, git, signal })
   if (address === null) return
-  const body = await bodyOf(context, { ...o, judged, signal })
+  const body = await bodyOf(context, { ...o, git, judged, signal })
   if (body !== null) await exchange(context, { ...o, git, judged, address, body, signal })
 }
 
@@ -71,7 +70,7 @@ async function addressOf(
 /** The body to send, inspected if it is a push; null if the push was refused. */
 async function bodyOf(
   context: RouteContext,
-  o: Exchange & { judged: GitRequest; signal: AbortSignal },
+  o: Exchange & { git: GitPolicy; judged: GitRequest; signal: AbortSignal },
 ): Promise<Body | null> {
   if (o.judged.kind === 'advertise') return { chunks: null, headers: {} }
   if (o.judged.kind === 'upload')
@@ -79,7 +78,8 @@ async function bodyOf(
       chunks: bounded(o.request, fetchBytesMax),
       headers: pickHeaders(o.request.headers, ['content-encoding', 'content-length']),
     }
-  const push = await inspectPush({ request: o.request, bytesMax: pushBytesMax })
+  const { request, git } = o
+  const push = await inspectPush({ request, refs: git.pushRefs, bytesMax: pushBytesMax })
   if (push.kind === 'allowed') return { chunks: push.chunks, headers: push.headers }
   if (push.kind === 'broken') {
     await deny(context, { ...o, status: push.status, sentence: push.why })
@@ -157,12 +157,6 @@ function soon(): Promise<null> {
   })
 }
 
-function authorizationOf(git: GitPolicy): OutgoingHttpHeaders {
-  if (git.credential === null) return {}
-  const pair = Buffer.from(`x-access-token:${git.credential}`).toString('base64')
-  return { authorization: `Basic ${pair}` }
-}
-
 async function deny(
   context: RouteContext,
   o: Exchange & { sentence: string; status?: number },
@@ -175,9 +169,4 @@ function report(context: RouteContext, why: string): void {
   const { git } = context.policy
   const target = git === null ? { host: 'git', port: 443 } : targetOf(git)
   context.denied({ ...target, route: 'git', why })
-}
-
-function targetOf(git: GitPolicy): { host: string; port: number } {
-  const url = new URL(git.origin)
-  return { host: url.hostname, port: Number(url.port || (url.protocol === 'http:' ? 80 : 443)) }
 }

@@ -12,21 +12,24 @@ export interface GatewayPolicy {
     /** `x-api-key` or `authorization`, added on the way out. */
     readonly headers: Readonly<Record<string, string>>
   } | null
-  /** The one repository. Null: no git at all. */
-  readonly git: {
-    /** `https://github.com`; http is accepted for a git host of one's own. */
-    readonly origin: string
-    /** `/acme/app`, with or without `.git`. */
-    readonly path: string
-    /** Token, sent as the password of `x-access-token`. */
-    readonly credential: string | null
-    /** True: branches below `refs/heads/agent/` may be pushed, and nothing else. */
-    readonly push: boolean
-  } | null
+  /** Null: no git at all. */
+  readonly git: GitPolicy | null
   /** Hosts that CONNECT and plain HTTP may reach, compared exactly, with their port. */
   readonly connect: readonly HostPort[]
   /** Of the hosts above, those that may resolve to an address which `judgeAddress` refuses. */
   readonly allowPrivate: readonly HostPort[]
+}
+
+/** The one repository of a session. */
+export interface GitPolicy {
+  /** `https://github.com`; http is accepted for a git host of one's own. */
+  readonly origin: string
+  /** `/acme/app`, with or without `.git`. */
+  readonly path: string
+  /** Token, sent as the password of `x-access-token`. */
+  readonly credential: string | null
+  /** The refs that may be pushed, whole names, compared exactly; none: it may only be read. */
+  readonly pushRefs: readonly string[]
 }
 
 /** What the owner of a gateway is told and asked. The three `on…` must not throw. */

@@ -1,3 +1,5 @@
+import { flushPacket, PktLines, pktLine } from './pkt-lines.ts'
+
 /** One ref update that a push asks for. */
 export interface RefCommand {
   readonly oldId: string
@@ -20,32 +22,34 @@ export type PushVerdict =
     }
   | { readonly kind: 'malformed'; readonly why: string }
 
-/** The only refs a push may touch. */
-const refPrefix = 'refs/heads/agent/'
 /** Branches in one push; a task has one. */
 const refsMax = 16
 /** Commands and capabilities together; the pack comes after. */
 const sectionBytesMax = 64 * 1024
-const lengthDigits = 4
 
 /**
  * Reads the command section of a `git-receive-pack` request (gitprotocol-pack: pkt-lines up to the
- * first flush) from chunks of any size, and judges it: every command must create or update a valid
- * ref below `refs/heads/agent/`. Pure: it keeps no more than the section itself.
+ * first flush) from chunks of any size, and judges it: every command must create or update one of
+ * `refs`, compared exactly. Pure: it keeps no more than the section itself.
  */
 export class ReceivePackParser {
-  #pending: Buffer = Buffer.alloc(0)
+  readonly #refs: readonly string[]
+  readonly #lines = new PktLines()
   #sectionBytes = 0
   readonly #capabilities: string[] = []
   readonly #commands: RefCommand[] = []
   #verdict: PushVerdict = { kind: 'more' }
 
+  constructor(refs: readonly string[]) {
+    this.#refs = refs
+  }
+
   /** Takes the next bytes. After a verdict other than `more` it stays the same. */
   push(chunk: Buffer): PushVerdict {
     if (this.#verdict.kind !== 'more') return this.#verdict
-    this.#pending = Buffer.concat([this.#pending, chunk])
+    this.#lines.push(chunk)
     while (this.#verdict.kind === 'more') {
-      const line = this.#nextLine()
+      const line = this.#lines.next()
       if (line === 'more') break
       this.#verdict =
         line === 'flush' ? this.#judge() : line === 'broken' ? broken : this.#take(line)
@@ -53,22 +57,9 @@ export class ReceivePackParser {
     return this.#verdict
   }
 
-  /** The next pkt-line's content. Only flush (0000) is a special packet here. */
-  #nextLine(): Buffer | 'more' | 'flush' | 'broken' {
-    if (this.#pending.length < lengthDigits) return 'more'
-    const digits = this.#pending.toString('latin1', 0, lengthDigits)
-    if (!/^[0-9a-fA-F]{4}$/.test(digits)) return 'broken'
-    const length = Number.parseInt(digits, 16)
-    if (length === 0) return 'flush'
-    if (length <= lengthDigits || this.#sectionBytes + length > sectionBytesMax) return 'broken'
-    if (this.#pending.length < length) return 'more'
-    const line = this.#pending.subarray(lengthDigits, length)
-    this.#pending = this.#pending.subarray(length)
-    this.#sectionBytes += length
-    return line
-  }
-
   #take(line: Buffer): PushVerdict {
+    this.#sectionBytes += line.length
+    if (this.#sectionBytes > sectionBytesMax) return broken
     const text = line.toString('utf8').replace(/\n$/, '')
     if (/^shallow (?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text)) return { kind: 'more' }
     const [command = '', ...capabilities] = text.split('\0')
@@ -87,9 +78,15 @@ export class ReceivePackParser {
   #judge(): PushVerdict {
     const why = this.#capabilities.includes('push-options')
       ? 'Push options are not allowed.'
-      : (this.#commands.map(problemOf).find((problem) => problem !== null) ?? null)
+      : (this.#commands.map((each) => this.#problemOf(each)).find((why) => why !== null) ?? null)
     if (why === null) return { kind: 'allowed' }
     return { kind: 'refused', commands: this.#commands, capabilities: this.#capabilities, why }
+  }
+
+  #problemOf({ ref, newId }: RefCommand): string | null {
+    if (!this.#refs.includes(ref))
+      return `Only ${this.#refs.join(' and ')} may be pushed from a sandbox.`
+    return /^0+$/.test(newId) ? 'Branches may not be deleted from a sandbox.' : null
   }
 }
 
@@ -99,24 +96,6 @@ const signed: PushVerdict = { kind: 'malformed', why: 'Signed pushes are not all
 const tooMany: PushVerdict = {
   kind: 'malformed',
   why: `A push may update at most ${refsMax} branches.`,
-}
-
-function problemOf(command: RefCommand): string | null {
-  if (!command.ref.startsWith(refPrefix))
-    return `Only branches below ${refPrefix} may be pushed from a sandbox.`
-  if (/^0+$/.test(command.newId)) return 'Branches may not be deleted from a sandbox.'
-  if (!isValidRef(command.ref)) return 'That is not a valid branch name.'
-  return null
-}
-
-/** The rules of git check-ref-format, and no characters beyond what a URL or a log can carry. */
-function isValidRef(ref: string): boolean {
-  return (
-    ref.length <= 255 &&
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: exactly those must not be in a ref.
-    !/[\x00-\x20\x7f~^:?*[\\\ufffd]|\.\.|@\{/.test(ref) &&
-    ref.split('/').every((part) => part !== '' && !/^\.|\.$|\.lock$/.test(part))
-  )
 }
 
 /**
@@ -134,21 +113,16 @@ export function refusalReport(o: {
   )
   if (!wanted || o.commands.length === 0) return null
   const lines = ['unpack ok\n', ...o.commands.map((command) => `ng ${command.ref} ${o.why}\n`)]
-  const report = Buffer.concat([...lines.map((line) => packet(Buffer.from(line))), flush])
+  const report = Buffer.concat([...lines.map((line) => pktLine(Buffer.from(line))), flush])
   const sideband = o.capabilities.some((name) => /^side-band(?:-64k)?$/.test(name))
   if (!sideband) return report
   const bands = Array.from({ length: Math.ceil(report.length / bandBytes) }, (_, at) =>
-    packet(Buffer.concat([reportBand, report.subarray(at * bandBytes, (at + 1) * bandBytes)])),
+    pktLine(Buffer.concat([reportBand, report.subarray(at * bandBytes, (at + 1) * bandBytes)])),
   )
   return Buffer.concat([...bands, flush])
 }
 
-const flush = Buffer.from('0000')
+const flush = Buffer.from(flushPacket)
 const reportBand = Buffer.from([1])
 /** Fits the smaller of the two side-band packets (1000 bytes). */
 const bandBytes = 900
-
-function packet(content: Buffer): Buffer {
-  const length = (content.length + lengthDigits).toString(16).padStart(lengthDigits, '0')
-  return Buffer.concat([Buffer.from(length), content])
-}

@@ -6,13 +6,14 @@ import type { Store } from '../store/open.ts'
 import type { AppEnv } from './env.ts'
 import { refusals } from './errors.ts'
 import { hashKey, keyOf, sameHash } from './keys.ts'
+import { allows, scopeOf } from './scopes.ts'
 
 /** The routes that need no key: what a load balancer and a monitor ask. */
 const openPaths: ReadonlySet<string> = new Set(['/livez', '/readyz', '/health'])
 
 /**
- * Lets a request through when its key is known and not revoked, and says whose it is. Unknown
- * routes need a key as well, so that nobody can map the server without one.
+ * Lets a request through when its key is known, not revoked and has the scope, and says whose it is.
+ * Unknown routes need a key as well, so that nobody can map the server without one.
  */
 export function authenticate(o: {
   readonly store: Store
@@ -25,7 +26,10 @@ export function authenticate(o: {
       apiKey: c.req.header('x-api-key'),
     })
     if (key === null) throw refusals.keyMissing()
-    c.set('caller', await callerOf(o, key))
+    const { caller, scopes } = await callerOf(o, key)
+    c.set('caller', caller)
+    const needed = scopeOf(c.req.method)
+    if (!allows(scopes, needed)) throw refusals.scopeMissing(needed, scopes)
     return next()
   }
 }
@@ -33,10 +37,10 @@ export function authenticate(o: {
 async function callerOf(
   { store, clock }: { readonly store: Store; readonly clock: Clock },
   key: string,
-): Promise<Caller> {
+): Promise<{ caller: Caller; scopes: readonly string[] }> {
   const hash = hashKey(key)
   const row = await findKeyByHash(store.db, hash)
   if (!row || !sameHash(row.hash, hash)) throw refusals.keyUnknown()
   await touchKey(store.db, { id: row.id, now: new Date(clock.now()) })
-  return { keyId: row.id, name: row.name, scopes: row.scopes }
+  return { caller: { keyId: row.id, name: row.name }, scopes: row.scopes }
 }

@@ -1,4 +1,4 @@
-import type { TaskOrder } from '@longhaul/client/contract'
+import type { OrderPolicy, TaskOrder } from '@longhaul/client/contract'
 import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
@@ -14,7 +14,8 @@ export interface AppDeps {
   /** The server's version, for `/health` and the OpenAPI document. */
   readonly version: string
   readonly tasks: {
-    /** May throw `OrderRefused` for an order that this server does not take. */
+    /** Which orders this server takes, beyond their form. */
+    readonly policy: OrderPolicy
     readonly create: (order: TaskOrder, caller: Caller) => Promise<TaskRow>
     /** The task as it is now, unchanged if it had ended; undefined: there is none. */
     readonly cancel: (id: string, caller: Caller) => Promise<TaskRow | undefined>

@@ -2,7 +2,6 @@ import type { ErrorBody, ErrorType, FieldError } from '@longhaul/client/contract
 import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
-import { OrderRefused } from '../tasks/create.ts'
 import type { AppEnv } from './env.ts'
 
 /** An answer other than the asked one; everything a client may be told about it. */
@@ -38,9 +37,16 @@ export const refusals = {
     new ApiError(401, 'The API key is not known or was revoked.', {
       headers: { 'www-authenticate': 'Bearer' },
     }),
+  scopeMissing: (needed: string, held: readonly string[]) =>
+    new ApiError(
+      403,
+      `The API key may not do that: it needs the scope ${needed}, and has ${held.join(', ')}.`,
+      { details: { error_code: 'scope_missing' } },
+    ),
   notFound: (what: string) => new ApiError(404, `There is no ${what}.`),
   methodNotAllowed: (method: string, allow: readonly string[]) =>
     new ApiError(405, `This route answers ${allow.join(', ')}, got ${method}.`, {
+      details: { error_code: 'method_not_allowed' },
       headers: { allow: allow.join(', ') },
     }),
   conflict: (code: string, message: string) =>
@@ -50,13 +56,22 @@ export const refusals = {
       headers: { 'x-should-retry': 'false' },
     }),
   tooLarge: (bytesMax: number) =>
-    new ApiError(413, `The body is too large: expected at most ${bytesMax} bytes.`),
+    new ApiError(413, `The body is too large: expected at most ${bytesMax} bytes.`, {
+      details: { error_code: 'body_too_large' },
+    }),
   notJson: (contentType: string | undefined) =>
     new ApiError(
       415,
       `content-type: expected application/json, got ${JSON.stringify(contentType ?? null)}.`,
+      { details: { error_code: 'unsupported_media_type' } },
     ),
-  malformed: (why: string) => new ApiError(400, `The body is not JSON: ${why}.`),
+  malformed: (why: string) =>
+    new ApiError(400, `The body is not JSON: ${why}.`, {
+      details: {
+        error_code: 'malformed_json',
+        fields: [{ field: 'body', message: `expected JSON: ${why}` }],
+      },
+    }),
   invalid: (fields: readonly FieldError[]) =>
     new ApiError(400, fields.map((one) => `${one.field}: ${one.message}`).join('; '), {
       details: { error_code: 'invalid_input', fields: [...fields] },
@@ -86,8 +101,6 @@ export function isUnexpected(error: unknown): boolean {
 
 function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error
-  if (error instanceof OrderRefused)
-    return refusals.invalid([{ field: error.field, message: error.message }])
   // Rooms that this one mounts, and the framework, speak in these.
   if (error instanceof HTTPException && error.status < 500)
     return new ApiError(error.status as ContentfulStatusCode, error.message)

@@ -3,18 +3,18 @@ import { newId } from '../ids.ts'
 import { countKeys, insertKey } from '../store/keys.ts'
 import type { Store } from '../store/open.ts'
 import { hashKey, mintKey } from './keys.ts'
+import type { Scope } from './scopes.ts'
 
-/** What a key may do; narrower scopes come with the routes that tell them apart. */
-const everyScope = ['*'] as const
+const everyScope: readonly Scope[] = ['*']
 
-/** Makes a key and answers it: the one time that anybody sees it. */
+/** Makes a key, of every scope unless told, and answers it: the one time that anybody sees it. */
 export async function createKey(
   { store, clock }: { readonly store: Pick<Store, 'db'>; readonly clock: Clock },
-  name: string,
+  { name, scopes = everyScope }: { readonly name: string; readonly scopes?: readonly Scope[] },
 ): Promise<string> {
   const { id, key, hash } = mintKey(clock)
   const now = new Date(clock.now())
-  await insertKey(store.db, { id, hash, name, scopes: everyScope, createdBy: null, now })
+  await insertKey(store.db, { id, hash, name, scopes, createdBy: null, now })
   return key
 }
 
@@ -27,7 +27,7 @@ export async function ensureFirstKey(
   given: string | null,
 ): Promise<string | null> {
   if (given === null) {
-    return (await countKeys(store.db)) === 0 ? createKey({ store, clock }, 'first') : null
+    return (await countKeys(store.db)) === 0 ? createKey({ store, clock }, { name: 'first' }) : null
   }
   await insertKey(store.db, {
     id: newId('key', clock),

@@ -4,7 +4,7 @@ import type { z } from 'zod'
 /** Documented errors of a route that takes a key: those of every such route, and its own. */
 export function refusalsOf(...statuses: readonly number[]) {
   return Object.fromEntries(
-    [400, 401, 500, ...statuses].map((status) => [
+    [400, 401, 403, 500, ...statuses].map((status) => [
       status,
       { description: meanings[status] ?? 'Error.', content: json(errorBody) },
     ]),
@@ -19,6 +19,7 @@ export function json<T extends z.ZodType>(schema: T) {
 const meanings: Readonly<Record<number, string>> = {
   400: 'The input is not valid; every bad field is named.',
   401: 'The API key is missing, unknown or revoked.',
+  403: 'The API key lacks the scope that this needs.',
   404: 'There is no such thing.',
   409: 'It conflicts with the present state; trying again does not help.',
   413: 'The body is larger than 1 MiB.',

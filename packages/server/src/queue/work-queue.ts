@@ -1,7 +1,6 @@
 import type { Priority } from '@longhaul/client/contract'
 import { sql, type Transaction } from 'kysely'
-import { fromKysely, PgBoss } from 'pg-boss'
-import { z } from 'zod'
+import { fromKysely, type PgBoss } from 'pg-boss'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { Hint } from '../store/hint.ts'
@@ -10,12 +9,15 @@ import { Listener } from '../store/listen.ts'
 import type { Store } from '../store/open.ts'
 import { claimSession } from '../store/sessions.ts'
 import type { Tables } from '../store/tables.ts'
+import { affected, createBoss } from './boss.ts'
 
 /** pg-boss's queue; one piece of work in it is the right to run one session. */
 const queue = 'sessions'
 const channel = 'longhaul_work'
 /** Any order of numbers; gaps leave room for more. Equal ones go by age. */
 const priorities: Readonly<Record<Priority, number>> = { high: 30, medium: 20, low: 10 }
+/** Of work whose task has only to end, with what it made kept. */
+const ending = 100
 const queueOptions = {
   // One piece of work of a session waits and one is active, at most; the session is its key.
   policy: 'stately' as const,
@@ -30,9 +32,6 @@ const queueOptions = {
   retentionSeconds: 365 * 24 * 3600,
   deleteAfterSeconds: 24 * 3600,
 }
-/** How soon a lapsed lease is noticed; shared between all nodes of a database. */
-const superviseSeconds = 2
-const bossConnectionsMax = 3
 const bossStopMs = 5000
 
 /** The right to run a session, until it lapses or another claim takes it. */
@@ -59,6 +58,11 @@ type Trx = Transaction<Tables>
  * deleted. An active one waits again when its worker hands it back, when its worker was silent for
  * 15 s, or when its node starts anew. Whatever claims it next raises the session's attempt, and the
  * lease before can no longer touch, complete or release it.
+ *
+ * A transaction that locks more than one of them locks the work first, then the task, then the
+ * session, here and everywhere: two orders of locking are a deadlock. Every method with a
+ * transaction of the caller's locks work, so it comes before the others. (Rows that the transaction
+ * itself inserted are nobody else's to wait for, and may be there already.)
  */
 export class WorkQueue implements AsyncDisposable {
   readonly #store: Store
@@ -96,17 +100,7 @@ export class WorkQueue implements AsyncDisposable {
     this.#clock = o.clock
     this.#log = o.log
     this.#hint = new Hint(o.clock)
-    this.#boss = new PgBoss({
-      ...bossConnection(o.store),
-      max: bossConnectionsMax,
-      schedule: false,
-      registerInstance: false,
-      monitorVacuum: false,
-      superviseIntervalSeconds: superviseSeconds,
-      monitorIntervalSeconds: superviseSeconds,
-    })
-    this.#boss.on('error', (error) => o.log.warn({ err: error }, 'the queue reports an error'))
-    this.#boss.on('warning', (warning) => o.log.warn({ warning }, 'the queue reports a warning'))
+    this.#boss = createBoss(o)
   }
 
   /**
@@ -129,18 +123,20 @@ export class WorkQueue implements AsyncDisposable {
 
   /**
    * Claims up to `free` pieces of work, the highest priority first and the oldest among equals,
-   * while no more than `limit` are active on all nodes together. Each claim is a new attempt of its
-   * session, on this node.
+   * while no more than `limit` are active on all nodes together. With nothing free it may still
+   * claim one, work that was expedited or whose task ran out of time: such a task does not wait for
+   * others to end. Each claim is a new attempt of its session, on this node.
    */
   claim(o: { readonly free: number; readonly limit: number }): Promise<Lease[]> {
     return this.#store.db.transaction().execute(async (trx) => {
       // One claim at a time: so the count below is exact, and nobody else makes it grow.
       await sql`select pg_advisory_xact_lock(hashtextextended('longhaul claim', 0))`.execute(trx)
+      await this.#expediteOverdue(trx)
       const { active } = await countWork(trx)
       const room = Math.min(o.free, o.limit - active)
-      if (room < 1) return []
+      if (room < 0) return []
       const jobs = await this.#boss.fetch<Work>(queue, {
-        batchSize: room,
+        ...(room > 0 ? { batchSize: room } : { batchSize: 1, minPriority: ending }),
         includeMetadata: true,
         db: fromKysely(trx),
       })
@@ -170,18 +166,15 @@ export class WorkQueue implements AsyncDisposable {
   }
 
   /**
-   * Hands the work back: it waits at its old place again, from `delayMs` on (0: at once). Changes
-   * nothing when the lease is lost.
+   * Hands the work back: it waits at its old place again, from `delayMs` on (0: at once, and so is
+   * work that was expedited). Changes nothing when the lease is lost.
    */
   async release(lease: Lease, o: { readonly delayMs: number }): Promise<void> {
     await this.#store.db.transaction().execute(async (trx) => {
       if ((await this.#giveBack(trx, [lease])) === 0) return
-      if (o.delayMs > 0)
-        await this.#boss.update(queue, undefined, {
-          id: lease.workId,
-          startAfter: o.delayMs / 1000,
-          db: fromKysely(trx),
-        })
+      await sql`
+        update pgboss.job set start_after = now() + ${o.delayMs}::int * interval '1 millisecond'
+        where name = ${queue} and id = ${lease.workId} and priority < ${ending}`.execute(trx)
       await notify(trx)
     })
   }
@@ -204,6 +197,21 @@ export class WorkQueue implements AsyncDisposable {
       await notify(trx)
       return rows.map((row) => row.sessionId)
     })
+  }
+
+  /**
+   * Puts a session's work before all other, with the caller's transaction: work that waits can be
+   * claimed at once, without its delay and beyond the limit; active work will be, should it come
+   * back. Until the transaction ends nobody else claims, ends or hands back the work.
+   */
+  async expedite(trx: Trx, sessionId: string): Promise<void> {
+    const raise = () =>
+      sql`
+      update pgboss.job set priority = ${ending}, start_after = least(start_after, now())
+      where name = ${queue} and singleton_key = ${sessionId} and state <= 'active'`.execute(trx)
+    // What goes back into the queue is a new row of pg-boss: who waited for the old one looks again.
+    if (!(await raise()).numAffectedRows) await raise()
+    await notify(trx)
   }
 
   /**
@@ -244,6 +252,17 @@ export class WorkQueue implements AsyncDisposable {
       .catch((error) => this.#log.warn({ err: error }, 'the queue did not stop cleanly'))
   }
 
+  /** Waiting work of tasks whose time is up: there is only an end to be written. */
+  async #expediteOverdue(trx: Trx): Promise<void> {
+    await sql`
+      update pgboss.job set priority = ${ending}, start_after = least(start_after, now())
+      from tasks
+      where tasks.status = 'running' and job.singleton_key = tasks.session_id
+        and tasks.started_at + (tasks."order" ->> 'timeLimitMinutes')::int * interval '1 minute'
+          <= ${new Date(this.#clock.now())}
+        and job.name = ${queue} and job.state < 'active' and job.priority < ${ending}`.execute(trx)
+  }
+
   /** pg-boss's way back into the queue: as failed, retried at once. Fenced; returns how many. */
   async #giveBack(trx: Trx, leases: readonly Lease[]): Promise<number> {
     return affected(
@@ -257,13 +276,6 @@ function claimOf(lease: Lease): { id: string; retryCount: number } {
   return { id: lease.workId, retryCount: lease.retryCount }
 }
 
-/** pg-boss's type for responses is empty; what it returns is this. */
-const responseSchema = z.object({ affected: z.int() })
-
-function affected(response: unknown): number {
-  return responseSchema.parse(response).affected
-}
-
 async function notify(trx: Trx): Promise<void> {
   await sql`select pg_notify(${channel}, '')`.execute(trx)
 }
@@ -274,17 +286,4 @@ async function countWork(db: Store['db']): Promise<{ waiting: number; active: nu
       count(*) filter (where state = 'active') as active
     from pgboss.job where name = ${queue} and state <= 'active'`.execute(db)
   return rows[0] ?? { waiting: 0, active: 0 }
-}
-
-/** The parts of a connection that pg-boss's own pool is made of. */
-function bossConnection(store: Store) {
-  const { connectionString, host, port, user, database } = store.connection
-  return connectionString === undefined
-    ? {
-        ...(host === undefined ? {} : { host }),
-        ...(port === undefined ? {} : { port }),
-        ...(user === undefined ? {} : { user }),
-        ...(database === undefined ? {} : { database }),
-      }
-    : { connectionString }
 }

@@ -11,7 +11,7 @@ import { runDeployCommands } from './deploy.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Ending } from './ending.ts'
 import { Journal } from './journal.ts'
-import { keepWork } from './keep.ts'
+import { keepWork, leaveWork } from './keep.ts'
 import { type Attempt, failed, type PhaseEnd } from './phase.ts'
 import { prepare } from './prepare.ts'
 import { publish } from './publish.ts'
@@ -78,7 +78,7 @@ async function settle(run: Run): Promise<void> {
     await writer.flush()
     await endTaskOf(deps, { task, lease, progress: journal.progress, end })
   } catch (error) {
-    if (ending.cause?.kind === 'lost' || error instanceof LeaseLost) return
+    if (ending.lost.aborted || error instanceof LeaseLost) return
     await writer.flush()
     await handBack(deps, { task, lease, ...goOn(error, run, journal.progress) })
   }
@@ -97,34 +97,45 @@ function goOn(error: unknown, { deps, task, lease, ending }: Run, progress: Prog
   return { progress, delayMs, why: why.slice(0, 2000) }
 }
 
-/** The phases, within walls that are closed, and empty, when this resolves. */
+/**
+ * The phases, within walls that are closed, and empty, when this resolves. How a task fails is
+ * written down before its work is kept: after a crash only the keeping is left to do.
+ */
 async function perform(
   run: Run,
   { writer, journal }: { readonly writer: EventWriter; readonly journal: Journal },
 ): Promise<NonNullable<PhaseEnd>> {
   const { deps, task, lease, ending, deadline } = run
-  const { config } = deps
+  const { progress } = journal
+  const decided = progress.ending && failed(progress.ending.reason, progress.ending.message)
+  // The attempt before this one was the last, and could not even open its walls to keep the work.
+  if (progress.strikes > strikesMax + 1) {
+    const left = await leaveWork({ deps, lease, journal })
+    return withKept(decided ?? failed('attempts_exhausted'), left)
+  }
   const spending = new Spending({ ...deps, lease })
   const transcript = new Transcript({ ...deps, ...lease })
-  if (config.model.headers === null) return failed('model_not_configured')
-  // The attempt before this one was the last, and could not even open its walls to keep the work.
-  if (journal.progress.strikes > strikesMax + 1) return failed('attempts_exhausted')
   await using walls = await openWalls({ ...run, writer, transcript, spending })
   const attempt: Attempt = {
     ...{ deps, task, lease, writer, transcript, journal, deadline },
     branch: branchOf(task.order, task.id),
     workspace: { sandbox: walls.sandbox, signal: ending.signal },
   }
-  const end = stated(await phases(attempt).catch((error: unknown) => caused(error, ending)), ending)
-  await spending.settled()
-  if (end.state.status === 'completed') return end
+  const end =
+    decided ??
+    stated(await phases(attempt).catch((error: unknown) => caused(error, ending)), ending)
   await walls.sandbox.killAll()
-  const kept = await keepWork(attempt)
-  if (kept === null) return end
-  return { ...end, message: `${end.message ?? reasons[end.state.reason].sentence} ${kept}` }
+  await spending.settled()
+  const { status, reason } = end.state
+  if (status === 'failed' && decided === undefined) {
+    const { message } = end
+    await journal.write({ ending: { reason, message } }, [{ type: 'task.ending', reason, message }])
+  }
+  return withKept(end, await keepWork(attempt, { end: status, stop: ending.lost }))
 }
 
 async function phases(attempt: Attempt): Promise<NonNullable<PhaseEnd>> {
+  if (attempt.deps.config.model.headers === null) return failed('model_not_configured')
   if (attempt.journal.progress.strikes > strikesMax) return failed('attempts_exhausted')
   return (
     (await prepare(attempt)) ??
@@ -132,6 +143,12 @@ async function phases(attempt: Attempt): Promise<NonNullable<PhaseEnd>> {
     (await runDeployCommands(attempt)) ??
     (await publish(attempt))
   )
+}
+
+/** The end, saying where the work is. */
+function withKept(end: NonNullable<PhaseEnd>, kept: string | null): NonNullable<PhaseEnd> {
+  if (kept === null) return end
+  return { ...end, message: `${end.message ?? reasons[end.state.reason].sentence} ${kept}` }
 }
 
 /** An error after the attempt was told to stop is the stop: the first cause is the reason. */

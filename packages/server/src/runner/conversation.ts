@@ -106,7 +106,7 @@ export class Conversation implements AsyncDisposable {
       bashTimeoutMs: deps.config.bashTimeoutMs,
       deadline,
       // A writer that lost its lease has told `onLost`, which stops this attempt.
-      emit: (event) => void writer.write(event).catch(() => undefined),
+      emit: (event) => writer.write(event).catch(() => undefined),
       delta: (event) => deps.live.delta(lease.sessionId, event),
       stallMs,
       clock: deps.clock,

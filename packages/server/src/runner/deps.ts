@@ -9,6 +9,8 @@ import type { Store } from '../store/open.ts'
 /** What every attempt of this process works with. */
 export interface RunnerDeps {
   readonly config: Config
+  /** Where people reach this server. */
+  readonly publicUrl: URL
   readonly store: Store
   readonly queue: WorkQueue
   readonly live: LiveEvents

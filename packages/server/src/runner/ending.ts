@@ -15,6 +15,7 @@ export type Cause =
  */
 export class Ending {
   readonly #controller = new AbortController()
+  readonly #lost = new AbortController()
   #cause: Cause | null = null
 
   get signal(): AbortSignal {
@@ -25,7 +26,13 @@ export class Ending {
     return this.#cause
   }
 
+  /** Aborted when the lease is lost, also after another cause: nothing more may be done at all. */
+  get lost(): AbortSignal {
+    return this.#lost.signal
+  }
+
   end(cause: Cause): void {
+    if (cause.kind === 'lost') this.#lost.abort(new Error('the lease is lost'))
     if (this.#cause !== null) return
     this.#cause = cause
     this.#controller.abort(new Error(`the attempt was stopped: ${cause.kind}`))

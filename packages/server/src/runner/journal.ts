@@ -56,19 +56,19 @@ export class Journal {
   }
 
   /**
-   * Writes that something is done. Naming the `next` phase means that one was finished, and
-   * finished phases forgive the attempts that died before it.
+   * Writes that something is done. Naming the `next` phase, or the `ending`, means that a phase was
+   * finished, and finished phases forgive the attempts that died before it.
    */
   async write(patch: Partial<Progress>, events: readonly NewEvent[] = []): Promise<void> {
     const { store, writer, lease, taskId, clock } = this.#o
     await writer.flush()
     const progress = {
       ...this.#progress,
-      ...(patch.next === undefined ? {} : { strikes: 0 }),
+      ...(patch.next === undefined && patch.ending === undefined ? {} : { strikes: 0 }),
       ...patch,
     }
     await store.db.transaction().execute(async (trx) => {
-      // The task first, as everywhere: two orders of locking are a deadlock.
+      // The task is locked before the session: see `WorkQueue`.
       await lockTask(trx, taskId)
       const current = await currentAttempt(trx, lease.sessionId)
       if (current !== lease.attempt) throw new LeaseLost(lease.sessionId, lease.attempt)

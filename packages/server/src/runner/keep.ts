@@ -1,79 +1,186 @@
+import { join } from 'node:path'
 import { putArtifact } from '../store/artifacts.ts'
+import { keepDirectory } from '../store/sessions.ts'
 import { keptBranchOf, titleOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
-import { commitAll, patch, push } from '../workspace/changes.ts'
-import { clearLocks } from '../workspace/clone.ts'
-import { GitFailed, type Workspace } from '../workspace/git.ts'
+import type { Progress } from '../tasks/progress.ts'
+import { GitFailed } from '../workspace/git.ts'
+import { bundleOtherWork } from '../workspace/other-work.ts'
+import { patch } from '../workspace/patch.ts'
+import { commitWork } from './commit.ts'
 import type { Attempt } from './phase.ts'
+import { pushBranch } from './push.ts'
 
-/** Keeping the work of a task that failed may take this long, and no longer. */
+/** Keeping the work of a task may take this long, and no longer. */
 const keepMsMax = 120_000
 /** A push slower than this is given up in time for the patch. */
 const keepPushMsMax = 60_000
 const patchName = 'work.patch'
+const bundleName = 'other-work.bundle'
+
+type Kept = NonNullable<Progress['kept']>
+type End = 'completed' | 'failed'
 
 /**
- * Keeps what a task that did not complete has changed: on `agent/…-wip`, or as a patch where nothing
- * may be, or could be, pushed. Answers a sentence that says where it is, or null when there is
- * nothing to keep. Work that cannot be kept is logged; it never hides why the task failed.
+ * Keeps what would go with the workspace: the work of a task that failed, on `agent/…-wip`, or as a
+ * patch where nothing may be, or could be, pushed; and what the agent of any task left on other
+ * branches or in stashes, as a bundle. What cannot be kept stays in the workspace, which stays with
+ * it. Answers a sentence that says where it is, or null when there is nothing to keep.
+ *
+ * An attempt after a crash finds it done, or does it again. Throws when `stop` gives it up, and when
+ * the store cannot be written.
  */
-export async function keepWork(attempt: Attempt): Promise<string | null> {
-  const { deps, task, journal, workspace } = attempt
-  const { base, pushed } = journal.progress
-  const { next } = journal.progress
-  // Before the agent starts there is no work, only what set-up made.
-  if (pushed !== undefined) return `The work is on the branch ${pushed.branch}.`
-  if (base === undefined || next === 'setup') return null
-  const stop = new AbortController()
-  using _timer = deps.clock.after(keepMsMax, () => stop.abort(new Error('keeping took too long')))
-  const kept: Workspace = { sandbox: workspace.sandbox, signal: stop.signal }
+export async function keepWork(
+  attempt: Attempt,
+  { end, stop }: { readonly end: End; readonly stop: AbortSignal },
+): Promise<string | null> {
+  const { deps, task, workspace, journal } = attempt
+  const { node, kept } = journal.progress
+  if (!hasWork(journal.progress)) return null
+  // What an analysis changes is for itself alone, unless it is cut off and nobody has its report.
+  if (end === 'completed' && !presets[task.type].publishes) return null
+  if (node !== deps.node) return `The work so far is still in the workspace on the node ${node}.`
+  if (kept === undefined) {
+    const late = new AbortController()
+    using _timer = deps.clock.after(keepMsMax, () => late.abort(new Error('keeping took too long')))
+    const signal = AbortSignal.any([late.signal, stop])
+    const bounded = { ...attempt, workspace: { sandbox: workspace.sandbox, signal } }
+    await record(attempt, await keep(bounded, { end, stop }))
+  }
+  return sentenceOf(journal.progress, end)
+}
+
+/** Leaves the workspace as it is, with the work in it: not even its walls could be opened. */
+export async function leaveWork(
+  o: Pick<Attempt, 'deps' | 'lease' | 'journal'>,
+): Promise<string | null> {
+  const { progress } = o.journal
+  if (!hasWork(progress)) return null
+  if (progress.kept === undefined && progress.pushed === undefined) {
+    await record(o, { artifacts: [], directory: workspaceOf(o) })
+  }
+  return sentenceOf(o.journal.progress, 'failed')
+}
+
+/** Before the agent starts there is no work, only what set-up made. */
+function hasWork({ base, next }: Progress): boolean {
+  return base !== undefined && next !== 'setup'
+}
+
+async function keep(
+  attempt: Attempt,
+  { end, stop }: { readonly end: End; readonly stop: AbortSignal },
+): Promise<Kept> {
+  const { deps, task, workspace, journal } = attempt
+  let kept: Kept = { artifacts: [] }
   try {
-    await clearLocks(kept)
-    const branch = presets[task.type].publishes ? await pushKept(attempt, kept) : null
-    if (branch !== null) return `The work so far is on the branch ${branch}.`
-    return (await storePatch(attempt, kept))
-      ? `The work so far is the artifact ${patchName}.`
-      : null
+    if (end === 'failed' && journal.progress.pushed === undefined) kept = await keepChanges(attempt)
+    const bundle = await bundleOtherWork(workspace, baseOf(journal.progress))
+    if (bundle === null) return kept
+    await store(attempt, {
+      name: bundleName,
+      contentType: 'application/x-git-bundle',
+      data: bundle,
+    })
+    return { ...kept, artifacts: [...kept.artifacts, bundleName] }
   } catch (error) {
+    if (stop.aborted) throw error
     deps.log.error({ err: error, taskId: task.id }, 'the work could not be kept')
-    return null
+    return { ...kept, directory: workspaceOf(attempt) }
   }
 }
 
-/** The branch, or null when there is nothing to push or the remote refuses it. */
-async function pushKept(attempt: Attempt, workspace: Workspace): Promise<string | null> {
-  const { task, journal } = attempt
-  const branch = keptBranchOf(attempt.branch)
-  const { tip, commits } = await commitAll(workspace, {
-    base: journal.progress.base?.commit ?? 'HEAD',
-    message: `wip: ${titleOf(task.order)}`,
-  })
-  if (commits.length === 0) return null
+/** The work that was not published, on a branch or as a patch. */
+async function keepChanges(attempt: Attempt): Promise<Kept> {
+  const { deps, task, workspace, journal } = attempt
+  const committed = await commitWork(attempt, `wip: ${titleOf(task.order)}`).catch(
+    (error: unknown) => {
+      if (!(error instanceof GitFailed)) throw error
+      deps.log.warn({ err: error, taskId: task.id }, 'the work could not be committed')
+      return null // A patch needs no commit.
+    },
+  )
+  if (committed?.commits.length === 0) return { artifacts: [] }
+  if (committed !== null && presets[task.type].publishes) {
+    const { tip } = committed
+    const branch = keptBranchOf(attempt.branch)
+    if (await pushKept(attempt, { tip, branch })) {
+      return { pushed: { branch, commit: tip }, artifacts: [] }
+    }
+  }
+  const data = await patch(workspace, baseOf(journal.progress))
+  if (data.length === 0) return { artifacts: [] }
+  await store(attempt, { name: patchName, contentType: 'text/x-patch', data })
+  return { artifacts: [patchName] }
+}
+
+/** Whether it is there: whatever keeps it from being pushed, the patch is next. */
+async function pushKept(
+  attempt: Attempt,
+  { tip, branch }: { readonly tip: string; readonly branch: string },
+): Promise<boolean> {
+  const { deps, task, workspace } = attempt
   try {
-    await push(workspace, { url: task.order.repoUrl, tip, branch, timeoutMs: keepPushMsMax })
+    const refused = await pushBranch(attempt, {
+      ...{ workspace, tip, branch, timeoutMs: keepPushMsMax },
+    })
+    if (refused !== null) deps.log.warn({ taskId: task.id, refused }, 'the work was not pushed')
+    return refused === null
   } catch (error) {
-    if (error instanceof GitFailed) return null
-    throw error
+    workspace.signal.throwIfAborted()
+    deps.log.warn({ err: error, taskId: task.id }, 'the work could not be pushed')
+    return false
   }
-  await journal.write({ pushed: { branch, commit: tip }, commits: [...commits] }, [
-    { type: 'workspace.kept', branch, commit: tip },
-  ])
-  return branch
 }
 
-async function storePatch(attempt: Attempt, workspace: Workspace): Promise<boolean> {
-  const { deps, task, lease, journal } = attempt
-  const text = await patch(workspace, journal.progress.base?.commit ?? 'HEAD')
-  if (text === '') return false
+async function store(
+  { deps, task, lease }: Attempt,
+  artifact: { readonly name: string; readonly contentType: string; readonly data: Buffer },
+): Promise<void> {
   await putArtifact(deps.store.db, {
+    ...artifact,
     sessionId: lease.sessionId,
     attempt: lease.attempt,
-    name: patchName,
-    contentType: 'text/x-patch; charset=utf-8',
-    data: Buffer.from(text),
     createdBy: task.created_by,
     now: new Date(deps.clock.now()),
   })
-  await journal.write({}, [{ type: 'workspace.kept', artifact: patchName }])
-  return true
+}
+
+async function record(
+  { deps, lease, journal }: Pick<Attempt, 'deps' | 'lease' | 'journal'>,
+  kept: Kept,
+): Promise<void> {
+  const { pushed, artifacts, directory } = kept
+  // Before it is said: what stays without need is only disk, and bounded.
+  if (directory !== undefined) {
+    await keepDirectory(deps.store.db, { id: lease.sessionId, now: new Date(deps.clock.now()) })
+  }
+  await journal.write({ kept }, [
+    ...(pushed || artifacts.length > 0 ? [{ type: 'workspace.kept', ...pushed, artifacts }] : []),
+    ...(directory === undefined ? [] : [{ type: 'workspace.left', directory }]),
+  ])
+}
+
+function sentenceOf({ pushed, kept }: Progress, end: End): string | null {
+  const where: string[] = []
+  if (pushed && end === 'failed') where.push(`The work is on the branch ${pushed.branch}.`)
+  if (kept?.pushed) where.push(`The work so far is on the branch ${kept.pushed.branch}.`)
+  if (kept?.artifacts.includes(patchName))
+    where.push(`The work so far is the artifact ${patchName}.`)
+  if (kept?.artifacts.includes(bundleName)) {
+    where.push(`What was left on other branches or in stashes is the artifact ${bundleName}.`)
+  }
+  if (kept?.directory !== undefined) {
+    const what = where.length === 0 && end === 'failed' ? 'The work' : 'Other work'
+    where.push(`${what} could not be kept; it is still in ${kept.directory} on the server.`)
+  }
+  return where.length === 0 ? null : where.join(' ')
+}
+
+function baseOf({ base }: Progress): string {
+  return base?.commit ?? 'HEAD'
+}
+
+function workspaceOf({ deps, lease }: Pick<Attempt, 'deps' | 'lease'>): string {
+  return join(deps.dataDir, 'sessions', lease.sessionId, 'workspace')
 }

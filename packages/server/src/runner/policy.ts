@@ -2,11 +2,17 @@ import { parseRepoUrl, type TaskOrder } from '@longhaul/client/contract'
 import type { HostPort } from '../config.ts'
 import { createGitHub, type GitHub } from '../gateway/github.ts'
 import type { GatewayPolicy } from '../gateway/policy.ts'
+import type { TaskRow } from '../store/tables.ts'
+import { branchOf, keptBranchOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
 import type { RunnerDeps } from './deps.ts'
 
 /** The ways out of one task's sandbox, and nothing else. */
-export function policyOf({ config, egress }: RunnerDeps, order: TaskOrder): GatewayPolicy {
+export function policyOf(
+  { config, egress }: RunnerDeps,
+  { id, order }: Pick<TaskRow, 'id' | 'order'>,
+): GatewayPolicy {
+  const branch = branchOf(order, id)
   const { origin, path } = parseRepoUrl(order.repoUrl)
   const onGitHub = origin === config.github.url.origin
   return {
@@ -19,7 +25,9 @@ export function policyOf({ config, egress }: RunnerDeps, order: TaskOrder): Gate
       path,
       // The token is for the operator's GitHub alone; any other host gets none.
       credential: onGitHub ? config.github.token : null,
-      push: presets[order.type].publishes,
+      pushRefs: presets[order.type].publishes
+        ? [`refs/heads/${branch}`, `refs/heads/${keptBranchOf(branch)}`]
+        : [],
     },
     connect: egress.allow,
     allowPrivate: [

@@ -51,11 +51,11 @@ async function makeClone(attempt: Attempt): Promise<PhaseEnd> {
 }
 
 async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>> {
-  const { task, workspace, deps } = attempt
+  const { task, workspace, deps, branch } = attempt
   const { repoUrl, baseBranch } = task.order
   for (let tried = 0; ; tried += 1) {
     try {
-      return await clone(workspace, { url: repoUrl, baseBranch })
+      return await clone(workspace, { url: repoUrl, baseBranch, workBranch: branch })
     } catch (error) {
       if (!(error instanceof GitFailed)) throw error
       const waitMs = cloneWaitsMs[tried]

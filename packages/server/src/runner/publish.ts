@@ -6,10 +6,10 @@ import { titleOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
 import { pullRequestBody } from '../tasks/pull-request.ts'
 import { resultOf } from '../tasks/result.ts'
-import { changedFiles, push } from '../workspace/changes.ts'
-import { GitFailed } from '../workspace/git.ts'
+import { changedFiles } from '../workspace/changes.ts'
 import { type Attempt, failed, type PhaseEnd } from './phase.ts'
 import { gitHubOf } from './policy.ts'
+import { pushBranch } from './push.ts'
 
 /**
  * Brings the work out: the report of an analysis, or the branch and its pull request. Each step
@@ -50,26 +50,15 @@ async function report({ deps, task, lease, journal }: Attempt): Promise<NonNulla
 }
 
 async function pushWork(attempt: Attempt, tip: string): Promise<PhaseEnd> {
-  const { task, workspace, journal, branch } = attempt
+  const { workspace, journal, branch } = attempt
   const { pushed } = journal.progress
   if (pushed?.commit === tip && pushed.branch === branch) return null
-  try {
-    await push(workspace, { url: task.order.repoUrl, tip, branch })
-  } catch (error) {
-    if (!(error instanceof GitFailed) || !isRefusal(error)) throw error
-    return failed('push_rejected', `The branch ${branch} could not be pushed: ${error.message}`)
-  }
+  const refused = await pushBranch(attempt, { workspace, tip, branch })
+  if (refused !== null) return failed('push_rejected', refused)
   await journal.write({ pushed: { branch, commit: tip } }, [
     { type: 'workspace.pushed', branch, commit: tip },
   ])
   return null
-}
-
-/** Whether the remote said no; otherwise the way there failed, and another attempt may succeed. */
-function isRefusal({ message }: GitFailed): boolean {
-  return !/error: 5\d\d|timed out|took too long|hung up|reset by peer|Failed to connect/i.test(
-    message,
-  )
 }
 
 /** Not reached, asked too often, or broken: another attempt may find it mended. */
@@ -91,6 +80,7 @@ async function openPullRequest(attempt: Attempt, gitHub: GitHub): Promise<NonNul
       body: pullRequestBody({
         order: task.order,
         taskId: task.id,
+        publicUrl: deps.publicUrl,
         result: resultOf(journal.progress, session),
         changedFiles: await changedFiles(workspace, base.commit),
       }),

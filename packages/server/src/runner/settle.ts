@@ -20,6 +20,8 @@ export async function endTaskOf(
 ): Promise<void> {
   const { task, lease, progress, end } = o
   await store.db.transaction().execute(async (trx) => {
+    // The work is locked before the task, and the task before the session: see `WorkQueue`.
+    await queue.complete(trx, lease)
     const session = await getSession(trx, lease.sessionId)
     await endTask(trx, {
       taskId: task.id,
@@ -28,7 +30,6 @@ export async function endTaskOf(
       progress,
       clock,
     })
-    await queue.complete(trx, lease)
   })
   ended()
 }

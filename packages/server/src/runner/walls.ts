@@ -63,7 +63,7 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
   return openGateway({
     socketPath: sandbox.paths.gatewaySocket,
     ownerUid: sandbox.uid,
-    policy: policyOf(deps, task.order),
+    policy: policyOf(deps, task),
     budget: {
       limitUsd: task.order.maxBudgetUsd ?? null,
       spentUsd: session?.cost_usd ?? 0,

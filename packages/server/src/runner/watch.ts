@@ -10,6 +10,7 @@ import type { Ending } from './ending.ts'
 const beatMs = 3000
 /** Unreachable store: the attempt stops itself before another worker may take the lease. */
 const silenceMsMax = 12_000
+const answerMsMin = 1000
 
 interface Watched {
   readonly store: Store
@@ -33,14 +34,35 @@ export async function watch(watched: Watched, over: AbortSignal): Promise<void> 
 async function beat({ queue, lease, ending, clock, log }: Watched, over: AbortSignal) {
   let heard = clock.now()
   while (!over.aborted) {
+    const asked = clock.now()
+    // A process that slept through it all still asks: the store knows whose the lease is.
+    const left = Math.max(answerMsMin, heard + silenceMsMax - asked)
     try {
-      if (!(await queue.touch(lease))) return ending.end({ kind: 'lost' })
-      heard = clock.now()
+      const isHeld = await within(left, queue.touch(lease), { clock, signal: over })
+      if (!isHeld) return ending.end({ kind: 'lost' })
+      // The lease was renewed no earlier than that, however late the answer is.
+      heard = asked
     } catch (error) {
+      if (over.aborted) return
       log.warn({ err: error, sessionId: lease.sessionId }, 'the lease could not be renewed')
       if (clock.now() - heard > silenceMsMax) return ending.end({ kind: 'lost' })
     }
     await clock.sleep(beatMs, over).catch(() => undefined)
+  }
+}
+
+/** What `answer` settles with, or false when it has not in time. Rejects when the signal aborts. */
+async function within(
+  ms: number,
+  answer: Promise<boolean>,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+): Promise<boolean> {
+  const settled = new AbortController()
+  const late = clock.sleep(ms, AbortSignal.any([signal, settled.signal])).then(() => false)
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    settled.abort()
   }
 }
 

@@ -2,8 +2,10 @@ import type { CheckResult } from '@longhaul/client/contract'
 import { putArtifact } from '../store/artifacts.ts'
 import { titleOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
-import { commitAll } from '../workspace/changes.ts'
+import type { Changes } from '../workspace/changes.ts'
 import { runCommand } from '../workspace/commands.ts'
+import { GitFailed } from '../workspace/git.ts'
+import { commitWork } from './commit.ts'
 import { Conversation } from './conversation.ts'
 import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
 
@@ -34,20 +36,18 @@ export async function work(attempt: Attempt): Promise<PhaseEnd> {
 }
 
 async function check(attempt: Attempt): Promise<PhaseEnd> {
-  const { task, workspace, journal } = attempt
-  const { base, checks, rounds } = journal.progress
-  if (base === undefined) throw new Error(`${task.id} is checked before it was cloned`)
+  const { task, journal } = attempt
+  const { checks, rounds } = journal.progress
   const preset = presets[task.type]
   if (!preset.publishes) {
     await journal.write({ next: 'publish' })
     return null
   }
-  const { tip, commits } = await commitAll(workspace, {
-    base: base.commit,
-    message: titleOf(task.order),
-  })
+  const changes = await commit(attempt)
+  if ('state' in changes) return changes
+  const { tip, commits } = changes
   if (checks.length === 0 || (commits.length === 0 && !preset.checksUnchanged)) {
-    await journal.write({ next: 'commands', tip, commits: [...commits], checkResults: [] })
+    await journal.write({ next: 'commands', tip, checkResults: [] })
     return null
   }
   await journal.enter('checking')
@@ -59,7 +59,6 @@ async function check(attempt: Attempt): Promise<PhaseEnd> {
     {
       next: passed ? 'commands' : 'agent',
       tip,
-      commits: [...commits],
       rounds: round,
       checkResults: results,
     },
@@ -68,6 +67,18 @@ async function check(attempt: Attempt): Promise<PhaseEnd> {
   return spent
     ? failed('checks_failed', `The checks still fail after ${roundsMax} rounds of mending.`)
     : null
+}
+
+/** What git refuses is no failure of the infrastructure: the same again would end the same. */
+async function commit(attempt: Attempt): Promise<Changes | NonNullable<PhaseEnd>> {
+  try {
+    return await commitWork(attempt, titleOf(attempt.task.order))
+  } catch (error) {
+    if (!(error instanceof GitFailed) || !error.isFinal) throw error
+    const isFull = /No space left on device|Disk quota exceeded/.test(error.message)
+    const message = `The work could not be committed: ${error.message}`
+    return failed(isFull ? 'disk_full' : 'agent_error', message)
+  }
 }
 
 async function runChecks(attempt: Attempt, checks: readonly string[]): Promise<CheckResult[]> {

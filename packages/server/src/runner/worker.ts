@@ -9,12 +9,12 @@ const claimErrorMs = 1000
 
 /**
  * The process that leases work and runs it: at most `TASK_CONCURRENCY` attempts at once, here and,
- * since the queue counts them in the store, everywhere.
+ * since the queue counts them in the store, everywhere; and one more while it only ends a task.
  */
 export class Worker implements AsyncDisposable {
   readonly #deps: RunnerDeps
   readonly #stop = new AbortController()
-  readonly #running = new Map<Ending, Promise<void>>()
+  readonly #running = new Set<Running>()
   #loop: Promise<void> = Promise.resolve()
   #sweeping: Promise<void> = Promise.resolve()
 
@@ -38,8 +38,8 @@ export class Worker implements AsyncDisposable {
   async drain(): Promise<void> {
     this.#stop.abort()
     await this.#loop
-    for (const ending of this.#running.keys()) ending.end({ kind: 'drained' })
-    await Promise.all(this.#running.values())
+    for (const { ending } of this.#running) ending.end({ kind: 'drained' })
+    await Promise.all(Array.from(this.#running, ({ over }) => over))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -53,7 +53,7 @@ export class Worker implements AsyncDisposable {
     while (!signal.aborted) {
       try {
         const free = limit - this.#running.size
-        const leases = free > 0 ? await queue.claim({ free, limit }) : []
+        const leases = free < 0 ? [] : await queue.claim({ free, limit })
         for (const lease of leases) this.#run(lease)
         if (leases.length === 0) await queue.changed(signal)
       } catch (error) {
@@ -76,14 +76,36 @@ export class Worker implements AsyncDisposable {
 
   #run(lease: Lease): void {
     const { log } = this.#deps
+    const { sessionId } = lease
     const ending = new Ending()
-    const running = runAttempt(this.#deps, lease, ending)
+    const over = this.#endEarlier(sessionId)
+      .then(() => runAttempt(this.#deps, lease, ending))
       .then(() => this.#sweep())
       .catch((error: unknown) => {
         // Its lease lapses within 15 s, and the work is claimed again.
-        log.error({ err: error, sessionId: lease.sessionId }, 'an attempt was lost')
+        log.error({ err: error, sessionId }, 'an attempt was lost')
       })
-      .finally(() => this.#running.delete(ending))
-    this.#running.set(ending, running)
+      .finally(() => this.#running.delete(running))
+    const running: Running = { sessionId, ending, over }
+    this.#running.add(running)
   }
+
+  /**
+   * Ends what this process still runs of a session: that it could be claimed proves that the
+   * earlier lease has lapsed, and two attempts would share a directory and a socket. Should that
+   * take so long that the new lease lapses as well, the new attempt finds it so and writes nothing.
+   */
+  async #endEarlier(sessionId: string): Promise<void> {
+    const earlier = Array.from(this.#running).filter((each) => each.sessionId === sessionId)
+    for (const { ending } of earlier) ending.end({ kind: 'lost' })
+    await Promise.all(earlier.map(({ over }) => over))
+  }
+}
+
+/** An attempt of this process, until nothing of it runs any more. */
+interface Running {
+  readonly sessionId: string
+  readonly ending: Ending
+  /** Never rejects. */
+  readonly over: Promise<void>
 }

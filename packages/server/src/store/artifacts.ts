@@ -1,5 +1,4 @@
 import { sql } from 'kysely'
-import { systemClock } from '../clock.ts'
 import { newId } from '../ids.ts'
 import type { ArtifactRow, Db } from './tables.ts'
 import { inTransaction, toText } from './values.ts'
@@ -39,7 +38,7 @@ export function putArtifact(db: Db, artifact: NewArtifact): Promise<ArtifactRow>
     const row = await trx
       .insertInto('artifacts')
       .values({
-        id: newId('art', { ...systemClock, now: () => artifact.now.getTime() }),
+        id: newId('art', { now: () => artifact.now.getTime() }),
         session_id: sessionId,
         attempt: artifact.attempt,
         name,

@@ -49,10 +49,16 @@ export async function insertEvents(
   throw new LeaseLost(o.sessionId, o.attempt)
 }
 
-/** Events after a number, in order. */
+/** Events after a number, in order. `lastOfId`: of rows with one event id, only the last. */
 export function selectEvents(
   db: Db,
-  o: { sessionId: string; after: number; limit: number; types?: readonly string[] },
+  o: {
+    sessionId: string
+    after: number
+    limit: number
+    types?: readonly string[]
+    lastOfId?: boolean
+  },
 ): Promise<EventRow[]> {
   let query = db
     .selectFrom('events')
@@ -60,5 +66,17 @@ export function selectEvents(
     .where('session_id', '=', o.sessionId)
     .where('seq', '>', o.after)
   if (o.types !== undefined) query = query.where('type', 'in', [...o.types])
+  if (o.lastOfId === true)
+    query = query.where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom('events as later')
+            .select('later.seq')
+            .whereRef('later.session_id', '=', 'events.session_id')
+            .whereRef('later.id', '=', 'events.id')
+            .whereRef('later.seq', '>', 'events.seq'),
+        ),
+      ),
+    )
   return query.orderBy('seq').limit(o.limit).execute()
 }

@@ -1,5 +1,5 @@
-import type { Db, JsonObject, KeyRow } from './tables.ts'
-import { toJson, toText } from './values.ts'
+import type { Db, KeyRow } from './tables.ts'
+import { toText } from './values.ts'
 
 /** Between two notes of a key's last use: a busy caller must not write a row a request. */
 const touchMs = 60_000
@@ -10,7 +10,6 @@ export interface NewKey {
   readonly hash: string
   readonly name: string
   readonly scopes: readonly string[]
-  readonly limits?: JsonObject
   readonly createdBy: string | null
   readonly now: Date
 }
@@ -24,7 +23,6 @@ export async function insertKey(db: Db, key: NewKey): Promise<boolean> {
       hash: key.hash,
       name: toText(key.name),
       scopes: [...key.scopes],
-      limits: toJson(key.limits ?? {}),
       created_by: key.createdBy,
       created_at: key.now,
     })

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { Log } from '../log.ts'
 import { initial } from './migrations/0001-initial.ts'
+import { kept } from './migrations/0002-kept.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -10,7 +11,7 @@ interface Migration {
   readonly sql: string
 }
 
-const migrations: readonly Migration[] = [initial]
+const migrations: readonly Migration[] = [initial, kept]
 
 /** One key for every server of a database: they migrate one after the other. */
 const lockKey = 6_014_302_011

@@ -12,6 +12,8 @@ import type { Tables } from './tables.ts'
 const connectionsMax = 10
 const connectMsMax = 10_000
 const statementMsMax = 30_000
+/** A database that hangs does not end its statements either: after this, ours is over here. */
+const answerMsMax = 40_000
 /** A transaction that does nothing this long is a mistake, and it holds its locks. */
 const idleInTransactionMsMax = 60_000
 const pingMsMax = 5000
@@ -23,7 +25,7 @@ const versionMin = 160_000
 export interface Store extends AsyncDisposable {
   readonly db: Kysely<Tables>
   readonly pool: pg.Pool
-  /** For clients of their own (LISTEN). With the pool's parsing of numbers. */
+  /** For clients of their own (LISTEN, pg-boss). With the pool's bounds and parsing of numbers. */
   readonly connection: pg.ClientConfig
   readonly kind: 'embedded' | 'external'
   /** The name of this data directory's node; nobody else has it while the store is open. */
@@ -57,6 +59,7 @@ export async function openStore(o: StoreOptions): Promise<Store> {
   const embedded = o.databaseUrl ? null : await EmbeddedPostgres.start({ ...o, dataDir })
   const connection = (): pg.ClientConfig => ({
     ...(embedded?.connection ?? { connectionString: o.databaseUrl ?? '' }),
+    ...bounds,
     types: { getTypeParser },
   })
   const node = await nodeOf(dataDir)
@@ -65,11 +68,10 @@ export async function openStore(o: StoreOptions): Promise<Store> {
   opened.use(lock)
   if (embedded) opened.use(embedded)
   opened.defer(() => lock.stopWatching())
-  const pool = openPool(connection, o.log)
+  const pool = openPool(connection(), o.log)
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
   opened.defer(() => drain(db, o))
-  await checkVersion(db)
-  await migrate(db, o.log)
+  await bringUpToDate(connection(), o.log)
 
   const closing = opened.move()
   return {
@@ -86,15 +88,20 @@ export async function openStore(o: StoreOptions): Promise<Store> {
   }
 }
 
-function openPool(connection: () => pg.ClientConfig, log: Log): pg.Pool {
+/** Nothing that is asked of the database is waited for without end. */
+const bounds = {
+  connectionTimeoutMillis: connectMsMax,
+  statement_timeout: statementMsMax,
+  query_timeout: answerMsMax,
+  idle_in_transaction_session_timeout: idleInTransactionMsMax,
+  keepAlive: true,
+} as const
+
+function openPool(connection: pg.ClientConfig, log: Log): pg.Pool {
   const pool = new pg.Pool({
-    ...connection(),
+    ...connection,
     application_name: 'longhaul',
     max: connectionsMax,
-    connectionTimeoutMillis: connectMsMax,
-    statement_timeout: statementMsMax,
-    idle_in_transaction_session_timeout: idleInTransactionMsMax,
-    keepAlive: true,
   })
   pool.on('error', (error) => log.warn({ err: error }, 'an idle database connection broke'))
   // One that is checked out between two statements has no listener of the pool's: without this the
@@ -114,6 +121,14 @@ async function ping(pool: pg.Pool, signal: AbortSignal): Promise<void> {
   } finally {
     limit.removeEventListener('abort', onAbort)
   }
+}
+
+/** With a pool of its own: a migration may take longer than anything else, and sets its own limit. */
+async function bringUpToDate(connection: pg.ClientConfig, log: Log): Promise<void> {
+  const pool = openPool({ ...connection, query_timeout: 0 }, log)
+  await using db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  await checkVersion(db)
+  await migrate(db, log)
 }
 
 async function checkVersion(db: Kysely<Tables>): Promise<void> {

@@ -90,16 +90,32 @@ export async function releaseSlot(db: Db, id: string): Promise<void> {
   await db.updateTable('sessions').set({ slot: null }).where('id', '=', id).execute()
 }
 
-/** Sessions that are over and still hold a slot of the node: their directories are to be removed. */
-export function listEndedSlots(db: Db, node: string): Promise<{ id: string; slot: number }[]> {
-  return db
-    .selectFrom('sessions')
-    .select(['id', 'slot'])
-    .where('node', '=', node)
-    .where('status', '=', 'terminated')
-    .where('slot', 'is not', null)
-    .$narrowType<{ slot: number }>()
-    .execute()
+/** The session's directory stays when it is over, with its slot: see `listEndedSlots`. */
+export async function keepDirectory(db: Db, o: { id: string; now: Date }): Promise<void> {
+  await db.updateTable('sessions').set({ kept_at: o.now }).where('id', '=', o.id).execute()
+}
+
+interface EndedSlot {
+  readonly id: string
+  readonly slot: number
+  readonly kept_at: Date | null
+}
+
+/**
+ * Sessions that are over and still hold a slot of the node: their directories are to be removed.
+ * Of those whose directory is kept, the newest `keptMax` are not among them.
+ */
+export async function listEndedSlots(
+  db: Db,
+  o: { node: string; keptMax: number },
+): Promise<EndedSlot[]> {
+  const { rows } = await sql<EndedSlot>`
+    select id, slot, kept_at from sessions
+    where node = ${o.node} and status = 'terminated' and slot is not null and id not in (
+      select id from sessions
+      where node = ${o.node} and slot is not null and kept_at is not null
+      order by kept_at desc, id desc limit ${o.keptMax})`.execute(db)
+  return rows
 }
 
 /**
@@ -125,12 +141,16 @@ export async function addUsage(
   return rows[0]?.current === true
 }
 
-/** The number of the newest claim; null when there is no such session. */
+/**
+ * The number of the newest claim, which stays the newest until the caller's transaction ends; null
+ * when there is no such session.
+ */
 export async function currentAttempt(db: Db, sessionId: string): Promise<number | null> {
   const row = await db
     .selectFrom('sessions')
     .select('attempt')
     .where('id', '=', sessionId)
+    .forNoKeyUpdate()
     .executeTakeFirst()
   return row?.attempt ?? null
 }

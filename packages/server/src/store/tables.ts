@@ -47,6 +47,8 @@ interface Sessions {
   node: Optional<string>
   /** Chooses the host uid on that node, from 1; nobody else's until it is released. */
   slot: Optional<number>
+  /** Since when its directory holds work that is nowhere else. */
+  kept_at: Optional<Date>
   /** Fences every write of a worker: the number of the newest claim. */
   attempt: Generated<number>
   /** The number of the newest event. */

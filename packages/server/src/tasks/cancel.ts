@@ -8,9 +8,11 @@ import { getTask, lockTask, updateTask } from '../store/tasks.ts'
 import { endTask } from './end.ts'
 
 /**
- * Cancels a task. One that never started ends at once; a running one is asked to end: the event wakes its
- * worker, which stops the processes, keeps the work, and ends the task. Cancelling an ended task,
- * or cancelling twice, changes nothing. Answers the task as it is now; `undefined`: there is none.
+ * Cancels a task. One that never started ends at once; a running one is asked to end: the event
+ * wakes its worker, which stops the processes, keeps the work, and ends the task. Where nothing runs
+ * at the moment, after a crash or during a back-off, its next attempt does that, ahead of all other
+ * work. Cancelling an ended task, or cancelling twice, changes nothing. Answers the task as it is
+ * now; `undefined`: there is none.
  */
 export async function cancelTask(
   { store, queue, clock }: { store: Store; queue: WorkQueue; clock: Clock },
@@ -18,20 +20,28 @@ export async function cancelTask(
   caller: Caller,
 ): Promise<TaskRow | undefined> {
   return store.db.transaction().execute(async (trx) => {
+    const found = await getTask(trx, id)
+    if (found === undefined || isSettled(found)) return found
+    // Locks the work, which comes before the task. What that waited for may have settled it.
+    await queue.expedite(trx, found.session_id)
     const row = await lockTask(trx, id)
-    if (row === undefined || row.status === 'completed' || row.status === 'failed') return row
-    if (row.cancel_requested_at !== null) return row
+    if (row === undefined || isSettled(row)) return row
     await updateTask(trx, id, { cancelRequestedAt: new Date(clock.now()) })
     await appendEvents(trx, {
       sessionId: row.session_id,
       events: [{ type: 'task.cancel_requested', task_id: id, requested_by: caller.name }],
       clock,
     })
-    // Work that waits after a crash has a workspace: its next attempt ends the task, and keeps it.
+    // A task that started has a workspace: its next attempt ends it, and keeps the work.
     if (row.started_at === null && (await queue.cancelQueued(trx, row.session_id))) {
       const end = { state: { status: 'failed', reason: 'cancelled' }, result: null } as const
       await endTask(trx, { taskId: id, end, clock })
     }
     return getTask(trx, id)
   })
+}
+
+/** Ended, or cancelled already. */
+function isSettled(row: TaskRow): boolean {
+  return row.completed_at !== null || row.cancel_requested_at !== null
 }

@@ -1,4 +1,4 @@
-import type { CheckResult } from '@longhaul/client/contract'
+import { type CheckResult, failedReason } from '@longhaul/client/contract'
 import { z } from 'zod'
 
 /**
@@ -24,9 +24,20 @@ const schema = z.object({
   /** Deploy commands that have ended, and whether one more was started. */
   commands: z.array(z.custom<CheckResult>()).default([]),
   commandStarted: z.boolean().default(false),
+  /** The branch that the order asked for, published. */
   pushed: z.object({ branch: z.string(), commit: z.string() }).optional(),
   commits: z.array(z.object({ sha: z.string(), subject: z.string() })).default([]),
   pullRequestUrl: z.string().optional(),
+  /** How the task fails, once that is decided: all that is left to do is to keep the work. */
+  ending: z.object({ reason: failedReason, message: z.string().optional() }).optional(),
+  /** Where the work is that was not published; the directory, when it could not be kept. */
+  kept: z
+    .object({
+      pushed: z.object({ branch: z.string(), commit: z.string() }).optional(),
+      artifacts: z.array(z.string()),
+      directory: z.string().optional(),
+    })
+    .optional(),
   /** Attempts in a row that ended without finishing a phase, through no doing of the agent. */
   strikes: z.number().int().default(0),
 })

@@ -1,37 +1,34 @@
 import type { TaskOrder, TaskResult } from '@longhaul/client/contract'
 
-/** GitHub refuses a body over 65,536 characters; the rest is room for the last section. */
-const bodyCharsMax = 60_000
+/** Files that are listed; the rest is counted. */
+const filesMax = 100
+/** Characters of a file's name or a command that are shown. */
+const codeCharsMax = 300
+/** Characters of the agent's own words. All sections together stay below GitHub's 65,536. */
+const summaryCharsMax = 20_000
 
 /**
- * The body of the pull request: what was ordered, what was done, what the checks said, which tests
- * and scripts the agent changed (a reviewer looks there first), and what it cost.
+ * The body of the pull request: what the checks said, which tests and scripts the agent changed (a
+ * reviewer looks there first), what it cost, where the task is, and what was done in the agent's own
+ * words. These come last: whatever they hold, they can hide nothing of what the server says.
  */
 export function pullRequestBody(o: {
   readonly order: TaskOrder
   readonly taskId: string
   readonly result: TaskResult
+  /** Every name: which of them matter is decided here. */
   readonly changedFiles: readonly string[]
+  /** Where people reach this server. */
+  readonly publicUrl: URL
 }): string {
-  const { result } = o
-  const watched = o.changedFiles.filter((file) => isWatched(file))
   return [
-    section('Summary', result.summary || 'The agent left no summary.'),
-    section('Checks', checksText(result)),
-    watched.length === 0
-      ? ''
-      : section(
-          'Tests and scripts that were changed',
-          watched.map((file) => `- ${inlineCode(file)}`).join('\n'),
-        ),
-    section(
-      'About',
-      `Task \`${o.taskId}\` (${o.order.type}), ${result.commits.length} commit(s), about $${result.cost_usd.toFixed(2)}.`,
-    ),
+    section('Checks', checksText(o.result)),
+    section('Tests and scripts that were changed', watchedText(o.changedFiles)),
+    section('About', aboutText(o)),
+    section('Summary', summaryText(o.result)),
   ]
     .filter((part) => part !== '')
     .join('\n\n')
-    .slice(0, bodyCharsMax)
 }
 
 function checksText({ checks }: TaskResult): string {
@@ -47,22 +44,53 @@ function checksText({ checks }: TaskResult): string {
   )
 }
 
+function watchedText(changedFiles: readonly string[]): string {
+  const watched = changedFiles.filter((file) => isWatched(file))
+  const rows = watched.slice(0, filesMax).map((file) => `- ${inlineCode(file)}`)
+  const more = watched.length - rows.length
+  return [...rows, ...(more > 0 ? [`- and ${more} more`] : [])].join('\n')
+}
+
+function aboutText({ order, taskId, result, publicUrl }: Parameters<typeof pullRequestBody>[0]) {
+  const task = `[${taskId}](${publicUrl.href.replace(/\/$/, '')}/v1/tasks/${taskId})`
+  const { commits, cost_usd: costUsd } = result
+  return `Task ${task} (${order.type}), ${commits.length} commit(s), about $${costUsd.toFixed(2)}.`
+}
+
+function summaryText({ summary }: TaskResult): string {
+  if (summary.trim() === '') return 'The agent left no summary.'
+  if (summary.length <= summaryCharsMax) return summary
+  return `${summary.slice(0, summaryCharsMax).toWellFormed()}…`
+}
+
 /** Files whose change can make a check pass without the code being right. */
+const watchedFiles: readonly RegExp[] = [
+  // Tests by their directory or name: `tests/a.py`, `a.test.ts`, `a_test.go`, `ATest.java`.
+  /(^|[/._-])(tests?|specs?|__tests__|conftest)([/._-]|$)/i,
+  /(Tests?|Spec)\.\w+$/,
+  // What runs them.
+  /(^|\/)(package\.json|makefile|tox\.ini|pytest\.ini|pyproject\.toml|setup\.cfg|cargo\.toml)$/i,
+  /(^|\/)(jest|vitest|karma|playwright|cypress)\.config\.\w+$/,
+  // Scripts and pipelines.
+  /(^|\/)(scripts?|bin|\.github)\/|\.(sh|bash|ya?ml)$/,
+]
+
 function isWatched(file: string): boolean {
-  return (
-    /(^|[/._-])(tests?|specs?|__tests__|conftest)([/._-]|$)/i.test(file) ||
-    /(^|\/)(package\.json|Makefile|tox\.ini|pytest\.ini|pyproject\.toml|Cargo\.toml)$/.test(file) ||
-    /^\.github\/|\.(sh|ya?ml)$/.test(file)
-  )
+  return watchedFiles.some((pattern) => pattern.test(file))
 }
 
 function section(title: string, text: string): string {
-  return `### ${title}\n\n${text}`
+  return text === '' ? '' : `### ${title}\n\n${text}`
 }
 
-/** Untrusted text as Markdown code: it can neither close the span nor start a line. */
+/**
+ * Untrusted text as Markdown code. What could close the span, start a line, or hide or turn what
+ * stands around it is shown as an escape.
+ */
 function inlineCode(text: string): string {
-  const line = text.replace(/[\r\n]+/g, ' ').slice(0, 300)
-  const fence = '`'.repeat(Math.max(0, ...(line.match(/`+/g) ?? []).map((run) => run.length)) + 1)
-  return `${fence} ${line} ${fence}`
+  const line = text.replace(
+    /[`\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (sign) => `\\u{${sign.codePointAt(0)?.toString(16)}}`,
+  )
+  return `\` ${line.slice(0, codeCharsMax).toWellFormed()} \``
 }

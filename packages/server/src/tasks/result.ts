@@ -9,11 +9,11 @@ interface Used {
 
 /** What came of a task, from its progress and what its session used. */
 export function resultOf(progress: Progress, used: Used | undefined): TaskResult {
-  const { checkResults, pushed } = progress
+  const { checkResults, pushed, kept } = progress
   const passed = checkResults.every(({ outcome }) => outcome === 'passed')
   return {
     summary: summaryOf(progress),
-    branch: pushed?.branch ?? null,
+    branch: pushed?.branch ?? kept?.pushed?.branch ?? null,
     commits: progress.commits,
     pull_request_url: progress.pullRequestUrl ?? null,
     checks: {

@@ -1,14 +1,19 @@
-import { GitFailed, git, tryGit, type Workspace } from './git.ts'
+import { clearLocks } from './clone.ts'
+import { GitFailed, git, tryGit, tryGitScript, type Workspace } from './git.ts'
+import { takeBranch } from './other-work.ts'
+import { stageScript } from './stage.ts'
 
 /** A push that takes longer is given up. */
 const pushMsMax = 15 * 60_000
-/** A patch beyond this is not stored: one that lost its middle would not apply. */
-const patchBytesMax = 32 * 1024 * 1024
+/** Most bytes of the names of changed files that are read. */
+const namesBytesMax = 16 * 1024 * 1024
 /** Most commits that a result or a pull request names. */
 const commitsMax = 100
+/** Characters of a commit's first line that are read. */
+const subjectCharsMax = 500
 
 /** One commit of the task. */
-export interface Commit {
+interface Commit {
   readonly sha: string
   readonly subject: string
 }
@@ -21,62 +26,68 @@ const identity = {
   GIT_COMMITTER_EMAIL: 'longhaul@localhost',
 }
 
+/** What the task has changed so far. */
+export interface Changes {
+  readonly tip: string
+  /** Since the base, oldest first; at most `commitsMax` of them. */
+  readonly commits: readonly Commit[]
+  /** The branch of the agent's that was checked out, since the work was on it. */
+  readonly taken?: string
+}
+
 /**
- * Commits whatever is uncommitted and answers the commits since `base`, oldest first, and the tip.
- * Nothing changed: no commits. Running it again changes nothing.
+ * Commits whatever is uncommitted and answers what is checked out since `base`; if that is nothing,
+ * the branch that the agent worked on instead is checked out (see `takeBranch`). Running it again
+ * changes nothing. Nothing of the agent's may run. Throws `GitFailed` when anything is left out.
  */
 export async function commitAll(
   workspace: Workspace,
-  { base, message }: { readonly base: string; readonly message: string },
-): Promise<{ readonly tip: string; readonly commits: readonly Commit[] }> {
-  await git(workspace, ['add', '--all'])
-  const { exitCode } = await tryGit(workspace, ['diff', '--cached', '--quiet', '--no-ext-diff'])
+  o: { readonly base: string; readonly branch: string; readonly message: string },
+): Promise<Changes> {
+  await clearLocks(workspace)
+  const script = `${stageScript}\nstage "$1"`
+  const staged = await tryGitScript(workspace, { script, args: [o.base] })
+  if (staged.exitCode !== 0) throw new GitFailed(['add'], staged)
+  const { exitCode } = await tryGit(workspace, ['diff-index', '--cached', '--quiet', 'HEAD', '--'])
   if (exitCode !== 0) {
-    await git(workspace, ['commit', '--no-verify', '--message', message], { env: identity })
+    const args = ['--quiet', '--no-verify', '--cleanup=whitespace', '--message', o.message]
+    await git(workspace, ['commit', ...args], { env: identity })
   }
-  return changesSince(workspace, base)
+  const changes = await changesSince(workspace, o.base)
+  if (changes.commits.length > 0) return changes
+  const taken = await takeBranch(workspace, o)
+  return taken === null ? changes : { ...(await changesSince(workspace, o.base)), taken }
 }
 
-async function changesSince(workspace: Workspace, base: string) {
+async function changesSince(workspace: Workspace, base: string): Promise<Changes> {
   const tip = (await git(workspace, ['rev-parse', '--verify', 'HEAD^{commit}'])).trim()
-  const range = `${base}..${tip}`
   const log = await git(workspace, [
     ...['log', '--reverse', '--no-show-signature', `--max-count=${commitsMax}`],
-    ...['--format=%H %s', range, '--'],
+    ...[`--format=%H %<(${subjectCharsMax},trunc)%s`, `${base}..${tip}`, '--'],
   ])
   const commits = log
     .split('\n')
     .filter((line) => line !== '')
-    .map((line) => ({ sha: line.slice(0, 40), subject: line.slice(41, 541) }))
+    .map((line) => ({ sha: line.slice(0, tip.length), subject: line.slice(tip.length + 1).trim() }))
   return { tip, commits }
 }
 
-/** Names of the files changed since `base`, as git prints them; at most `commitsMax` of them. */
-export async function changedFiles(workspace: Workspace, base: string): Promise<string[]> {
-  const names = await git(workspace, ['diff', '--name-only', '--no-ext-diff', '-z', base, 'HEAD'])
-  return names
-    .split('\0')
-    .filter((name) => name !== '')
-    .slice(0, commitsMax)
-}
-
 /**
- * The difference to `base`, uncommitted work included, as a patch that `git apply` takes. Throws
- * when it is larger than `patchBytesMax`.
+ * Names of the files that differ between `base` and the tip, a moved file under both of its names;
+ * of a list beyond `namesBytesMax` the middle is missing.
  */
-export async function patch(workspace: Workspace, base: string): Promise<string> {
-  await git(workspace, ['add', '--all'])
-  const args = ['diff', '--cached', '--binary', '--no-ext-diff', '--no-textconv', base]
-  const result = await tryGit(workspace, args, { outputBytesMax: patchBytesMax })
+export async function changedFiles(workspace: Workspace, base: string): Promise<string[]> {
+  // Plumbing: no setting in `.git/config` decides what it shows.
+  const args = ['diff-tree', '-r', '--name-only', '--no-renames', '-z', base, 'HEAD', '--']
+  const result = await tryGit(workspace, args, { outputBytesMax: namesBytesMax })
   if (result.exitCode !== 0) throw new GitFailed(args, result)
-  if (result.truncated) throw new Error(`the patch is larger than ${patchBytesMax} bytes`)
-  return result.stdout
+  return result.stdout.split('\0').filter((name) => name !== '')
 }
 
 /**
- * Pushes the tip to `branch` of the repository that was ordered, by its URL: `origin` is in the
- * hands of whoever writes `.git/config`. Never forced, so a second push of the same commit
- * changes nothing. Throws `GitFailed` with the remote's words when it is refused.
+ * Pushes the tip to `branch` of the repository that was ordered, by its URL. The branch must be the
+ * task's own: what the agent pushed there before, if anything, is replaced. A second push of the same
+ * commit changes nothing. Throws `GitFailed` with the remote's words when it is refused.
  */
 export async function push(
   workspace: Workspace,
@@ -87,8 +98,33 @@ export async function push(
     readonly timeoutMs?: number
   },
 ): Promise<void> {
-  await git(workspace, ['push', '--no-verify', '--', o.url, `${o.tip}:refs/heads/${o.branch}`], {
-    network: true,
-    timeoutMs: o.timeoutMs ?? pushMsMax,
+  const env = {
+    GIT_DIR: await emptyRepository(workspace, o.tip),
+    GIT_OBJECT_DIRECTORY: `${workspace.sandbox.paths.workspace}/.git/objects`,
+  }
+  const refspec = `+${o.tip}:refs/heads/${o.branch}`
+  const timeoutMs = o.timeoutMs ?? pushMsMax
+  await git(workspace, ['push', '--no-verify', '--', o.url, refspec], {
+    ...{ env, network: true, timeoutMs },
   })
+}
+
+/**
+ * A repository without refs and settings, among the temporary files, for one push; it goes with the
+ * session. Pushed from the workspace's own, a `url.*.insteadOf`, `remote.*.pushurl` or `http.proxy` of
+ * the agent's would decide where the work goes.
+ */
+async function emptyRepository(workspace: Workspace, tip: string): Promise<string> {
+  const { sandbox, signal } = workspace
+  const made = await sandbox.exec(['mktemp', '--directory'], {
+    ...{ network: false, timeoutMs: 10_000, outputBytesMax: 4096, signal },
+  })
+  if (made.exitCode !== 0) throw new GitFailed(['push'], made)
+  const directory = made.stdout.trim()
+  const format = tip.length === 64 ? 'sha256' : 'sha1'
+  await git(workspace, [
+    ...['init', '--quiet', '--bare', '--template=', `--object-format=${format}`],
+    ...['--', directory],
+  ])
+  return directory
 }

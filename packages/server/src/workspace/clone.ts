@@ -1,4 +1,5 @@
-import { git, tryGit, type Workspace } from './git.ts'
+import type { ExecResult } from '../sandbox/driver.ts'
+import { GitFailed, git, tryGit, type Workspace } from './git.ts'
 
 /** Longest a clone may take. */
 const cloneMsMax = 30 * 60_000
@@ -9,33 +10,70 @@ export interface Base {
   readonly commit: string
 }
 
+/** What to clone. */
+interface Order {
+  readonly url: string
+  /** Absent: the repository's default branch. */
+  readonly baseBranch: string | undefined
+  /** The branch that the work goes to. */
+  readonly workBranch: string
+}
+
 /**
  * Clones one branch of the repository into the workspace: a clone of its own, that shares no
  * object with any other. Whatever an interrupted clone left is removed first.
  *
- * Throws `GitFailed` when the repository or the branch cannot be had.
+ * Throws `GitFailed` when the repository or the branch cannot be had, or could not take the work.
  */
-export async function clone(
-  workspace: Workspace,
-  { url, baseBranch }: { readonly url: string; readonly baseBranch: string | undefined },
-): Promise<Base> {
+export async function clone(workspace: Workspace, o: Order): Promise<Base> {
   await empty(workspace)
-  await git(
-    workspace,
-    [
-      'clone',
-      '--no-recurse-submodules',
-      '--single-branch',
-      ...(baseBranch === undefined ? [] : ['--branch', baseBranch]),
-      '--',
-      url,
-      '.',
-    ],
-    { network: true, timeoutMs: cloneMsMax },
-  )
+  const branch = await findBranch(workspace, o)
+  const args = ['clone', '--no-recurse-submodules', '--single-branch', '--branch', branch]
+  await git(workspace, [...args, '--', o.url, '.'], { network: true, timeoutMs: cloneMsMax })
   const commit = (await git(workspace, ['rev-parse', '--verify', 'HEAD^{commit}'])).trim()
-  const branch = (await git(workspace, ['symbolic-ref', '--short', 'HEAD'])).trim()
   return { branch, commit }
+}
+
+/**
+ * The branch to clone. It is looked up by its full name: git would take a tag of the short one as
+ * well, and calls a branch beside such a tag `heads/…`.
+ */
+async function findBranch(
+  workspace: Workspace,
+  { url, baseBranch, workBranch }: Order,
+): Promise<string> {
+  const [prefix = workBranch] = workBranch.split('/')
+  const names = [prefix, ...(baseBranch === undefined ? [] : [baseBranch])]
+  const refs = names.map((name) => `${heads}${name}`)
+  const args = ['ls-remote', '--symref', '--', url, 'HEAD', ...refs]
+  const result = await tryGit(workspace, args, { network: true })
+  if (result.exitCode !== 0) throw new GitFailed(args, result)
+  const refused = (message: string) => new BaseRefused(message, args, result)
+  // `<commit>\t<ref>`, and before that of HEAD `ref: <branch>\tHEAD`.
+  const lines = result.stdout.split('\n')
+  const has = (ref: string): boolean =>
+    lines.some((line) => /^[0-9a-f]+\t(.*)$/.exec(line)?.[1] === ref)
+  if (has(`${heads}${prefix}`))
+    throw refused(
+      `its branch ${prefix} has to be renamed first, since git holds no ${workBranch} beside it.`,
+    )
+  if (baseBranch !== undefined && !has(`${heads}${baseBranch}`))
+    throw refused(`${baseBranch} is not a branch of ${url}.`)
+  if (baseBranch !== undefined) return baseBranch
+  const head = lines.map((line) => /^ref: refs\/heads\/(.*)\tHEAD$/.exec(line)?.[1]).find(Boolean)
+  if (head === undefined || !has('HEAD'))
+    throw refused('it has no default branch with a commit; name a branch as baseBranch.')
+  return head
+}
+
+const heads = 'refs/heads/'
+
+/** The repository answers, but cannot be worked on as ordered; the message says why. */
+class BaseRefused extends GitFailed {
+  constructor(message: string, args: readonly string[], result: ExecResult) {
+    super(args, result)
+    this.message = message
+  }
 }
 
 /** Makes, or after a crash finds, the branch on which the agent works. */

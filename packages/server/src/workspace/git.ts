@@ -11,62 +11,112 @@ export interface Workspace {
   readonly signal: AbortSignal
 }
 
-/** A git command that did not exit with 0; the message is git's own last words. */
+/**
+ * A git command that did not exit with 0, or printed more than is kept of it; the message is git's
+ * own last words.
+ */
 export class GitFailed extends Error {
   readonly result: ExecResult
   constructor(args: readonly string[], result: ExecResult) {
-    const words = result.timedOut
-      ? 'it took too long'
-      : result.stderr.trim().split('\n').slice(-5).join(' ')
-    super(`git ${args[0] ?? ''} failed: ${words.slice(0, 1000)}`)
+    super(`git ${args[0] ?? ''} failed: ${lastWords(result).slice(0, 1000)}`)
     this.result = result
   }
+
+  /** Git itself said no, and would again; otherwise it was killed, or cut off by its time limit. */
+  get isFinal(): boolean {
+    const { exitCode, timedOut } = this.result
+    return !timedOut && exitCode !== null && exitCode <= 128
+  }
+}
+
+function lastWords({ timedOut, exitCode, stderr }: ExecResult): string {
+  if (timedOut) return 'it took too long'
+  if (exitCode === 0) return 'it printed too much'
+  return stderr.trim().split('\n').slice(-5).join(' ')
 }
 
 /**
  * Settings of every git command: whatever the repository or the agent wrote into `.git/config`,
  * no hook, monitor or external diff runs and nothing is signed or asked. The sandbox is the wall;
- * these keep a hostile repository from disturbing the server's own steps inside it.
+ * these and `environment` keep a hostile repository from disturbing the server's own steps inside.
  */
 const settings = [
   'core.hooksPath=/dev/null',
   'core.fsmonitor=false',
   'core.quotePath=false',
   'commit.gpgSign=false',
-  'protocol.file.allow=never',
   'submodule.recurse=false',
+  'advice.addEmbeddedRepo=false',
+  'core.safecrlf=false',
 ].flatMap((setting) => ['-c', setting])
+
+const environment = {
+  GIT_TERMINAL_PROMPT: '0',
+  GIT_OPTIONAL_LOCKS: '0',
+  // The agent's own. The system's stays: it rewrites the repository's host to the gateway.
+  GIT_CONFIG_GLOBAL: '/dev/null',
+  // The gateway speaks nothing else; no `protocol.*.allow` in a file adds to it.
+  GIT_ALLOW_PROTOCOL: 'http',
+  // A commit is what its id says, not what `refs/replace` shows in its place.
+  GIT_NO_REPLACE_OBJECTS: '1',
+}
 
 /** Runs git in the workspace, inside the sandbox; never rejects for a non-zero exit. */
 export function tryGit(
-  { sandbox, signal }: Workspace,
+  workspace: Workspace,
   args: readonly string[],
-  {
-    network = false,
-    timeoutMs = gitMsMax,
-    outputBytesMax = gitOutputBytesMax,
-    env = {},
-  }: GitOptions = {},
+  options: GitOptions = {},
 ): Promise<ExecResult> {
-  return sandbox.exec(['git', ...settings, ...args], {
-    cwd: sandbox.paths.workspace,
-    env: { GIT_TERMINAL_PROMPT: '0', GIT_OPTIONAL_LOCKS: '0', ...env },
-    network,
-    timeoutMs,
-    outputBytesMax,
-    signal,
-  })
+  return run(workspace, ['git', ...settings, ...args], options)
 }
 
-/** As `tryGit`, but answers standard output and throws `GitFailed` for a non-zero exit. */
+/**
+ * As `tryGit`, but answers standard output, all of it, and throws `GitFailed` for a non-zero exit
+ * and for more output than `outputBytesMax`.
+ */
 export async function git(
   workspace: Workspace,
   args: readonly string[],
   options: GitOptions = {},
 ): Promise<string> {
   const result = await tryGit(workspace, args, options)
-  if (result.exitCode !== 0) throw new GitFailed(args, result)
+  if (result.exitCode !== 0 || result.truncated) throw new GitFailed(args, result)
   return result.stdout
+}
+
+/**
+ * Runs a bash script in which `git` is git as above, with `args` as `$1`, `$2`, …: for paths that
+ * are not text, and for steps that have to share one process. Never rejects for a non-zero exit.
+ */
+export function tryGitScript(
+  workspace: Workspace,
+  { script, args }: { readonly script: string; readonly args: readonly string[] },
+  options: GitOptions = {},
+): Promise<ExecResult> {
+  const own = `git() { command git ${settings.join(' ')} "$@"; }`
+  return run(workspace, ['bash', '-c', `${own}\n${script}`, 'bash', ...args], options)
+}
+
+function run(
+  { sandbox, signal }: Workspace,
+  command: readonly string[],
+  {
+    network = false,
+    timeoutMs = gitMsMax,
+    outputBytesMax = gitOutputBytesMax,
+    env = {},
+  }: GitOptions,
+): Promise<ExecResult> {
+  const { root, workspace } = sandbox.paths
+  return sandbox.exec(command, {
+    cwd: workspace,
+    // Where there is no repository, that of a directory above is not meant.
+    env: { ...environment, GIT_CEILING_DIRECTORIES: root, ...env },
+    network,
+    timeoutMs,
+    outputBytesMax,
+    signal,
+  })
 }
 
 interface GitOptions {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
 import type { Store } from '../../src/store/open.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
-import { ManualClock } from './manual-clock.ts'
 import { setStage } from './stage.ts'
 
 let postgres: TestPostgres
@@ -68,7 +68,7 @@ test('a server that the model left in the background is stopped a minute after i
     ],
   })
   const sandbox = await stage.sandbox()
-  const clock = new ManualClock(Date.now())
+  const clock = new ManualClock()
   await using agent = await stage.open({ sandbox, transcript: await stage.transcript(), clock })
   const from = clock.now()
   let isOver = false

@@ -3,9 +3,9 @@ import { readdir, readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { type Scenario, say, script, use, when } from '@longhaul/testing'
 import type { Store } from '../../src/store/open.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
-import { ManualClock } from './manual-clock.ts'
 import { type Stage, setStage } from './stage.ts'
 
 let postgres: TestPostgres
@@ -91,7 +91,7 @@ test('a model that hangs is a stall once the clock says so, and the process is g
   const fault = { kind: 'hang', where: 'headers' } as const
   await using stage = await stageOf(script(when('work', say('', { fault }))))
   const sandbox = await stage.sandbox()
-  const clock = new ManualClock(Date.now())
+  const clock = new ManualClock()
   const transcript = await stage.transcript()
   await using agent = await stage.open({ sandbox, transcript, clock, stallMs: 420_000 })
   const ended = agent.turn('work')
@@ -106,7 +106,7 @@ test('a model that hangs is a stall once the clock says so, and the process is g
 test('a turn that reaches the deadline ends as timed out', async () => {
   await using stage = await stageOf(script(when('work', sleep)))
   const sandbox = await stage.sandbox()
-  const clock = new ManualClock(Date.now())
+  const clock = new ManualClock()
   const deadline = clock.now() + 60_000
   const transcript = await stage.transcript()
   await using agent = await stage.open({ sandbox, transcript, clock, deadline })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { SDKMessage } from '@anthropic-ai/claude-agent-sdk'
 import { type Mapped, MessageMap } from '../../src/agent/messages.ts'
-import { ManualClock } from './manual-clock.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 
 const mapper = () => new MessageMap({ sessionId: 'sesn_1', clock: new ManualClock() })
 const map = (map: MessageMap, message: unknown): Mapped => map.map(message as SDKMessage)

@@ -88,7 +88,7 @@ export async function setStage(o: {
         },
         bashTimeoutMs: 60_000,
         deadline: Date.now() + 600_000,
-        emit: (event) => events.push(event),
+        emit: async (event) => void events.push(event),
         delta: (event) => deltas.push(event),
         stallMs: 420_000,
         clock: systemClock,

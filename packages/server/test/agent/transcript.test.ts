@@ -6,9 +6,9 @@ import { uuidOf } from '../../src/ids.ts'
 import { createLog } from '../../src/log.ts'
 import type { Store } from '../../src/store/open.ts'
 import { claimSession } from '../../src/store/sessions.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { makeClaimedSession } from '../support/sessions.ts'
-import { ManualClock } from './manual-clock.ts'
 
 const log = createLog('silent')
 let postgres: TestPostgres

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import type { SDKMessage } from '@anthropic-ai/claude-agent-sdk'
 import { Turns } from '../../src/agent/turn.ts'
 import type { TurnEnd } from '../../src/agent/turn-end.ts'
-import { ManualClock } from './manual-clock.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 
 const stallMs = 420_000
 const deadlineMs = 3_600_000

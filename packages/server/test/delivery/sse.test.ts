@@ -7,8 +7,8 @@ import { appendEvents, type NewEvent } from '../../src/events/append.ts'
 import { type Listening, listen } from '../../src/http/listen.ts'
 import { setSessionStatus } from '../../src/store/sessions.ts'
 import { openTestApp, type TestApp } from '../http/fixture.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { until } from '../support/until.ts'
-import { ManualClock } from './manual-clock.ts'
 import { collect } from './reader.ts'
 
 const streamsMax = 50

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer } from 'node:http'
 import { test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
 import { Webhook } from 'standardwebhooks'
+import { openReceiver } from '../support/receiver.ts'
 import { until } from '../support/until.ts'
 import { assertWholeLog, brokenSum, makeWorld, mend, secrets } from '../support/world.ts'
 
@@ -22,27 +21,15 @@ const refactoring = script(
 test('an order becomes a tested pull request, and whoever asked is told once, signed', async () => {
   await using world = await makeWorld([refactoring])
   const repository = await world.repository('sum', brokenSum)
-  const calls: { headers: Record<string, string>; body: string }[] = []
-  const receiver = createServer((request, response) => {
-    let body = ''
-    request.on('data', (chunk) => {
-      body += String(chunk)
-    })
-    request.on('end', () => {
-      calls.push({ headers: request.headers as Record<string, string>, body })
-      response.end()
-    })
-  }).listen(0, '127.0.0.1')
-  await once(receiver, 'listening')
-  const { port } = receiver.address() as { port: number }
-  await using server = await world.start({ CALLBACK_ALLOW: `127.0.0.1:${port}` })
+  await using receiver = await openReceiver()
+  const host = `127.0.0.1:${receiver.port}`
+  await using server = await world.start({ CALLBACK_ALLOW: host })
 
   const ordered = await server.order({
-    type: 'refactor',
     repoUrl: repository.url,
     instructions: 'Make sum add.',
     priority: 'high',
-    callbackUrl: `http://127.0.0.1:${port}/done`,
+    callbackUrl: `http://${host}/done`,
     context: { chat: 7 },
     payload: { ticket: 'A-1' },
   })
@@ -66,6 +53,7 @@ test('an order becomes a tested pull request, and whoever asked is told once, si
   assert.equal(pull?.title, 'Make sum add.')
   assert.match(pull?.body ?? '', /sum\.sh adds now; the test passes\./)
   assert.match(pull?.body ?? '', /✅ ` npm test `/)
+  assert.match(pull?.body ?? '', /\]\(http:\/\/127\.0\.0\.1:\d+\/v1\/tasks\/task_/)
   assert.equal(task.result?.pull_request_url, pull?.url)
   assert.equal(task.result?.checks.outcome, 'passed')
   assert.ok((task.result?.usage.output_tokens ?? 0) > 0)
@@ -85,15 +73,14 @@ test('an order becomes a tested pull request, and whoever asked is told once, si
   assert.equal(events.filter(({ type }) => type === 'agent.tool_use').length, 3)
   assert.equal(events.filter(({ type }) => type === 'agent.tool_result').length, 3)
 
-  await until('the callback', () => calls.length > 0)
-  const [call] = calls
+  await until('the callback', () => receiver.received.length > 0)
+  const [call] = receiver.received
   const verified = new Webhook(secrets.callback).verify(call?.body ?? '', call?.headers ?? {})
   assert.ok(typeof verified === 'object' && verified !== null)
   assert.deepEqual(Reflect.get(verified, 'context'), { chat: 7 })
   assert.equal(Reflect.get(verified, 'type'), 'task.completed')
   assert.equal(Reflect.get(Reflect.get(verified, 'data'), 'id'), ordered.id)
-  assert.equal(calls.length, 1)
-  receiver.close()
+  assert.equal(receiver.received.length, 1)
   assert.equal(world.model.duplicateTurns(), 0)
   assert.deepEqual(world.model.violations, [])
 })
@@ -102,13 +89,11 @@ test('an order that needs no change is completed without a branch, and an analys
   await using world = await makeWorld([refactoring])
   const repository = await world.repository('sum', brokenSum)
   await using server = await world.start()
-  const order = { repoUrl: repository.url, priority: 'low' }
-  const nothing = await server.order({ ...order, type: 'custom', instructions: 'Change nothing.' })
-  const question = await server.order({
-    ...order,
-    type: 'analysis',
-    instructions: 'What is in here?',
-  })
+  const repoUrl = repository.url
+  const change = { type: 'custom', repoUrl, instructions: 'Change nothing.', priority: 'low' }
+  const nothing = await server.order(change)
+  const ask = { type: 'analysis', repoUrl, instructions: 'What is in here?' }
+  const question = await server.order(ask)
 
   const unchanged = await server.ended(nothing.id)
   assert.equal(unchanged.reason, 'no_changes')

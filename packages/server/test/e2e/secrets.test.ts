@@ -1,103 +1,163 @@
 /** What a scripted agent finds that searches its sandbox for the server's secrets, and for ways out. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
-import { test } from 'node:test'
-import { say, script, use, when } from '@longhaul/testing'
-import { testKey } from '../support/server-api.ts'
-import { brokenSum, makeWorld, mend, secrets } from '../support/world.ts'
+import { statSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { after, before, test } from 'node:test'
+import { type FakeRepository, say, script, use, when } from '@longhaul/testing'
+import { slotUidBase } from '../../src/sandbox/limits.ts'
+import { type Attempts, assertAttempts, attemptsProgram } from '../support/attempts.ts'
+import { type Operator, startOperator } from '../support/operator.ts'
+import { startPostgres, type TestPostgres } from '../support/postgres.ts'
+import { assertOnlyDecoys, searchProgram } from '../support/search.ts'
+import type { ServerProcess } from '../support/server.ts'
+import { makeWorld, sandboxProcessesOf, secrets, type World } from '../support/world.ts'
 
-/** The brackets keep the search from finding itself. */
-const search = [
-  'w="[c]anary-"; k="[t]est-key-"',
-  'echo "control: $(D=can""ary-decoy env | grep -c -e "$w")"',
-  'echo "env: $(env | grep -c -e "$w" -e "$k")"',
-  'echo "environs: $(cat /proc/[0-9]*/environ 2>/dev/null | tr "\\0" "\\n" | grep -c -e "$w" -e "$k")"',
-  'echo "argv: $(cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" "\\n" | grep -c -e "$w" -e "$k")"',
-  'echo "files: $(grep -rIl -e "$w" -e "$k" / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr 2>/dev/null | xargs -r -n1 basename | tr "\\n" " ")"',
+let postgres: TestPostgres
+let operator: Operator
+let world: World
+let server: ServerProcess
+let databaseSocket: string
+const uids: number[] = []
+before(async () => {
+  postgres = await startPostgres()
+  operator = await startOperator([{ name: 'left', version: '1.0.0', files: {} }])
+  world = await makeWorld([scenario])
+  const databaseUrl = await postgres.createDatabase()
+  databaseSocket = `${/host=(.*)$/.exec(decodeURIComponent(databaseUrl))?.[1]}/.s.PGSQL.5432`
+  const password = encodeURIComponent(secrets.database)
+  server = await world.start({
+    ...operator.settings,
+    DATABASE_URL: databaseUrl.replace('@/', `:${password}@localhost/`),
+    CANARY_OF_THE_ENVIRONMENT: secrets.environment,
+  })
+})
+after(async () => {
+  await world[Symbol.asyncDispose]()
+  await operator[Symbol.asyncDispose]()
+  await postgres[Symbol.asyncDispose]()
+})
+
+const pushes = [
+  'git -c user.name=a -c user.email=a@b commit -q --allow-empty -m direct',
+  'branch=$(git symbolic-ref HEAD)',
+  ...[
+    'HEAD:$branch',
+    'HEAD:refs/heads/main',
+    '--delete main',
+    'HEAD:refs/tags/v1',
+    'HEAD:refs/heads/agent',
+  ].map((refs) => `git push -q origin ${refs} 2>&1 | grep -c refs/heads/agent/`),
 ].join('\n')
+const scenario = script(
+  when(
+    'Search everything',
+    use('Bash', { command: 'node search.mjs' }),
+    use('Bash', { command: 'id -u; grep -e ^NoNewPrivs -e ^CapEff /proc/self/status' }),
+    say('Nothing found.', {
+      until: async () => {
+        uids.push(...sandboxProcessesOf(world.dataDir).map((pid) => statSync(`/proc/${pid}`).uid))
+      },
+    }),
+  ),
+  when('Find a way out', use('Bash', { command: 'bash attempts.sh' }), say('None.')),
+  when('Push directly', use('Bash', { command: pushes }), say('Pushed.')),
+)
 
-function textOf(content: unknown): string {
-  const blocks: unknown[] = Array.isArray(content) ? content : []
-  return blocks.map((block) => String(Reflect.get(Object(block), 'text'))).join('\n')
+/** What the tools of an agent answered that was ordered to do this, in a task that was completed. */
+async function answers(repository: FakeRepository, instructions: string) {
+  const { id } = await server.order({ repoUrl: repository.url, instructions })
+  const task = await server.ended(id)
+  assert.equal(task.status, 'completed', JSON.stringify(task.error))
+  return { task, results: await server.toolResults(id), events: await server.events(id) }
 }
 
-const probe = (label: string, command: string): string =>
-  `if ${command} >/dev/null 2>&1; then echo "${label}: REACHED"; else echo "${label}: no"; fi`
-
-test('no secret of the server is in the sandbox, and nothing but the gateway can be reached', async () => {
-  const listener = createServer((socket) => socket.end('hello')).listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const { port } = listener.address() as { port: number }
-  const tcp = (host: string, at: number): string => `timeout 3 bash -c '</dev/tcp/${host}/${at}'`
-  const waysOut = [
-    probe('loopback of the host', tcp('127.0.0.1', port)),
-    probe('metadata', tcp('169.254.169.254', 80)),
-    probe('a public address', tcp('192.0.2.1', 443)),
-    probe('a name', 'getent hosts example.com'),
-    probe('loopback through the proxy', `curl -sf -m 5 -x "$HTTP_PROXY" http://127.0.0.1:${port}/`),
-    probe(
-      'metadata through the proxy',
-      'curl -sf -m 5 --noproxy "" -x "$HTTP_PROXY" http://169.254.169.254/',
-    ),
-    probe('an unlisted host', 'curl -sf -m 5 https://example.com/'),
-    probe('another model route', 'curl -sf -m 5 "$ANTHROPIC_BASE_URL/v1/files"'),
-    probe('the store', 'ls "$(dirname "$(dirname "$(dirname "$HOME")")")"/postgres18'),
-    probe('the kernel settings', 'test -w /proc/sys/kernel/core_pattern'),
-    'echo "uid: $(id -u)"',
-  ].join('\n')
-  const push = [
-    mend,
-    'git -c user.name=a -c user.email=a@b commit -qam "direct"',
-    'git push origin HEAD:refs/heads/main 2>&1 | tail -3',
-    'git push origin --delete main 2>&1 | tail -3',
-    'git push origin HEAD:refs/tags/v1 2>&1 | tail -3',
-  ].join('\n')
-  await using world = await makeWorld([
-    script(
-      when(
-        'Search everything',
-        use('Bash', { command: search }),
-        use('Bash', { command: waysOut }),
-        use('Bash', { command: push }),
-        say('Nothing found.'),
-      ),
-    ),
-  ])
-  const repository = await world.repository('sum', { ...brokenSum, 'decoy.txt': 'canary-decoy\n' })
-  const before = await repository.commits('main')
-  await using server = await world.start({ CANARY_OF_THE_ENVIRONMENT: 'canary-environment-33dd' })
-  const { id } = await server.order({
-    type: 'refactor',
-    repoUrl: repository.url,
-    instructions: 'Search everything.',
-    priority: 'medium',
-  })
-  const task = await server.ended(id)
-  listener.close()
-  assert.equal(task.status, 'completed', JSON.stringify(task.error))
-
-  const events = await server.events(id)
-  const [found = '', reached = '', pushed = ''] = events
-    .filter(({ type }) => type === 'agent.tool_result')
-    .map((event) => textOf(event['content']))
-  // The decoys show that the search finds what there is.
-  assert.deepEqual(
-    found.split('\n').map((line) => line.trim()),
-    ['control: 1', 'env: 0', 'environs: 0', 'argv: 0', 'files: decoy.txt'],
-  )
-  assert.doesNotMatch(reached, /REACHED/, reached)
-  assert.equal((reached.match(/: no/g) ?? []).length, 10, reached)
-  assert.doesNotMatch(reached, /uid: 0\b/)
-  assert.match(pushed, /refs\/heads\/agent\//)
-  assert.deepEqual(await repository.commits('main'), before)
-  assert.deepEqual((await repository.branches()).sort(), [task.result?.branch ?? '', 'main'].sort())
-  assert.ok(events.some(({ type }) => type === 'workspace.connection_denied'))
+test('a search of the sandbox finds every decoy, and no secret of the server in any form', async () => {
+  const repository = await world.repository('search', { 'search.mjs': searchProgram(secrets) })
+  const { task, results, events } = await answers(repository, 'Search everything.')
+  assertOnlyDecoys(results[0] ?? '')
 
   // The secrets were used, on the way out; and nothing that the server tells has them.
+  assert.ok(world.model.requests.some(({ outcome }) => outcome === 'answered'))
   assert.ok(world.github.requests.some(({ authorization }) => authorization !== null))
-  const told = JSON.stringify([events, task, await server.workflow(id), server.output])
-  for (const secret of [...Object.values(secrets), testKey, 'canary-environment']) {
-    assert.ok(!told.includes(secret), secret)
+  const told = JSON.stringify([events, task, await server.workflow(task.id), server.output])
+  for (const secret of Object.values(secrets)) {
+    const written = JSON.stringify(secret).slice(1, -1)
+    assert.ok(
+      !told.includes(written) && !told.includes(JSON.stringify(written).slice(1, -1)),
+      secret,
+    )
   }
+
+  assert.equal(results[1], '1000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1')
+  assert.ok(uids.length > 0)
+  const own = process.getuid?.() ?? 0
+  for (const uid of uids) assert.ok(own === 0 ? uid > slotUidBase : uid === own, String(uid))
 })
+
+test('what is listed is reached through the gateway, and nothing in any other way', async () => {
+  let connections = 0
+  await using onHost = createServer((socket) => {
+    connections += 1
+    socket.end('HTTP/1.1 200 OK\r\n\r\n')
+  })
+  await once(onHost.listen(0, '127.0.0.1'), 'listening')
+  const { port } = onHost.address() as { port: number }
+  // It is there for whoever is outside.
+  await once(connect(port, '127.0.0.1').resume(), 'close')
+
+  const attempts = attemptsAt({ port, registry: new URL(operator.registry.url) })
+  const repository = await world.repository('ways', { 'attempts.sh': attemptsProgram(attempts) })
+  const { results, events } = await answers(repository, 'Find a way out.')
+  assertAttempts(results[0] ?? '', attempts)
+  assert.equal(connections, 1)
+  assert.ok(events.some(({ type }) => type === 'workspace.connection_denied'))
+})
+
+test('a push to anything but a branch of agents is refused, whatever the credentials can do', async () => {
+  const repository = await world.repository('pushes', { 'a.txt': 'a\n' })
+  const before = await repository.commits('main')
+  const { task, results } = await answers(repository, 'Push directly.')
+  // The first push is the one that is allowed; the others are told where they may go.
+  assert.deepEqual(results[0]?.split('\n'), ['0', '1', '1', '1', '1'])
+  assert.deepEqual(await repository.commits('main'), before)
+  const branch = task.result?.branch ?? ''
+  assert.deepEqual((await repository.branches()).sort(), [branch, 'main'].sort())
+  assert.deepEqual(
+    (await repository.commits(branch)).map(({ subject }) => subject),
+    ['direct', ...before.map(({ subject }) => subject)],
+  )
+})
+
+/** Each kind of client has one attempt that succeeds, so that a refusal means something. */
+function attemptsAt({ port, registry }: { port: number; registry: URL }): Attempts {
+  const through = (client: string): Attempts => [
+    [`${client} http://${registry.host}/left`, 'reached'],
+    [`${client} http://127.0.0.1:${port}/`, 'refused'],
+    [`${client} http://localhost:${port}/`, 'refused'],
+    [`${client} http://169.254.169.254/`, 'refused'],
+    [`${client} http://example.com/`, 'refused'],
+  ]
+  const directly = (client: string): Attempts => [
+    [`${client} 127.0.0.1 $gateway_port`, 'reached'],
+    [`${client} 127.0.0.1 ${port}`, 'refused'],
+    [`${client} ${registry.hostname} ${registry.port}`, 'refused'],
+    [`${client} 169.254.169.254 80`, 'refused'],
+  ]
+  const model = 'curl -sf -m 20 "$ANTHROPIC_BASE_URL'
+  const body = '{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}'
+  return [
+    ...['curl_get', 'curl_connect', 'node_get'].flatMap(through),
+    ...['bash_tcp', 'node_tcp'].flatMap(directly),
+    ['node_unix "$(dirname "$HOME")/sock/gateway"', 'reached'],
+    [`node_unix ${databaseSocket}`, 'refused'],
+    ['getent hosts localhost', 'reached'],
+    ['getent hosts example.com', 'refused'],
+    [`${model}/v1/messages/count_tokens" -d "${body.replaceAll('"', '\\"')}"`, 'reached'],
+    [`${model}/v1/files"`, 'refused'],
+    ['grep -q lo: /proc/net/dev', 'reached'],
+    ['tail -n +3 /proc/net/dev | grep -qv lo:', 'refused'],
+    ['test -r /proc/sys/kernel/core_pattern', 'reached'],
+    ['test -w /proc/sys/kernel/core_pattern', 'refused'],
+  ]
+}

@@ -35,7 +35,6 @@ test('a suite that outlives the shell is waited for, found failing, fixed, run a
     type: 'test',
     repoUrl: repository.url,
     instructions: 'Run the suite, fix what fails, and report.',
-    priority: 'medium',
   })
   const task = await server.ended(id)
   assert.equal(task.status, 'completed', JSON.stringify(task.error))

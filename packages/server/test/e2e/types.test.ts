@@ -27,8 +27,8 @@ before(async () => {
   })
 })
 after(async () => {
-  await world[Symbol.asyncDispose]()
   await plain.close()
+  await world[Symbol.asyncDispose]()
 })
 
 async function run(order: object) {

@@ -53,20 +53,44 @@ test('an event is stored without a flush, and disposing stores what waits', asyn
   assert.equal((await read()).length, 2)
 })
 
-test('a writer waits once 10,000 events wait', async () => {
-  const { writer, read } = await makeWriter()
-  let resolved = 0
-  const writes = Array.from({ length: 10_000 }, async (_, n) => {
-    await writer.write({ type: 'a', n })
-    resolved += 1
+for (const { what, size, fits } of [
+  { what: '10,000 events', size: 0, fits: 10_000 },
+  { what: '16 MiB', size: 2 * 1024 * 1024, fits: 8 },
+]) {
+  test(`once ${what} wait for the database, the next event waits to be taken, and none is lost`, async () => {
+    const { sessionId, writer, read } = await makeWriter()
+    const all = fits + 25
+    let taken = 0
+    const flood = async () => {
+      for (; taken < all; taken += 1)
+        await writer.write({ type: 'a', n: taken, s: 'x'.repeat(size) })
+    }
+    const flooding = await store.db.transaction().execute(async (trx) => {
+      await trx
+        .updateTable('sessions')
+        .set({ updated_at: new Date() })
+        .where('id', '=', sessionId)
+        .execute()
+      const begun = flood()
+      await until('the writer to be full', () => taken === fits)
+      assert.equal(await Promise.race([begun, turns(100)]), 'still')
+      assert.equal(taken, fits)
+      return { begun }
+    })
+    await flooding.begun
+    await writer[Symbol.asyncDispose]()
+    assert.deepEqual(
+      (await read()).map((event) => event['n']),
+      Array.from({ length: all }, (_, n) => n),
+    )
   })
-  await Promise.resolve()
-  await new Promise((resolve) => setImmediate(resolve))
-  assert.equal(resolved, 9999)
-  await Promise.all(writes)
-  await writer[Symbol.asyncDispose]()
-  assert.equal((await read()).at(-1)?.seq, 10_000)
-})
+}
+
+/** Resolves after so many turns of the event loop. */
+async function turns(count: number): Promise<'still'> {
+  for (let n = 0; n < count; n += 1) await new Promise((resolve) => setImmediate(resolve))
+  return 'still'
+}
 
 test('a writer that lost the session says so once and refuses what comes after', async () => {
   const { sessionId, writer, lost, read } = await makeWriter()

@@ -9,6 +9,9 @@ import {
   workflowCreateOrder,
 } from '@longhaul/client/contract'
 
+/** Of a server that takes every address. */
+const anywhere = { repoUrl: () => null, callbackUrl: () => null }
+
 test('a repository is known by one form, whichever way it was written', () => {
   const forms = [
     'https://github.com/acme/app',
@@ -50,7 +53,7 @@ test('an order means the same in both forms', () => {
     context: { chat: 1 },
     payload: { a: null },
   }
-  assert.deepEqual(workflowCreateOrder.parse(order), order)
+  assert.deepEqual(workflowCreateOrder(anywhere).parse(order), order)
   const {
     repoUrl: repo_url,
     baseBranch: base_branch,
@@ -60,12 +63,12 @@ test('an order means the same in both forms', () => {
     ...rest
   } = order
   const wire = { repo_url, base_branch, time_limit_minutes, max_budget_usd, callback_url }
-  assert.deepEqual(taskCreateOrder.parse({ ...rest, ...wire }), order)
+  assert.deepEqual(taskCreateOrder(anywhere).parse({ ...rest, ...wire }), order)
 })
 
 test('an order that says little gets the defaults and no field that it did not give', () => {
   const least = { type: 'custom', repoUrl: 'git@github.com:acme/app.git', instructions: 'Hi.' }
-  assert.deepEqual(workflowCreateOrder.parse(least), {
+  assert.deepEqual(workflowCreateOrder(anywhere).parse(least), {
     type: 'custom',
     repoUrl: 'https://github.com/acme/app',
     instructions: 'Hi.',

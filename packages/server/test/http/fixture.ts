@@ -10,6 +10,7 @@ import { WorkQueue } from '../../src/queue/work-queue.ts'
 import type { Store } from '../../src/store/open.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
 import { createTask } from '../../src/tasks/create.ts'
+import { orderPolicy } from '../../src/tasks/policy.ts'
 import { startPostgres } from '../support/postgres.ts'
 
 /** The real app over a real store and queue, with one key, and without a worker. */
@@ -47,12 +48,6 @@ export async function openTestApp(
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const drain = new AbortController()
-  const ordering = {
-    ...{ store, queue, clock },
-    trustedOrigins: [],
-    allowPrivate: [],
-    callbackAllow: [],
-  }
   const { streamsMax, streamClock = clock } = o
   const stream = sseRoute({
     ...{ store, live, clock: streamClock, log, signal: drain.signal },
@@ -61,12 +56,13 @@ export async function openTestApp(
   const app = createApp({
     ...{ store, clock, log, version: '0.0.0-test', mount: stream },
     tasks: {
-      create: (order, caller) => createTask(ordering, order, caller),
+      policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [] }),
+      create: (order, caller) => createTask({ store, queue, clock }, order, caller),
       cancel: (id, caller) => cancelTask({ store, queue, clock }, id, caller),
     },
     health: { ...healthy, queueReady: () => queue.ready() },
   })
-  const key = await createKey({ store, clock }, 'tests')
+  const key = await createKey({ store, clock }, { name: 'tests' })
   const closing = opened.move()
 
   async function send(method: string, path: string, sent: Sent = {}): Promise<Response> {

@@ -2,16 +2,10 @@ import assert from 'node:assert/strict'
 import { Writable } from 'node:stream'
 import { after, before, test } from 'node:test'
 import { pino } from 'pino'
-import { systemClock } from '../../src/clock.ts'
-import { appendEvents } from '../../src/events/append.ts'
-import { createApp } from '../../src/http/app.ts'
-import type { AppDeps } from '../../src/http/deps.ts'
-import type { App } from '../../src/http/env.ts'
 import { openApiDocument } from '../../src/http/openapi.ts'
-import { createLog } from '../../src/log.ts'
 import { putArtifact } from '../../src/store/artifacts.ts'
 import { updateTask } from '../../src/store/tasks.ts'
-import { healthy, openTestApp, order, type TestApp, workflowOrder } from './fixture.ts'
+import { openTestApp, order, type TestApp, workflowOrder } from './fixture.ts'
 
 const lines: string[] = []
 const logged = new Writable({
@@ -200,43 +194,6 @@ test('lists are newest first, page to the end, and filter by status', async () =
   assert.equal(nextPage, null)
 })
 
-test('events come in pages by number, filtered by type, with long tool output cut', async () => {
-  const { session_id: sessionId } = await server.order()
-  const output = 'é'.repeat(5000)
-  const content = [
-    { type: 'text', text: output },
-    { type: 'text', text: 'after' },
-  ]
-  await appendEvents(server.store.db, {
-    sessionId,
-    clock: systemClock,
-    events: [
-      { type: 'agent.tool_use', name: 'bash', input: {}, tool_use_id: 't1' },
-      { type: 'agent.tool_result', tool_use_id: 't1', content, is_error: false },
-      { type: 'agent.message', content: [{ type: 'text', text: output }] },
-    ],
-  })
-  const read = async (query: string) =>
-    JSON.parse(await (await server.send('GET', `/v1/sessions/${sessionId}/events?${query}`)).text())
-  const all = await read('limit=1000')
-  assert.deepEqual(
-    all.data.map((one: { seq: number }) => one.seq),
-    all.data.map((_: unknown, at: number) => at + 1),
-  )
-  assert.equal(all.next_page, null)
-  const [toolResult] = (await read('types[]=agent.tool_result')).data
-  assert.equal(toolResult.truncated, true)
-  assert.equal(toolResult.content[0].text, 'é'.repeat(4096))
-  assert.equal(toolResult.content[1].text, '')
-  const [message] = (await read('types=agent.message')).data
-  assert.equal(message.content[0].text, output)
-  assert.equal(message.truncated, undefined)
-  const [first, second] = [await read('limit=2'), await read('limit=2&page=2')]
-  assert.equal(first.next_page, '2')
-  assert.equal(second.data[0].seq, 3)
-  assert.deepEqual((await read('after=3&limit=1')).data[0].seq, 4)
-})
-
 test('an artifact is saved, never shown, whatever it claims to be', async () => {
   const { id, session_id: sessionId } = await server.order()
   const name = `<b> "übel".html`
@@ -259,65 +216,6 @@ test('an artifact is saved, never shown, whatever it claims to be', async () => 
   assert.deepEqual(Buffer.from(await answer.arrayBuffer()), data)
   const report = await server.send('HEAD', `/v1/tasks/${id}/artifacts/report.md`)
   assert.equal(report.headers.get('content-type'), 'text/markdown')
-})
-
-test('the health routes need no key and tell what is wrong', async () => {
-  const asked = async (path: string) => server.app.request(path)
-  assert.deepEqual(await (await asked('/livez')).json(), { status: 'alive' })
-  const ready = JSON.parse(await (await asked('/readyz')).text())
-  assert.equal(ready.status, 'ready')
-  const health = JSON.parse(await (await asked('/health')).text())
-  assert.equal(health.status, 'healthy')
-  assert.equal(health.sandbox.isolation, 'namespaces')
-})
-
-/** An app over the same store that is told otherwise how its parts are. */
-function appThatIs(health: Partial<AppDeps['health']>): App {
-  const never = () => Promise.reject(new Error('no order is sent here'))
-  const { store } = server
-  return createApp({
-    ...{ store, clock: systemClock, log: createLog('silent'), version: '0.0.0-test' },
-    tasks: { create: never, cancel: never },
-    health: { ...healthy, ...health },
-  })
-}
-
-test('a server without a model is ready and says so; without walls it is degraded', async () => {
-  const app = appThatIs({
-    modelConfigured: false,
-    sandbox: () => ({
-      driver: 'none',
-      ok: true,
-      isolation: 'none',
-      problem: null,
-      warnings: ['Agents run without walls.'],
-    }),
-  })
-  const ready = await app.request('/readyz')
-  assert.equal(ready.status, 200)
-  const parts = JSON.parse(await ready.text())
-  assert.equal(parts.model.ok, false)
-  assert.match(parts.model.problem, /ANTHROPIC_API_KEY/)
-  const health = JSON.parse(await (await app.request('/health')).text())
-  assert.equal(health.status, 'degraded')
-  assert.deepEqual(health.sandbox.warnings, ['Agents run without walls.'])
-})
-
-test('a server whose sandbox or queue does not work is not ready', async () => {
-  const sandbox = () => ({
-    driver: 'bubblewrap',
-    ok: false,
-    isolation: 'namespaces' as const,
-    problem: 'bwrap is missing: install bubblewrap.',
-    warnings: [],
-  })
-  const app = appThatIs({ sandbox, queueReady: () => false })
-  const answer = await app.request('/readyz')
-  assert.equal(answer.status, 503)
-  const { status, sandbox: part, queue, store } = JSON.parse(await answer.text())
-  assert.equal(status, 'not_ready')
-  assert.match(part.problem, /install bubblewrap/)
-  assert.deepEqual([queue.ok, store.ok], [false, true])
 })
 
 test('the OpenAPI document is 3.1 and has every route with its errors', async () => {

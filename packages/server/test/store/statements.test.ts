@@ -23,6 +23,7 @@ import {
   claimSession,
   currentAttempt,
   getSession,
+  keepDirectory,
   leaseSlot,
   listEndedSlots,
   releaseSlot,
@@ -107,12 +108,26 @@ test('racing sessions get different slots, the smallest that are free, until the
   const third = ids[slots.indexOf(3)] ?? ''
   assert.equal(await leaseSlot(store.db, { id: third, node, slotsMax: 8 }), 3, 'it keeps its own')
   await setSessionStatus(store.db, { id: third, status: 'terminated', now })
-  assert.deepEqual(await listEndedSlots(store.db, node), [{ id: third, slot: 3 }])
+  const ended = () => listEndedSlots(store.db, { node, keptMax: 1 })
+  assert.deepEqual(await ended(), [{ id: third, slot: 3, kept_at: null }])
   await assert.rejects(leaseSlot(store.db, { id: next, node, slotsMax: 8 }), /no slot of 8 is free/)
   await releaseSlot(store.db, third)
-  assert.deepEqual(await listEndedSlots(store.db, node), [])
+  assert.deepEqual(await ended(), [])
   assert.equal(await leaseSlot(store.db, { id: next, node, slotsMax: 8 }), 3)
   await assert.rejects(leaseSlot(store.db, { id: third, node, slotsMax: 99 }), /no slot/)
+})
+
+test('kept directories keep their slots, the newest of them', async () => {
+  const node = 'node-kept'
+  const ids = await Promise.all([1, 2, 3, 4].map(() => makeSession(store.db)))
+  for (const [n, id] of ids.entries()) {
+    await leaseSlot(store.db, { id, node, slotsMax: 8 })
+    await keepDirectory(store.db, { id, now: new Date(1_000_000 + n) })
+    await setSessionStatus(store.db, { id, status: 'terminated', now })
+  }
+  const ended = await listEndedSlots(store.db, { node, keptMax: 2 })
+  assert.deepEqual(ended.map(({ id }) => id).sort(), ids.slice(0, 2).sort())
+  assert.deepEqual((await listEndedSlots(store.db, { node, keptMax: 4 })).length, 0)
 })
 
 test('usage is summed whoever spent it, and a spender without the lease is told', async () => {

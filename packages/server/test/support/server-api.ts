@@ -34,8 +34,10 @@ export class ServerApi {
     return JSON.parse(text) as T
   }
 
+  /** Orders a task; what it does not say is that it is a refactoring of medium priority. */
   order(order: object): Promise<Workflow> {
-    return this.#json('/api/workflows', { method: 'POST', body: JSON.stringify(order) })
+    const body = JSON.stringify({ type: 'refactor', priority: 'medium', ...order })
+    return this.#json('/api/workflows', { method: 'POST', body })
   }
 
   workflow(id: string): Promise<Workflow> {
@@ -69,6 +71,15 @@ export class ServerApi {
       page = got.next_page
     }
     return all
+  }
+
+  /** What the agent's tools answered, in their order. */
+  async toolResults(id: string): Promise<string[]> {
+    const results = (await this.events(id)).filter(({ type }) => type === 'agent.tool_result')
+    return results.map((event) => {
+      const blocks: unknown[] = Array.isArray(event['content']) ? event['content'] : []
+      return blocks.map((block) => String(Reflect.get(Object(block), 'text'))).join('\n')
+    })
   }
 
   /** The first event that fits, once it is in the log. */

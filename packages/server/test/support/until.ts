@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** Looks until `condition` holds; fails with `what` after `limitMs`. */
+/** Looks, ever less often, until `condition` holds; fails with `what` after `limitMs`. */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
   limitMs = 15_000,
 ): Promise<void> {
   const deadline = Date.now() + limitMs
-  while (!(await condition())) {
+  // A look may be dear, and takes time from what is waited for.
+  for (let pauseMs = 10; !(await condition()); pauseMs = Math.min(pauseMs * 1.2, 200)) {
     if (Date.now() > deadline) throw new Error(`not within ${limitMs} ms: ${what}`)
-    await sleep(20)
+    await sleep(pauseMs)
   }
 }

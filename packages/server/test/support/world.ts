@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { SessionEvent } from '@longhaul/client/contract'
 import {
   type FakeGitHub,
@@ -13,12 +12,15 @@ import { buildServer, type Server } from '../../src/build.ts'
 import type { Clock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
+import { assertNothingIn, processesIn, watchHandles } from './leaks.ts'
 import { makeDirectory } from './postgres.ts'
 import { ServerProcess } from './server.ts'
 import { ServerApi, testKey } from './server-api.ts'
-import { until } from './until.ts'
 
-/** Everything outside the server, and a data directory that outlives its processes. */
+/**
+ * Everything outside the server, and a data directory that outlives its processes. Disposing fails
+ * when anything of it lives on, or a listener that was opened after it was made.
+ */
 export interface World extends AsyncDisposable {
   readonly model: ScriptedModel
   readonly github: FakeGitHub
@@ -30,20 +32,28 @@ export interface World extends AsyncDisposable {
   repository(name: string, files: Readonly<Record<string, string>>): Promise<FakeRepository>
 }
 
-/** What the server knows and no sandbox may ever see. */
+const callbackKey = 'canary"callback/secret>77aa'
+
+/** What the server knows and no sandbox may ever see; each looks different in every encoding. */
 export const secrets = {
-  model: 'canary-model-key-5f0c',
-  github: 'canary-github-token-91ab',
-  callback: `whsec_${Buffer.from('canary-callback-secret-77aa').toString('base64')}`,
+  model: 'canary"model/key>5f0c',
+  github: 'canary"github/token>91ab',
+  callback: `whsec_${Buffer.from(callbackKey).toString('base64')}`,
+  callbackKey,
+  apiKey: testKey,
+  /** Of an external PostgreSQL. */
+  database: 'canary"database/password>c3d0',
+  /** Of a package registry, in the operator's own files; it stands unquoted in an ini file. */
+  npm: 'canary-npm/token+20e8',
+  /** In a variable of the server's that is no setting. */
+  environment: 'canary"environment/variable>33dd',
 } as const
 
 export async function makeWorld(scenarios: readonly Scenario[]): Promise<World> {
   await using stack = new AsyncDisposableStack()
+  stack.defer(watchHandles())
   const directory = stack.use(await makeDirectory())
-  // Last to be looked at, first to be noticed: nothing of this world may outlive it.
-  stack.defer(() =>
-    until('every process to be gone', () => processesOf(directory.path).length === 0),
-  )
+  stack.defer(() => assertNothingIn(directory.path))
   const model = stack.use(await startScriptedModel({ scenarios, apiKey: secrets.model }))
   const github = stack.use(await startFakeGitHub({ token: secrets.github }))
   let server: ServerProcess | null = null
@@ -110,24 +120,5 @@ export function assertWholeLog(events: readonly SessionEvent[]): void {
 
 /** Pids of processes that work in a sandbox of this data directory, as the host sees them. */
 export function sandboxProcessesOf(dataDir: string): number[] {
-  return processesOf(`${dataDir}/sessions/`)
-}
-
-/** Pids of processes that have something of this directory mounted, open as their place, or named. */
-function processesOf(path: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .filter((pid) => touches(pid, path))
-    .map(Number)
-}
-
-function touches(pid: string, path: string): boolean {
-  try {
-    if (readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(`${path}`)) return true
-    if (readlinkSync(`/proc/${pid}/cwd`).startsWith(path)) return true
-    return false
-  } catch {
-    // It ended while we looked.
-    return false
-  }
+  return processesIn(`${dataDir}/sessions/`)
 }

@@ -43,11 +43,12 @@ const list = createRoute({
       .refine((query) => query.after === undefined || query.page === undefined, {
         path: ['page'],
         error: 'expected one of after and page, not both',
+        when: () => true,
       }),
   },
   responses: {
     200: {
-      description: 'A page; tool output beyond 8 KiB is cut.',
+      description: 'A page: of rows with one id the last; tool output beyond 8 KiB is cut.',
       content: json(eventPage),
     },
     ...refusalsOf(404),
@@ -66,6 +67,7 @@ export function eventRoutes(app: App, { store }: AppDeps): void {
       sessionId: id,
       after: query.page ?? query.after ?? 0,
       limit: limit + 1,
+      lastOfId: true,
       ...(wanted.length > 0 && { types: wanted }),
     })
     const data = events.slice(0, limit).map(presentEvent)

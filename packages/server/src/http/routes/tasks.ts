@@ -1,8 +1,13 @@
 import { createRoute } from '@hono/zod-openapi'
-import { task, taskCreateOrder, taskId, taskPage } from '@longhaul/client/contract'
+import {
+  type OrderPolicy,
+  task,
+  taskCreateOrder,
+  taskId,
+  taskPage,
+} from '@longhaul/client/contract'
 import { z } from 'zod'
 import { getTask } from '../../store/tasks.ts'
-import { OrderRefused } from '../../tasks/create.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
@@ -12,18 +17,20 @@ import { json, refusalsOf } from '../responses.ts'
 
 const params = z.object({ id: taskId })
 
-const create = createRoute({
-  method: 'post',
-  path: '/v1/tasks',
-  operationId: 'createTask',
-  summary: 'Order a task',
-  tags: ['tasks'],
-  request: { body: { required: true, content: json(taskCreateOrder) } },
-  responses: {
-    201: { description: 'The task, pending.', content: json(task) },
-    ...refusalsOf(413, 415),
-  },
-})
+function create(policy: OrderPolicy) {
+  return createRoute({
+    method: 'post',
+    path: '/v1/tasks',
+    operationId: 'createTask',
+    summary: 'Order a task',
+    tags: ['tasks'],
+    request: { body: { required: true, content: json(taskCreateOrder(policy)) } },
+    responses: {
+      201: { description: 'The task, pending.', content: json(task) },
+      ...refusalsOf(413, 415),
+    },
+  })
+}
 
 const list = createRoute({
   method: 'get',
@@ -63,8 +70,8 @@ const cancel = createRoute({
 
 /** The task routes of `/v1`. */
 export function taskRoutes(app: App, { store, tasks }: AppDeps): void {
-  app.openapi(create, async (c) => {
-    const row = await tasks.create(c.req.valid('json'), c.get('caller')).catch(inSnakeCase)
+  app.openapi(create(tasks.policy), async (c) => {
+    const row = await tasks.create(c.req.valid('json'), c.get('caller'))
     c.header('location', `/v1/tasks/${row.id}`)
     return c.json(presentTask(row), 201)
   })
@@ -92,11 +99,4 @@ export function taskRoutes(app: App, { store, tasks }: AppDeps): void {
       )
     return c.json(presentTask(row), 200)
   })
-}
-
-/** The rules of an order name its fields in camelCase; this route's callers know them otherwise. */
-function inSnakeCase(error: unknown): never {
-  if (!(error instanceof OrderRefused)) throw error
-  const field = error.field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
-  throw refusals.invalid([{ field, message: error.message }])
 }

@@ -1,5 +1,11 @@
 import { createRoute } from '@hono/zod-openapi'
-import { taskId, workflow, workflowCreateOrder, workflowPage } from '@longhaul/client/contract'
+import {
+  type OrderPolicy,
+  taskId,
+  workflow,
+  workflowCreateOrder,
+  workflowPage,
+} from '@longhaul/client/contract'
 import { z } from 'zod'
 import { getTask } from '../../store/tasks.ts'
 import type { AppDeps } from '../deps.ts'
@@ -9,18 +15,20 @@ import { listQuery, pageOfTasks } from '../pages.ts'
 import { presentWorkflow } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
 
-const create = createRoute({
-  method: 'post',
-  path: '/api/workflows',
-  operationId: 'createWorkflow',
-  summary: 'Order a task',
-  tags: ['workflows'],
-  request: { body: { required: true, content: json(workflowCreateOrder) } },
-  responses: {
-    201: { description: 'The task, pending.', content: json(workflow) },
-    ...refusalsOf(413, 415),
-  },
-})
+function create(policy: OrderPolicy) {
+  return createRoute({
+    method: 'post',
+    path: '/api/workflows',
+    operationId: 'createWorkflow',
+    summary: 'Order a task',
+    tags: ['workflows'],
+    request: { body: { required: true, content: json(workflowCreateOrder(policy)) } },
+    responses: {
+      201: { description: 'The task, pending.', content: json(workflow) },
+      ...refusalsOf(413, 415),
+    },
+  })
+}
 
 const list = createRoute({
   method: 'get',
@@ -44,7 +52,7 @@ const get = createRoute({
 
 /** The task routes of `/api/workflows`: four statuses, camelCase, milliseconds. */
 export function workflowRoutes(app: App, { store, tasks }: AppDeps): void {
-  app.openapi(create, async (c) => {
+  app.openapi(create(tasks.policy), async (c) => {
     const row = await tasks.create(c.req.valid('json'), c.get('caller'))
     c.header('location', `/api/workflows/${row.id}`)
     return c.json(presentWorkflow(row), 201)

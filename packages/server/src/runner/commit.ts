@@ -1,0 +1,19 @@
+import { type Changes, commitAll } from '../workspace/changes.ts'
+import type { Attempt } from './phase.ts'
+
+/**
+ * Commits everything that is in the workspace, and writes down what the task's commits are now, and
+ * that the work was found on another branch, if so. Throws `GitFailed` when git cannot.
+ */
+export async function commitWork(attempt: Attempt, message: string): Promise<Changes> {
+  const { task, workspace, journal, branch } = attempt
+  const { base } = journal.progress
+  if (base === undefined) throw new Error(`${task.id} is committed before it was cloned`)
+  const changes = await commitAll(workspace, { base: base.commit, branch, message })
+  const { tip, commits, taken } = changes
+  await journal.write(
+    { commits: [...commits] },
+    taken === undefined ? [] : [{ type: 'workspace.branch_taken', branch: taken, commit: tip }],
+  )
+  return changes
+}

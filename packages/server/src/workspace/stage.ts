@@ -1,0 +1,55 @@
+/** Passes over embedded repositories, which may lie in each other. */
+const depthMax = 10
+
+/**
+ * `stage BASE` puts everything that is in the directory into the index, or fails.
+ *
+ * - A repository inside the repository is one entry to git: a link that nobody else can follow, or,
+ *   without a commit, an error. An entry below it, of a file that does not exist, makes it a directory
+ *   like any other, and goes with the same `git add`. Links of the base commit, and submodules that
+ *   `.gitmodules` names, stay links.
+ * - What its owner made unreadable is made readable: git keeps no such mode.
+ */
+export const stageScript = `
+is_submodule() {
+  git ls-tree "$base" -- "$1" | grep -q '^160000 ' && return
+  git config --file .gitmodules --get-regexp '^submodule\\..*\\.path$' 2>/dev/null |
+    sed 's/^.*\\.path //' | grep -qxF -- "$1"
+}
+unlink_embedded() {
+  git ls-files --stage -z | grep -z '^160000 ' | while IFS=$'\\t' read -r -d '' _ path; do
+    is_submodule "$path" || git update-index --force-remove -- "$path"
+  done
+}
+list_embedded() {
+  git ls-files --others --exclude-standard -z | grep -z '/$' | while IFS= read -r -d '' path; do
+    is_submodule "\${path%/}" || printf '100644 %s\\t%s.longhaul-embedded\\0' "$empty" "$path"
+  done
+}
+make_readable() {
+  find . -type d ! -perm -0500 -exec chmod u+rwx {} \\; -o -type f ! -perm -0400 -exec chmod u+r {} +
+}
+add_all() {
+  said=$(LC_ALL=C git add --all 2>&1)
+}
+stage() {
+  local base=$1 empty embedded before status said n
+  empty=$(git hash-object --stdin </dev/null) || return
+  unlink_embedded
+  for ((n = 0; n < ${depthMax}; n++)); do
+    embedded=$(list_embedded | base64)
+    [ $n -gt 0 ] && [ "$embedded" = "$before" ] && break
+    before=$embedded
+    printf %s "$embedded" | base64 --decode | git update-index -z --index-info
+    add_all
+    status=$?
+    [[ $said = *'Permission denied'* ]] || continue
+    make_readable
+    add_all
+    status=$?
+    [[ $said = *'Permission denied'* ]] && status=1
+  done
+  [ $status -eq 0 ] || printf '%s\\n' "$said" >&2
+  return $status
+}
+`

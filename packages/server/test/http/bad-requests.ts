@@ -1,0 +1,190 @@
+/** What is wrong with requests that are no orders, route by route: a table of bad-input.test.ts. */
+import type { Sent } from './fixture.ts'
+import type { Row } from './refusal.ts'
+
+/** A task that is there, and its session. */
+interface Made {
+  readonly id: string
+  readonly sessionId: string
+}
+
+const unknownTask = 'task_00000000000000000000000000'
+const unknownSession = 'sesn_00000000000000000000000000'
+
+export function badRequests(made: Made): Row[] {
+  const { id } = made
+  return [
+    ...['/api/workflows', '/v1/tasks'].flatMap((path) => [
+      ...badList(path, made),
+      ...badTask(path, made),
+      ...badJson(path),
+    ]),
+    ...badCancel(id),
+    ...badJson(`/v1/tasks/${id}/cancel`),
+    ...badArtifact(id),
+    ...badEvents(made),
+    ...badStream(made),
+    ...badRoute,
+  ]
+}
+
+/** A row of a GET that is answered 400. */
+function bad(path: string, ...says: string[]): Row {
+  return { send: ['GET', path], status: 400, says }
+}
+
+function missing(method: string, path: string, what: string): Row {
+  return { send: [method, path], status: 404, says: [what] }
+}
+
+function wrongMethod(method: string, path: string, allowed: string): Row {
+  return { send: [method, path], status: 405, says: [`answers ${allowed}, got ${method}`] }
+}
+
+function badLimits(path: string, max: number): Row[] {
+  const rule = `limit: expected a whole number from 1 to ${max}`
+  return [
+    ...['0', '-1', 'x', '1.5', '1e1', String(max + 1), ''].map((limit) =>
+      bad(`${path}?limit=${limit}`, `${rule}, got "${limit}"`),
+    ),
+    bad(`${path}?limit=1&limit=2`, 'limit: expected a string, got an array of 2'),
+  ]
+}
+
+function badList(path: string, { id }: Made): Row[] {
+  return [
+    ...badLimits(path, 100),
+    bad(`${path}?status=done`, 'status: expected one of pending, running', 'got "done"'),
+    bad(`${path}?status=`, 'status: expected one of pending, running', 'got ""'),
+    bad(`${path}?status=failed&status=running`, 'status', 'got an array of 2'),
+    bad(`${path}?page=nope`, 'page: expected task_', 'got "nope"'),
+    bad(`${path}?page=${id}%00`, 'page', String.raw`\u0000`),
+    bad(`${path}?page=${id}&page=${id}`, 'page: expected a string, got an array of 2'),
+    bad(`${path}?colour=1`, 'colour: unknown field, got "1"'),
+    bad(`${path}?status=x&limit=0&page=y&colour=1`, 'status:', 'limit:', 'page:', 'colour:'),
+    wrongMethod('PUT', path, 'GET, HEAD, POST'),
+    wrongMethod('DELETE', path, 'GET, HEAD, POST'),
+  ]
+}
+
+function badTask(path: string, { id, sessionId }: Made): Row[] {
+  const rule = 'id: expected task_ and 26 letters or digits'
+  return [
+    bad(`${path}/nope`, `${rule}, got "nope"`),
+    bad(`${path}/%00`, rule, String.raw`got "\u0000"`),
+    bad(`${path}/%E0%A4%A`, rule),
+    bad(`${path}/${sessionId}`, rule, sessionId),
+    bad(`${path}/${id.toUpperCase()}`, rule),
+    missing('GET', `${path}/${unknownTask}`, unknownTask),
+    wrongMethod('DELETE', `${path}/${id}`, 'GET, HEAD'),
+    wrongMethod('POST', `${path}/${id}`, 'GET, HEAD'),
+  ]
+}
+
+/** What no route that takes a body takes. */
+function badJson(path: string): Row[] {
+  const row = (sent: Sent, status: number, ...says: string[]): Row => ({
+    send: ['POST', path, sent],
+    status,
+    says,
+  })
+  const form = 'application/x-www-form-urlencoded'
+  const malformed = (body: unknown, ...says: string[]): Row => ({
+    ...row({ body }, 400, 'The body is not JSON', ...says),
+    code: 'malformed_json',
+  })
+  return [
+    malformed('{"type":'),
+    malformed('{} {}'),
+    malformed(Uint8Array.of(0x22, 0xff, 0x22), 'expected UTF-8'),
+    row({ body: 'a=b', headers: { 'content-type': form } }, 415, `got "${form}"`),
+    row({ body: '{}', headers: { 'content-type': 'text/plain' } }, 415, 'got "text/plain"'),
+    row({ body: '{}', headers: { 'content-type': 'application/jsonp' } }, 415, 'content-type'),
+    row({ body: JSON.stringify('x'.repeat(1024 * 1024 - 1)) }, 413, 'at most 1048576 bytes'),
+    row({ body: '{}', headers: { 'content-length': '99999999' } }, 413, 'at most 1048576 bytes'),
+    row({ body: [] }, 400, 'body: expected an object, got an array of 0'),
+    row({ body: { colour: 1 } }, 400, 'colour: unknown field, got 1'),
+  ]
+}
+
+function badCancel(id: string): Row[] {
+  return [
+    {
+      send: ['POST', '/v1/tasks/nope/cancel'],
+      status: 400,
+      says: ['id: expected task_ and 26 letters or digits, got "nope"'],
+    },
+    missing('POST', `/v1/tasks/${unknownTask}/cancel`, unknownTask),
+    wrongMethod('GET', `/v1/tasks/${id}/cancel`, 'POST'),
+  ]
+}
+
+function badArtifact(id: string): Row[] {
+  const files = `/v1/tasks/${id}/artifacts`
+  return [
+    bad('/v1/tasks/nope/artifacts/a', 'id: expected task_ and 26 letters or digits, got "nope"'),
+    bad(`${files}/a%00b`, 'name: expected the name of an artifact', String.raw`got "a\u0000b"`),
+    bad(`${files}/..%2Fa`, 'name', 'got "../a"'),
+    bad(`${files}/a%5Cb`, 'name', String.raw`got "a\\b"`),
+    bad(`${files}/${'a'.repeat(256)}`, 'name', '256 characters'),
+    missing('GET', `${files}/none`, 'artifact "none"'),
+    missing('GET', `/v1/tasks/${unknownTask}/artifacts/a`, unknownTask),
+    wrongMethod('POST', `${files}/a`, 'GET, HEAD'),
+  ]
+}
+
+/** What neither the pages of a log nor its stream take. */
+function badLog(sessionId: string, name: string): Row[] {
+  const path = `/v1/sessions/${sessionId}/${name}`
+  return [
+    bad(`/v1/sessions/nope/${name}`, 'id: expected sesn_ and 26 letters or digits, got "nope"'),
+    missing('GET', `/v1/sessions/${unknownSession}/${name}`, unknownSession),
+    ...['-1', '1e3', '1.5', 'x', '', '9'.repeat(20)].map((after) =>
+      bad(`${path}?after=${after}`, 'after: expected a whole number from 0', `got "${after}"`),
+    ),
+    bad(`${path}?after=1&after=2`, 'after: expected a string, got an array of 2'),
+    bad(`${path}?before=1`, 'before: unknown field, got "1"'),
+    wrongMethod('POST', path, 'GET, HEAD'),
+  ]
+}
+
+function badEvents({ sessionId }: Made): Row[] {
+  const path = `/v1/sessions/${sessionId}/events`
+  const types = Array.from({ length: 51 }, () => 'types=a.b').join('&')
+  return [
+    ...badLog(sessionId, 'events'),
+    ...badLimits(path, 1000),
+    bad(`${path}?page=x`, 'page', 'got "x"'),
+    bad(`${path}?page=1&page=2`, 'page', 'got an array of 2'),
+    bad(`${path}?page=1&after=1`, 'page: expected one of after and page, not both'),
+    bad(`${path}?page=1&after=1&limit=0&colour=1`, 'page:', 'limit:', 'colour:'),
+    bad(`${path}?types[]=X!`, 'types[].0: expected an event type', 'got "X!"'),
+    bad(`${path}?types=a.b&types=c`, 'types.1: expected an event type', 'got "c"'),
+    bad(`${path}?${types}`, 'types: expected at most 50 entries, got an array of 51'),
+  ]
+}
+
+function badStream({ sessionId }: Made): Row[] {
+  const path = `/v1/sessions/${sessionId}/events/stream`
+  return [
+    ...badLog(sessionId, 'events/stream'),
+    bad(`${path}?limit=1`, 'limit: unknown field, got "1"'),
+    bad(`${path}?event_deltas[]=all`, 'event_deltas[].0', 'got "all"'),
+    ...['x', '-1', '1.5', '9'.repeat(20)].map((last): Row => {
+      const headers = { 'last-event-id': last }
+      const says = ['last-event-id: expected a whole number from 0', `got "${last}"`]
+      return { send: ['GET', path, { headers }], status: 400, says }
+    }),
+  ]
+}
+
+const badRoute: readonly Row[] = [
+  missing('GET', '/', 'route GET /'),
+  missing('GET', '/v2/tasks', 'route GET /v2/tasks'),
+  missing('GET', '/v1/tasks/', '/v1/tasks/'),
+  missing('DELETE', '/v1', 'route DELETE /v1'),
+  missing('GET', `/${'a'.repeat(5000)}`, 'route GET /aaa'),
+  ...['/livez', '/readyz', '/health', '/openapi.json'].map((path) =>
+    wrongMethod('POST', path, 'GET, HEAD'),
+  ),
+]

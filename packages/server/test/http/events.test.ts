@@ -1,0 +1,117 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { systemClock } from '../../src/clock.ts'
+import { appendEvents, type NewEvent } from '../../src/events/append.ts'
+import { readEvents } from '../../src/events/read.ts'
+import { openTestApp, type TestApp } from './fixture.ts'
+
+let server: TestApp
+before(async () => {
+  server = await openTestApp()
+})
+after(() => server[Symbol.asyncDispose]())
+
+async function page(sessionId: string, query: string) {
+  const answer = await server.send('GET', `/v1/sessions/${sessionId}/events?${query}`)
+  assert.equal(answer.status, 200)
+  return JSON.parse(await answer.text())
+}
+
+const append = (sessionId: string, events: readonly NewEvent[]) =>
+  appendEvents(server.store.db, { sessionId, clock: systemClock, events })
+
+test('events come in pages by number, filtered by type, with long tool output cut', async () => {
+  const { session_id: sessionId } = await server.order()
+  const output = 'é'.repeat(5000)
+  const content = [
+    { type: 'text', text: output },
+    { type: 'text', text: 'after' },
+  ]
+  await appendEvents(server.store.db, {
+    sessionId,
+    clock: systemClock,
+    events: [
+      { type: 'agent.tool_use', name: 'bash', input: {}, tool_use_id: 't1' },
+      { type: 'agent.tool_result', tool_use_id: 't1', content, is_error: false },
+      { type: 'agent.message', content: [{ type: 'text', text: output }] },
+    ],
+  })
+  const read = (query: string) => page(sessionId, query)
+  const all = await read('limit=1000')
+  assert.deepEqual(
+    all.data.map((one: { seq: number }) => one.seq),
+    all.data.map((_: unknown, at: number) => at + 1),
+  )
+  assert.equal(all.next_page, null)
+  const [toolResult] = (await read('types[]=agent.tool_result')).data
+  assert.equal(toolResult.truncated, true)
+  assert.equal(toolResult.content[0].text, 'é'.repeat(4096))
+  assert.equal(toolResult.content[1].text, '')
+  const [message] = (await read('types=agent.message')).data
+  assert.equal(message.content[0].text, output)
+  assert.equal(message.truncated, undefined)
+  const [first, second] = [await read('limit=2'), await read('limit=2&page=2')]
+  assert.equal(first.next_page, '2')
+  assert.equal(second.data[0].seq, 3)
+  assert.deepEqual((await read('after=3&limit=1')).data[0].seq, 4)
+})
+
+test('lists show the last row of an event id, on one page each; the log keeps every row', async () => {
+  const { session_id: sessionId } = await server.order()
+  const { db } = server.store
+  const [last] = (await readEvents(db, { sessionId, after: 0, limit: 100 })).slice(-1)
+  const before = last?.seq ?? 0
+  const ids = Array.from({ length: 7 }, (_, n) => `sevt_${n}`)
+  const row = (id: string, state: string): NewEvent => ({ id, type: 'user.message', state })
+  await append(
+    sessionId,
+    ids.slice(0, 4).map((id) => row(id, 'accepted')),
+  )
+  await append(
+    sessionId,
+    ids.slice(0, 3).map((id) => row(id, 'processed')),
+  )
+  await append(
+    sessionId,
+    ids.slice(4).map((id) => row(id, 'accepted')),
+  )
+  await append(sessionId, [row('sevt_6', 'processed')])
+  const seen: { id: string; seq: number; state: string }[] = []
+  let query: string | null = `after=${before}`
+  while (query !== null) {
+    const { data, next_page: next }: { data: typeof seen; next_page: string | null } = await page(
+      sessionId,
+      `${query}&limit=2`,
+    )
+    assert.equal(data.length, next === null ? 1 : 2)
+    seen.push(...data)
+    query = next && `page=${next}`
+  }
+  assert.deepEqual(
+    seen.map(({ id, seq, state }) => [id, seq - before, state]),
+    [
+      ['sevt_3', 4, 'accepted'],
+      ['sevt_0', 5, 'processed'],
+      ['sevt_1', 6, 'processed'],
+      ['sevt_2', 7, 'processed'],
+      ['sevt_4', 8, 'accepted'],
+      ['sevt_5', 9, 'accepted'],
+      ['sevt_6', 11, 'processed'],
+    ],
+  )
+  const { data } = await page(sessionId, 'types=user.message&limit=3')
+  assert.equal(data.length, 3)
+  assert.equal((await readEvents(db, { sessionId, after: before, limit: 100 })).length, 11)
+})
+
+test('another session with the same event id has an event of its own', async () => {
+  const [one, other] = [await server.order(), await server.order()]
+  const event = { id: 'sevt_shared', type: 'user.message' }
+  await append(one.session_id, [event])
+  await append(other.session_id, [event, event])
+  for (const { session_id: sessionId } of [one, other]) {
+    const { data } = await page(sessionId, 'limit=1000')
+    const shared = data.filter(({ id }: { id: string }) => id === 'sevt_shared')
+    assert.equal(shared.length, 1)
+  }
+})

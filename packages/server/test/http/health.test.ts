@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { systemClock } from '../../src/clock.ts'
+import { createApp } from '../../src/http/app.ts'
+import type { AppDeps } from '../../src/http/deps.ts'
+import type { App } from '../../src/http/env.ts'
+import { createLog } from '../../src/log.ts'
+import { orderPolicy } from '../../src/tasks/policy.ts'
+import { healthy, openTestApp, type TestApp } from './fixture.ts'
+
+let server: TestApp
+before(async () => {
+  server = await openTestApp()
+})
+after(() => server[Symbol.asyncDispose]())
+
+test('the health routes need no key and tell what is wrong', async () => {
+  const asked = async (path: string) => server.app.request(path)
+  assert.deepEqual(await (await asked('/livez')).json(), { status: 'alive' })
+  const ready = JSON.parse(await (await asked('/readyz')).text())
+  assert.equal(ready.status, 'ready')
+  const health = JSON.parse(await (await asked('/health')).text())
+  assert.equal(health.status, 'healthy')
+  assert.equal(health.sandbox.isolation, 'namespaces')
+})
+
+const nowhere = { trustedOrigins: [], allowPrivate: [], callbackAllow: [] }
+
+/** An app over the same store that is told otherwise how its parts are. */
+function appThatIs(health: Partial<AppDeps['health']>): App {
+  const never = () => Promise.reject(new Error('no order is sent here'))
+  const { store } = server
+  return createApp({
+    ...{ store, clock: systemClock, log: createLog('silent'), version: '0.0.0-test' },
+    tasks: { policy: orderPolicy(nowhere), create: never, cancel: never },
+    health: { ...healthy, ...health },
+  })
+}
+
+test('a server without a model is ready and says so; without walls it is degraded', async () => {
+  const app = appThatIs({
+    modelConfigured: false,
+    sandbox: () => ({
+      driver: 'none',
+      ok: true,
+      isolation: 'none',
+      problem: null,
+      warnings: ['Agents run without walls.'],
+    }),
+  })
+  const ready = await app.request('/readyz')
+  assert.equal(ready.status, 200)
+  const parts = JSON.parse(await ready.text())
+  assert.equal(parts.model.ok, false)
+  assert.match(parts.model.problem, /ANTHROPIC_API_KEY/)
+  const health = JSON.parse(await (await app.request('/health')).text())
+  assert.equal(health.status, 'degraded')
+  assert.deepEqual(health.sandbox.warnings, ['Agents run without walls.'])
+})
+
+test('a server whose sandbox or queue does not work is not ready', async () => {
+  const sandbox = () => ({
+    driver: 'bubblewrap',
+    ok: false,
+    isolation: 'namespaces' as const,
+    problem: 'bwrap is missing: install bubblewrap.',
+    warnings: [],
+  })
+  const app = appThatIs({ sandbox, queueReady: () => false })
+  const answer = await app.request('/readyz')
+  assert.equal(answer.status, 503)
+  const { status, sandbox: part, queue, store } = JSON.parse(await answer.text())
+  assert.equal(status, 'not_ready')
+  assert.match(part.problem, /install bubblewrap/)
+  assert.deepEqual([queue.ok, store.ok], [false, true])
+})

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+
+/** A secret of nobody, planted to see whether a search finds what there is. */
+const decoy = 'decoy"of/the+server??>>~~'
+
+/**
+ * A program (`node search.mjs`) that plants a decoy, then searches the sandbox it runs in for the
+ * decoy and for the given secrets, in every form: the variables and the arguments of every process,
+ * and every file but the host's own programs. It prints what it found as JSON, for
+ * `assertOnlyDecoys`. It holds no needle itself: they are written backwards.
+ */
+export function searchProgram(secrets: Readonly<Record<string, string>>): string {
+  const needles = Object.entries({ ...secrets, decoy }).flatMap(([name, secret]) =>
+    Object.entries(formsOf(secret)).map(([form, text]) => [backwards(text), `${name}, ${form}`]),
+  )
+  return `${program}
+await search(${JSON.stringify(needles, null, 2)}, ${JSON.stringify(backwards(decoy))})
+`
+}
+
+/** Asserts that a search found the decoy in every place and form, and no secret. */
+export function assertOnlyDecoys(printed: string): void {
+  const found: unknown = JSON.parse(printed)
+  assert.ok(Array.isArray(found), printed)
+  const places = ['environ', 'cmdline', 'home', 'tmp', 'memory', 'workspace']
+  const inFiles = Object.keys(formsOf(decoy)).map((form) => `decoy, ${form}: in-${form}`)
+  const expected = [...places.map((place) => `decoy, plain: ${place}`), ...inFiles]
+  assert.deepEqual(found, expected.sort())
+}
+
+/** The texts that give a secret away, by form; forms that look the same are named once. */
+function formsOf(secret: string): Record<string, string> {
+  const bytes = Buffer.from(secret)
+  const base64 = [0, 1, 2].map((offset) => [`base64-${offset}`, base64At(bytes, offset)] as const)
+  const forms = [
+    ['plain', secret],
+    ['json', JSON.stringify(secret).slice(1, -1)],
+    ['url', encodeURIComponent(secret)],
+    ['form', String(new URLSearchParams({ secret })).replace('secret=', '')],
+    ['hex', bytes.toString('hex')],
+    ['HEX', bytes.toString('hex').toUpperCase()],
+    ...base64,
+    ...base64.map(([form, text]) => [`${form}-url`, urlSafe(text)] as const),
+  ] as const
+  const named = new Map(forms.toReversed().map(([form, text]) => [text, form]))
+  return Object.fromEntries([...named].map(([text, form]) => [form, text]))
+}
+
+/** What stands in the base64 of anything that has these bytes `offset` bytes after a third one. */
+function base64At(bytes: Buffer, offset: number): string {
+  const text = Buffer.concat([Buffer.alloc(offset), bytes]).toString('base64')
+  return text.slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + bytes.length) * 8) / 6))
+}
+
+function urlSafe(base64: string): string {
+  return base64.replaceAll('+', '-').replaceAll('/', '_')
+}
+
+function backwards(text: string): string {
+  return [...text].reverse().join('')
+}
+
+/** The forms are planted as they occur, each written by what usually writes it. */
+const program = `
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+
+const backwards = (text) => [...text].reverse().join('')
+
+async function search(flipped, flippedDecoy) {
+  const labels = new Map(flipped.map(([text, label]) => [backwards(text), label]))
+  const unplant = await plant(backwards(flippedDecoy))
+  const files = readdirSync('/').filter((name) => !['proc', 'sys', 'usr'].includes(name))
+  const processes = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))
+  const found = new Set()
+  for (const roots of [
+    files.map((name) => '/' + name),
+    processes.flatMap((pid) => ['environ', 'cmdline'].map((name) => '/proc/' + pid + '/' + name)),
+  ]) {
+    const options = ['-raoFHZs', '--devices=skip', '--file=-', '--', ...roots]
+    const input = [...labels.keys()].join('\\n')
+    const { stdout, error } = spawnSync('grep', options, {
+      input, env: { LC_ALL: 'C', PATH: process.env.PATH }, maxBuffer: 2 ** 26,
+    })
+    if (error) throw error
+    for (const line of String(stdout).split('\\n').filter((line) => line !== '')) {
+      const [path, text] = line.split('\\0')
+      found.add((labels.get(text) ?? 'unknown') + ': ' + basename(path))
+    }
+  }
+  unplant()
+  console.log(JSON.stringify([...found].sort(), null, 1))
+}
+
+async function plant(decoy) {
+  const base64 = (before, form) => Buffer.from(before + decoy + '.').toString(form)
+  const forms = {
+    plain: decoy,
+    json: JSON.stringify({ decoy }),
+    url: 'https://example.com/' + encodeURIComponent(decoy),
+    form: String(new URLSearchParams({ decoy })),
+    hex: Buffer.from(decoy).toString('hex'),
+    HEX: Buffer.from(decoy).toString('hex').toUpperCase(),
+  }
+  for (const [offset, before] of ['', 'a', 'ab'].entries()) {
+    forms['base64-' + offset] = base64(before, 'base64')
+    forms['base64-' + offset + '-url'] = base64(before, 'base64url')
+  }
+  const directory = mkdtempSync(join(process.env.TMPDIR, 'decoys-'))
+  const files = {
+    [join(process.env.HOME, 'home')]: decoy,
+    '/tmp/tmp': decoy,
+    '/dev/shm/memory': decoy,
+    '.git/workspace': decoy,
+    ...Object.fromEntries(Object.keys(forms).map((form) => [join(directory, 'in-' + form), forms[form]])),
+  }
+  for (const [path, text] of Object.entries(files)) writeFileSync(path, text)
+  const processes = [
+    spawn('sleep', ['60'], { env: { PATH: process.env.PATH, DECOY: decoy } }),
+    spawn('sleep', ['60'], { argv0: decoy }),
+  ]
+  await Promise.all(processes.map((child) => new Promise((go) => child.once('spawn', go))))
+  return () => {
+    for (const child of processes) child.kill()
+    for (const path of [directory, ...Object.keys(files)]) rmSync(path, { recursive: true, force: true })
+  }
+}
+`
