@@ -42,6 +42,6 @@ export async function cancelTask(
 }
 
 /** Ended, or cancelled already. */
-function isSettled(row: TaskRow): boolean {
-  return row.completed_at !== null || row.cancel_requested_at !== null
+function isSettled({ status, cancel_requested_at: requested }: TaskRow): boolean {
+  return status === 'completed' || status === 'failed' || requested !== null
 }

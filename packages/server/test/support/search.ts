@@ -6,7 +6,7 @@ const decoy = 'decoy"of/the+server??>>~~'
 /**
  * A program (`node search.mjs`) that plants a decoy, then searches the sandbox it runs in for the
  * decoy and for the given secrets, in every form: the variables and the arguments of every process,
- * and every file but the host's own programs. It prints what it found as JSON, for
+ * and every file but the programs (/usr, /opt). It prints what it found as JSON, for
  * `assertOnlyDecoys`. It holds no needle itself: they are written backwards.
  */
 export function searchProgram(secrets: Readonly<Record<string, string>>): string {
@@ -71,7 +71,7 @@ const backwards = (text) => [...text].reverse().join('')
 async function search(flipped, flippedDecoy) {
   const labels = new Map(flipped.map(([text, label]) => [backwards(text), label]))
   const unplant = await plant(backwards(flippedDecoy))
-  const files = readdirSync('/').filter((name) => !['proc', 'sys', 'usr'].includes(name))
+  const files = readdirSync('/').filter((name) => !['opt', 'proc', 'sys', 'usr'].includes(name))
   const processes = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))
   const found = new Set()
   for (const roots of [
