@@ -15,6 +15,8 @@ const controlMsMax = 5000
 /** The CLI gets this long to end by itself, of the five seconds that closing may take. */
 const exitMsMax = 3500
 const killMsMax = 1000
+/** What a process said before it was killed is taken within this. */
+const hearMsMax = 3000
 
 /** The process of `openAgent`, started by the constructor. */
 export class RunningAgent implements Agent {
@@ -29,6 +31,8 @@ export class RunningAgent implements Agent {
   /** Why no turn can begin any more. */
   #gone: TurnFailed | null = null
   #closing: Promise<void> | null = null
+  /** Settles when all that the process said is heard. */
+  readonly #following: Promise<void>
   readonly #onAbort = (): void => void this.close()
 
   constructor(o: AgentOptions, resumed: boolean) {
@@ -53,7 +57,7 @@ export class RunningAgent implements Agent {
         sessionStoreFlush: 'eager',
       },
     })
-    void this.#follow()
+    this.#following = this.#follow()
     o.signal.addEventListener('abort', this.#onAbort, { once: true })
   }
 
@@ -92,7 +96,9 @@ export class RunningAgent implements Agent {
 
   async #close(): Promise<void> {
     this.#o.signal.removeEventListener('abort', this.#onAbort)
+    const working = this.#turns.isOpen
     this.#end(closed)
+    if (working) await this.#cutOff()
     this.#input.end()
     this.#query.close()
     if ((await this.#process.exit(exitMsMax, this.#o.clock)) === null) {
@@ -100,6 +106,17 @@ export class RunningAgent implements Agent {
       await this.#process.exit(killMsMax, this.#o.clock)
     }
     this.#process.discard()
+  }
+
+  /**
+   * Ends the process in the middle of its work, then hears it out. Asked to close, it would work on
+   * for the seconds that the SDK gives it, and nothing of that would be in the log.
+   */
+  async #cutOff(): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    using _ = this.#o.clock.after(hearMsMax, resolve)
+    this.#process.kill()
+    await Promise.race([this.#following, late])
   }
 
   /** Reads what the process says until it ends, however it ends. */

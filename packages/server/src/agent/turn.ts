@@ -43,6 +43,10 @@ export class Turns {
     this.#controls = o.controls
   }
 
+  get isOpen(): boolean {
+    return this.#turn !== null
+  }
+
   /** Begins a turn; resolves with its end. One at a time: throws while another is open. */
   begin(): Promise<TurnEnd> {
     if (this.#turn !== null) throw new Error('a turn is open already')

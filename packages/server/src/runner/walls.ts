@@ -69,11 +69,12 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
       spentUsd: session?.cost_usd ?? 0,
     },
     hooks: {
-      beforeModelRequest: (body) =>
-        transcript.waitForToolUses(lastToolUses(body), {
-          timeoutMs: transcriptMsMax,
-          clock: deps.clock,
-        }),
+      beforeModelRequest: async (body) => {
+        const { clock } = deps
+        await transcript.waitForToolUses(lastToolUses(body), { timeoutMs: transcriptMsMax, clock })
+        // Nor is a turn begun before the log has the one before it.
+        await writer.flush()
+      },
       onUsage: (used) => spending.add(used),
       onRefused: ({ why, message }) =>
         ending.end({

@@ -1,6 +1,7 @@
 /** `kill -9` of the server in each phase of an attempt, and a new server on the same directory. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { say, script, use, when } from '@longhaul/testing'
 import {
   assertSwept,
   block,
@@ -13,11 +14,24 @@ import {
 } from '../support/phases.ts'
 import type { ServerProcess } from '../support/server.ts'
 import { until } from '../support/until.ts'
-import { assertWholeLog, makeWorld, sandboxProcessesOf, type World } from '../support/world.ts'
+import {
+  assertWholeLog,
+  brokenSum,
+  makeWorld,
+  mend,
+  sandboxProcessesOf,
+  type World,
+} from '../support/world.ts'
+
+/** Quick ones: an agent that is not stopped at once goes through them all in a second. */
+const steps = [mend, 'echo 1', 'echo 2', 'echo 3', 'echo 4', 'echo 5']
+const stepScenario = script(
+  when('Step on', ...steps.map((command) => use('Bash', { command })), say('Mended.')),
+)
 
 let world: World
 before(async () => {
-  world = await makeWorld([phaseScenario])
+  world = await makeWorld([phaseScenario, stepScenario])
 })
 after(async () => {
   await world[Symbol.asyncDispose]()
@@ -79,6 +93,23 @@ test('a server that is told to stop hands its task back, and the next one goes o
   await finishedOnce(next, entered)
   const types = (await next.events(entered.id)).map(({ type }) => type)
   assert.ok(types.includes('session.status_rescheduled'))
+})
+
+test('what an agent still does while its server stops is in the log', async () => {
+  const server = await world.start()
+  const repository = await world.repository('steps', brokenSum)
+  const { id } = await server.order({ repoUrl: repository.url, instructions: 'Step on.' })
+  await server.event(id, ({ type }) => type === 'agent.tool_use')
+  assert.equal(await server.stop(), 0)
+  await using next = await world.start()
+  assert.equal((await next.ended(id)).status, 'completed')
+  const events = await next.events(id)
+  assertWholeLog(events)
+  const called = events
+    .filter(({ type }) => type === 'agent.tool_use')
+    .map(({ input }) => (input as { command: string }).command)
+  // A call that was cut off is there twice.
+  assert.deepEqual([...new Set(called)], steps)
 })
 
 /** A task of a server that was killed in that phase. */
