@@ -115,7 +115,7 @@ export class RunningAgent implements Agent {
   async #cutOff(): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>()
     using _ = this.#o.clock.after(hearMsMax, resolve)
-    this.#process.kill()
+    await this.#o.sandbox.killAll()
     await Promise.race([this.#following, late])
   }
 
