@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { OrderPolicy } from '@longhaul/client/contract'
 import { z } from 'zod'
@@ -17,6 +16,7 @@ import { WorkQueue } from './queue/work-queue.ts'
 import type { RunnerDeps } from './runner/deps.ts'
 import { Worker } from './runner/worker.ts'
 import { createSandboxDriver } from './sandbox/create.ts'
+import { makeTraversable } from './sandbox/directories.ts'
 import type { ProbeReport, SandboxDriver } from './sandbox/driver.ts'
 import { detectRegistries } from './sandbox/registries.ts'
 import { openStore, type Store } from './store/open.ts'
@@ -49,7 +49,10 @@ export async function buildServer(o: {
   const { config, clock, log } = o
   await using opened = new AsyncDisposableStack()
   const dataDir = resolve(config.dataDir)
-  await mkdir(join(dataDir, 'sessions'), { recursive: true, mode: 0o711 })
+  await makeTraversable(join(dataDir, 'sessions')).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Error(`DATA_DIR ${dataDir} cannot be used: ${why}.`, { cause: error })
+  })
   // Asked first and awaited last: package managers take a second to say where their registry is.
   const egress = egressOf(o)
   egress.catch(() => undefined) // A start that fails before the await below has its own reason.

@@ -40,6 +40,19 @@ test('a bad setting stops the start with one sentence that names it, and not its
   assert.ok(!end.err.includes('hunter2') && !end.err.includes('    at '))
 })
 
+for (const [name, value] of [
+  ['HOST', 'no such host'],
+  ['DATABASE_URL', 'postgres://127.0.0.1:1/none'],
+  ['DATA_DIR', '/proc/none'],
+] as const) {
+  test(`a ${name} that leads nowhere stops the start with one sentence that names it`, async () => {
+    await using directory = await makeDirectory()
+    const end = await longhaul(['serve'], { DATA_DIR: directory.path, PORT: '0', [name]: value })
+    assert.equal(end.code, 1)
+    assert.match(end.err, new RegExp(`^[^\\n]*${name}[^\\n]*\\n$`))
+  })
+}
+
 test('the server mints the first key once; keys are made beside it, and all of them open its door', async () => {
   await using world = await makeWorld([])
   await using server = await world.start({ LONGHAUL_API_KEY: '' })

@@ -96,6 +96,8 @@ export function errorResponse(c: Context<AppEnv>, error: unknown): Response {
 
 /** True when the thrown thing is a bug or a failure of ours, to be logged. */
 export function isUnexpected(error: unknown): boolean {
+  // A client that goes away in the middle of its body is no failure of ours.
+  if (error instanceof Error && 'code' in error && error.code === 'ECONNRESET') return false
   return toApiError(error).status >= 500
 }
 

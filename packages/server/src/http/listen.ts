@@ -47,9 +47,11 @@ export async function listen(
 
 function bound(server: Server, o: { readonly host: string; readonly port: number }): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', reject)
+  const fail = (error: Error): void =>
+    reject(new Error(`Cannot listen on HOST ${o.host}, PORT ${o.port}: ${error.message}.`))
+  server.once('error', fail)
   server.listen(o.port, o.host, () => {
-    server.off('error', reject)
+    server.off('error', fail)
     resolve()
   })
   return promise

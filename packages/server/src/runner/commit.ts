@@ -7,9 +7,11 @@ import type { Attempt } from './phase.ts'
  */
 export async function commitWork(attempt: Attempt, message: string): Promise<Changes> {
   const { task, workspace, journal, branch } = attempt
-  const { base } = journal.progress
+  const { base, byProducts } = journal.progress
   if (base === undefined) throw new Error(`${task.id} is committed before it was cloned`)
-  const changes = await commitAll(workspace, { base: base.commit, branch, message })
+  const changes = await commitAll(workspace, {
+    ...{ base: base.commit, branch, message, byProducts },
+  })
   const { tip, commits, taken } = changes
   await journal.write(
     { commits: [...commits] },

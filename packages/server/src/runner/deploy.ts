@@ -1,4 +1,5 @@
 import { runCommand } from '../workspace/commands.ts'
+import { renewChecksHome } from '../workspace/home.ts'
 import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
 
 /**
@@ -10,7 +11,10 @@ export async function runDeployCommands(attempt: Attempt): Promise<PhaseEnd> {
   const { task, workspace, journal } = attempt
   if (journal.progress.next !== 'commands') return null
   const commands = task.order.commands ?? []
-  if (commands.length > 0) await journal.enter('publishing')
+  if (commands.length > 0) {
+    await journal.enter('publishing')
+    await renewChecksHome(workspace)
+  }
   for (const command of commands.slice(journal.progress.commands.length)) {
     if (journal.progress.commandStarted) {
       return failed(
@@ -20,6 +24,7 @@ export async function runDeployCommands(attempt: Attempt): Promise<PhaseEnd> {
     }
     await journal.write({ commandStarted: true }, [{ type: 'task.command_started', command }])
     const { result } = await runCommand(workspace, command, {
+      home: 'checks',
       workdir: task.order.workdir,
       timeoutMs: timeLeft(attempt),
     })

@@ -1,9 +1,11 @@
 import { parseRepoUrl } from '@longhaul/client/contract'
 import { putArtifact } from '../store/artifacts.ts'
-import { type Base, clearLocks, clone, excludeUntracked, startBranch } from '../workspace/clone.ts'
+import { listByProducts } from '../workspace/by-products.ts'
+import { type Base, clearLocks, clone, startBranch } from '../workspace/clone.ts'
 import { runCommand } from '../workspace/commands.ts'
 import { detectPlan } from '../workspace/detect.ts'
 import { GitFailed } from '../workspace/git.ts'
+import { keepHome } from '../workspace/home.ts'
 import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
 
 /** A host that does not answer is tried again, after these waits. */
@@ -108,9 +110,10 @@ async function setUp(attempt: Attempt): Promise<PhaseEnd> {
     await journal.write({ setupFailure: result })
     break
   }
-  await excludeUntracked(workspace)
+  await keepHome(workspace)
+  const byProducts = await listByProducts(workspace)
   const { setupFailure } = journal.progress
-  await journal.write({ next: 'agent' }, [
+  await journal.write({ next: 'agent', byProducts }, [
     { type: 'workspace.setup_finished', commands, failure: setupFailure ?? null },
   ])
   return null

@@ -5,6 +5,7 @@ import { presets } from '../tasks/presets.ts'
 import type { Changes } from '../workspace/changes.ts'
 import { runCommand } from '../workspace/commands.ts'
 import { GitFailed } from '../workspace/git.ts'
+import { renewChecksHome } from '../workspace/home.ts'
 import { commitWork } from './commit.ts'
 import { Conversation } from './conversation.ts'
 import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
@@ -85,8 +86,10 @@ async function runChecks(attempt: Attempt, checks: readonly string[]): Promise<C
   const { task, workspace, journal, deps, lease } = attempt
   const results: CheckResult[] = []
   const logs: string[] = []
+  await renewChecksHome(workspace)
   for (const command of checks) {
     const { result, output } = await runCommand(workspace, command, {
+      home: 'checks',
       workdir: task.order.workdir,
       timeoutMs: timeLeft(attempt),
     })

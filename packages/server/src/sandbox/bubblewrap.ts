@@ -5,8 +5,8 @@ import { bubblewrapArguments, launchCommand, uidOfSlot } from './arguments.ts'
 import { startBubblewrap } from './bubblewrap-process.ts'
 import {
   makeDirectories,
-  ownedDirectories,
   pathsOf,
+  shownDirectories,
   systemFile,
   writeSystemFiles,
 } from './directories.ts'
@@ -65,7 +65,11 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
       startBubblewrap({
         command: launchCommand({ uid, command: initCommand({ command, paths, options: o }) }),
         bwrapArguments: bubblewrapArguments({
-          mounts: o.network ? [...mounts, socketMount(paths)] : mounts,
+          mounts: [
+            ...mounts,
+            ...homeMounts(paths, o.home),
+            ...(o.network ? [socketMount(paths)] : []),
+          ],
           env: environmentOf({ paths, spec, options: o }),
           disableUserns,
         }),
@@ -103,13 +107,19 @@ async function endLeftovers(o: {
  * that the agent can write would follow the agent's links.
  */
 function ownMounts(paths: SandboxPaths): Mount[] {
-  const own = ownedDirectories(paths).map(
-    (path): Mount => ({ kind: 'read_write', from: path, to: path }),
-  )
+  const own = shownDirectories(paths).map((path) => readWrite(path, path))
   const tmp: Mount = isBelowTmp(paths)
     ? { kind: 'memory', bytesMax: memoryFilesBytesMax, to: '/tmp' }
-    : { kind: 'read_write', from: paths.tmp, to: '/tmp' }
+    : readWrite(paths.tmp, '/tmp')
   return [tmp, ...own]
+}
+
+function homeMounts(
+  { home, keptHome, checksHome }: SandboxPaths,
+  shown: SpawnOptions['home'],
+): Mount[] {
+  if (shown === 'checks') return [readWrite(checksHome, home)]
+  return shown === 'all' ? [keptHome, checksHome].map((path) => readWrite(path, path)) : []
 }
 
 /** The directory, not the socket: a gateway that was opened anew has a new socket in it. */
@@ -144,6 +154,10 @@ function initCommand(o: {
 
 function isBelowTmp(paths: SandboxPaths): boolean {
   return join(paths.root, '/').startsWith('/tmp/')
+}
+
+function readWrite(from: string, to: string): Mount {
+  return { kind: 'read_write', from, to }
 }
 
 function readOnly(from: string, to: string): Mount {

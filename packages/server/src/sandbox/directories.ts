@@ -9,6 +9,8 @@ export function pathsOf(root: string): SandboxPaths {
     root,
     workspace: join(root, 'workspace'),
     home: join(root, 'home'),
+    keptHome: join(root, 'kept-home'),
+    checksHome: join(root, 'checks-home'),
     config: join(root, 'config'),
     tmp: join(root, 'tmp'),
     gatewaySocket: join(root, 'sock', 'gateway'),
@@ -17,6 +19,11 @@ export function pathsOf(root: string): SandboxPaths {
 
 /** The directories that belong to what runs inside. */
 export function ownedDirectories(paths: SandboxPaths): string[] {
+  return [...shownDirectories(paths), paths.keptHome, paths.checksHome]
+}
+
+/** Those that the agent sees. */
+export function shownDirectories(paths: SandboxPaths): string[] {
   return [paths.workspace, paths.home, paths.config, paths.tmp]
 }
 
@@ -56,10 +63,25 @@ export async function writeSystemFiles(
 
 /** Makes a directory that every uid may pass through and nobody else may list. */
 export async function makeTraversable(directory: string): Promise<void> {
-  const first = await mkdir(directory, { recursive: true, mode: 0o711 })
-  if (first === undefined) return
-  for (let made = directory; made.length >= first.length; made = dirname(made))
-    await chmod(made, 0o711)
+  // Level by level: a recursive mkdir of Node's never ends where the system refuses one (/proc).
+  const made = await mkdir(directory, { mode: 0o711 }).then(
+    () => true,
+    async (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') return false
+      if (error.code !== 'ENOENT' || (await exists(dirname(directory)))) throw error
+      await makeTraversable(dirname(directory))
+      await mkdir(directory, { mode: 0o711 })
+      return true
+    },
+  )
+  if (made) await chmod(directory, 0o711)
+}
+
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 /** Removes what is left once the owned directories are empty; fails when they are not. */

@@ -68,6 +68,10 @@ export interface SandboxPaths {
   readonly root: string
   readonly workspace: string
   readonly home: string
+  /** The home as set-up left it. */
+  readonly keptHome: string
+  /** The home of the checks. */
+  readonly checksHome: string
   readonly config: string
   readonly tmp: string
   /** Where the gateway listens: `<root>/sock/gateway`. */
@@ -81,6 +85,11 @@ export interface SpawnOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Whether the gateway can be reached; without it there is only an empty loopback. */
   readonly network: boolean
+  /**
+   * Whose files the home directory shows: the agent's (the default), or those of the checks, which
+   * nothing of the agent's ever sees. `all`: the agent's, and the other two in their own places.
+   */
+  readonly home?: 'agent' | 'checks' | 'all'
 }
 
 export interface ExecOptions extends SpawnOptions {

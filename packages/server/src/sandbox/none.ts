@@ -43,7 +43,11 @@ export async function openNone(
       tmp: paths.tmp,
       path: systemPath,
       proxyUrl: o.network ? gatewayUrl : null,
-      extra: [spec.env, o.env ?? {}, fixed],
+      extra: [
+        spec.env,
+        o.home === 'checks' ? { HOME: paths.checksHome } : {},
+        ...[o.env ?? {}, fixed],
+      ],
     })
   const init = ['/bin/sh', systemFile(paths, 'init'), '-']
   const walls: Walls = {

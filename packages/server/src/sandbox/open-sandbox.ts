@@ -92,6 +92,7 @@ export class OpenSandbox implements Sandbox {
       ['/bin/sh', '-c', removeScript, 'sh', ...ownedDirectories(this.paths)],
       {
         cwd: '/',
+        home: 'all',
         network: false,
         timeoutMs: removeMs,
         outputBytesMax: 4096,

@@ -62,6 +62,7 @@ export async function openStore(o: StoreOptions): Promise<Store> {
     ...bounds,
     types: { getTypeParser },
   })
+  if (embedded === null) await reach(connection())
   const node = await nodeOf(dataDir)
   const lock = await NodeLock.acquire({ ...o, dataDir, node, connection, embedded }, o.signal)
   // Only who has the lock may stop PostgreSQL: otherwise it is another server's.
@@ -85,6 +86,19 @@ export async function openStore(o: StoreOptions): Promise<Store> {
     lost: lock.lost,
     ping: (signal) => ping(pool, AbortSignal.any([signal, lock.lost])),
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
+  }
+}
+
+/** Says which setting is wrong when nobody answers where it points. */
+async function reach(connection: pg.ClientConfig): Promise<void> {
+  const client = new pg.Client(connection)
+  try {
+    await client.connect()
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Error(`The database of DATABASE_URL cannot be reached: ${why}.`, { cause: error })
+  } finally {
+    await client.end().catch(() => undefined) // It never began.
   }
 }
 

@@ -14,6 +14,8 @@ const schema = z.object({
   node: z.string().optional(),
   /** The commands that decide, fixed before the agent starts. */
   checks: z.array(z.string()).default([]),
+  /** Patterns of what set-up left untracked, which no commit carries. */
+  byProducts: z.array(z.string()).default([]),
   setupFailure: z.custom<CheckResult>().optional(),
   /** The commit that was checked: it, and nothing that came after it, is published. */
   tip: z.string().optional(),

@@ -42,11 +42,18 @@ export interface Changes {
  */
 export async function commitAll(
   workspace: Workspace,
-  o: { readonly base: string; readonly branch: string; readonly message: string },
+  o: {
+    readonly base: string
+    readonly branch: string
+    readonly message: string
+    /** Patterns of what no commit carries. */
+    readonly byProducts: readonly string[]
+  },
 ): Promise<Changes> {
   await clearLocks(workspace)
-  const script = `${stageScript}\nstage "$1"`
-  const staged = await tryGitScript(workspace, { script, args: [o.base] })
+  const script = `${stageScript}\nforget_settings && stage "$1"`
+  const input = o.byProducts.map((pattern) => `${pattern}\n`).join('')
+  const staged = await tryGitScript(workspace, { script, args: [o.base] }, { input })
   if (staged.exitCode !== 0) throw new GitFailed(['add'], staged)
   const { exitCode } = await tryGit(workspace, ['diff-index', '--cached', '--quiet', 'HEAD', '--'])
   if (exitCode !== 0) {

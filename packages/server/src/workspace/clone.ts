@@ -82,34 +82,6 @@ export async function startBranch(workspace: Workspace, branch: string): Promise
   if (exitCode !== 0) await git(workspace, ['switch', branch])
 }
 
-/**
- * What set-up left behind untracked (a `node_modules` that the repository does not ignore) is
- * written to `.git/info/exclude`, so that no commit of the task carries it.
- */
-export async function excludeUntracked(workspace: Workspace): Promise<void> {
-  const listed = await git(workspace, [
-    'ls-files',
-    '-z',
-    '--others',
-    '--exclude-standard',
-    '--directory',
-  ])
-  const patterns = listed
-    .split('\0')
-    .filter((path) => path !== '' && !path.includes('\n'))
-    .map((path) => `/${path.replace(/[\\*?[\]!#]/g, '\\$&')}`)
-  if (patterns.length === 0) return
-  const { sandbox, signal } = workspace
-  await sandbox.exec(['sh', '-c', 'cat >> .git/info/exclude'], {
-    cwd: sandbox.paths.workspace,
-    input: `${patterns.join('\n')}\n`,
-    network: false,
-    timeoutMs: 10_000,
-    outputBytesMax: 4096,
-    signal,
-  })
-}
-
 /** Removes the locks of git commands that were killed: every later one would refuse to start. */
 export async function clearLocks({ sandbox, signal }: Workspace): Promise<void> {
   await sandbox.exec(['find', '.git', '-name', '*.lock', '-not', '-path', '*/hooks/*', '-delete'], {

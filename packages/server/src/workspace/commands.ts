@@ -20,11 +20,20 @@ export interface CommandEnd {
 export async function runCommand(
   { sandbox, signal }: Workspace,
   command: string,
-  { workdir, timeoutMs }: { readonly workdir: string | undefined; readonly timeoutMs: number },
+  {
+    workdir,
+    timeoutMs,
+    home = 'agent',
+  }: {
+    readonly workdir: string | undefined
+    readonly timeoutMs: number
+    readonly home?: 'agent' | 'checks'
+  },
 ): Promise<CommandEnd> {
   const end = await sandbox.exec(['bash', '-c', 'exec 2>&1; eval "$1"', 'bash', command], {
     cwd: posix.join(sandbox.paths.workspace, workdir ?? '.'),
     env: { CI: '1' },
+    home,
     network: true,
     timeoutMs,
     outputBytesMax,

@@ -48,6 +48,9 @@ const settings = [
   'submodule.recurse=false',
   'advice.addEmbeddedRepo=false',
   'core.safecrlf=false',
+  'core.attributesFile=/dev/null',
+  'core.excludesFile=/dev/null',
+  'core.sparseCheckout=false',
 ].flatMap((setting) => ['-c', setting])
 
 const environment = {
@@ -105,6 +108,7 @@ function run(
     timeoutMs = gitMsMax,
     outputBytesMax = gitOutputBytesMax,
     env = {},
+    input,
   }: GitOptions,
 ): Promise<ExecResult> {
   const { root, workspace } = sandbox.paths
@@ -112,6 +116,7 @@ function run(
     cwd: workspace,
     // Where there is no repository, that of a directory above is not meant.
     env: { ...environment, GIT_CEILING_DIRECTORIES: root, ...env },
+    ...(input === undefined ? {} : { input }),
     network,
     timeoutMs,
     outputBytesMax,
@@ -124,4 +129,5 @@ interface GitOptions {
   readonly timeoutMs?: number
   readonly outputBytesMax?: number
   readonly env?: Readonly<Record<string, string>>
+  readonly input?: string
 }

@@ -9,6 +9,11 @@ const depthMax = 10
  *   like any other, and goes with the same `git add`. Links of the base commit, and submodules that
  *   `.gitmodules` names, stay links.
  * - What its owner made unreadable is made readable: git keeps no such mode.
+ *
+ * `forget_settings` comes first where the real index is staged: what is committed is what is in the
+ * files, so that what is checked is what is published. Settings that no commit shows would decide
+ * otherwise: marks of the index that hide a file, attributes and filters of this clone alone, a list
+ * of ignored files that is not the server's own, which it reads from its standard input.
  */
 export const stageScript = `
 is_submodule() {
@@ -31,6 +36,19 @@ make_readable() {
 }
 add_all() {
   said=$(LC_ALL=C git add --all 2>&1)
+}
+forget_settings() {
+  local section
+  mkdir -p .git/info && rm -rf .git/info/attributes .git/info/exclude .git/config.worktree || return
+  cat > .git/info/exclude || return
+  git config --local --name-only --get-regexp '^(filter|include|includeif)\\..*' |
+    sed 's/\\.[^.]*$//' | sort -u | while IFS= read -r section; do
+      git config --local --remove-section "$section"
+    done
+  git ls-files -v -z | grep -z '^[a-zS] ' | cut -z -c3- > .git/longhaul-marked
+  git update-index --no-assume-unchanged -z --stdin < .git/longhaul-marked || return
+  git update-index --no-skip-worktree -z --stdin < .git/longhaul-marked || return
+  rm -f .git/longhaul-marked
 }
 stage() {
   local base=$1 empty embedded before status said n

@@ -29,7 +29,7 @@ async function clone(script: string) {
   const base = await run('git rev-parse HEAD')
   await run(`git switch -qc ${branch}; ${script}`)
   const workspace: Workspace = { sandbox, signal: never }
-  const commit = () => commitAll(workspace, { base, branch, message: 'The order.' })
+  const commit = () => commitAll(workspace, { base, branch, message: 'The order.', byProducts: [] })
   return { workspace, base, run, commit }
 }
 
@@ -72,6 +72,20 @@ test('files that the agent made unreadable are committed', async () => {
   await commit()
   const names = await changedFiles(workspace, base)
   assert.deepEqual(names, ['closed/deep/file', 'file', 'secret'])
+})
+
+test('no setting of the clone alone decides what is committed: marks, attributes, filters, ignore lists', async () => {
+  const { workspace, base, commit } = await clone(`
+    echo '*.sh filter=evil' >.git/info/attributes; echo hidden >.git/info/exclude
+    git config filter.evil.clean 'echo evil'; git config filter.evil.required true
+    printf '[filter "evil"]\n\tclean = echo evil\n' >.git/more; git config include.path more
+    git update-index --assume-unchanged file
+    echo good >note.sh; echo new >file; echo 1 >hidden`)
+  const { commits } = await commit()
+  assert.equal(commits.length, 1)
+  assert.deepEqual((await changedFiles(workspace, base)).sort(), ['file', 'hidden', 'note.sh'])
+  assert.equal(await git(workspace, ['show', 'HEAD:note.sh']), 'good\n')
+  assert.equal(await git(workspace, ['show', 'HEAD:file']), 'new\n')
 })
 
 test('locks of killed git commands are in nobody’s way', async () => {
