@@ -1,6 +1,6 @@
 import { parseRepoUrl } from '@longhaul/client/contract'
 import { putArtifact } from '../store/artifacts.ts'
-import { listByProducts } from '../workspace/by-products.ts'
+import { excludeByProducts, listByProducts } from '../workspace/by-products.ts'
 import { type Base, clearLocks, clone, startBranch } from '../workspace/clone.ts'
 import { runCommand } from '../workspace/commands.ts'
 import { detectPlan } from '../workspace/detect.ts'
@@ -112,6 +112,7 @@ async function setUp(attempt: Attempt): Promise<PhaseEnd> {
   }
   await keepHome(workspace)
   const byProducts = await listByProducts(workspace)
+  await excludeByProducts(workspace, byProducts)
   const { setupFailure } = journal.progress
   await journal.write({ next: 'agent', byProducts }, [
     { type: 'workspace.setup_finished', commands, failure: setupFailure ?? null },

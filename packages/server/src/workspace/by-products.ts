@@ -35,6 +35,21 @@ export async function listByProducts(workspace: Workspace): Promise<string[]> {
   return patterns.slice(0, patternsMax)
 }
 
+/** Hides them from the agent's own `git add` as well. */
+export async function excludeByProducts(
+  { sandbox, signal }: Workspace,
+  patterns: readonly string[],
+): Promise<void> {
+  await sandbox.exec(['sh', '-c', 'mkdir -p .git/info && cat >> .git/info/exclude'], {
+    cwd: sandbox.paths.workspace,
+    input: patterns.map((pattern) => `${pattern}\n`).join(''),
+    network: false,
+    timeoutMs: 10_000,
+    outputBytesMax: 4096,
+    signal,
+  })
+}
+
 /** The files of a folder one by one; the folder itself when they are too many. */
 async function open(
   list: (...args: readonly string[]) => Promise<string[]>,
@@ -44,6 +59,7 @@ async function open(
   return files === null || files.length > filesMax ? [path] : files
 }
 
+/** The pattern that fits a path from the root, and no other. */
 function patternOf(path: string): string {
   return `/${path.replace(/[\\*?[\]!#]/g, '\\$&').replace(/ $/, '\\ ')}`
 }
