@@ -1,13 +1,10 @@
-import { type Agent, openAgent, type TurnEnd } from '../agent/open.ts'
+import type { Agent, TurnEnd } from '../agent/open.ts'
 import { readEvents } from '../events/read.ts'
 import { getSession } from '../store/sessions.ts'
-import { presets } from '../tasks/presets.ts'
 import { checksFailedPrompt, continuePrompt, orderPrompt } from '../tasks/prompts.ts'
-import { readGuidance } from '../workspace/guidance.ts'
+import { openAgentOf } from './open-agent.ts'
 import type { Attempt } from './phase.ts'
 
-/** No message of the SDK for this long is a stall: its own watchdogs act within five minutes. */
-const stallMs = 7 * 60_000
 /** A model that answers 429 or 5xx, or a process that dies, is tried again for this long. */
 const retryMsMax = 10 * 60_000
 const retryWaitMs = { first: 5000, max: 60_000 } as const
@@ -59,7 +56,7 @@ export class Conversation implements AsyncDisposable {
   async #turn(): Promise<TurnEnd> {
     const rested = this.#rested
     this.#rested = false
-    this.#agent = await this.#open()
+    this.#agent = await openAgentOf(this.#attempt)
     if (!this.#agent.resumed) return this.#agent.turn(await this.#orderText())
     if (rested) {
       return this.#say(this.#agent, checksFailedPrompt(this.#attempt.journal.progress.checkResults))
@@ -78,41 +75,6 @@ export class Conversation implements AsyncDisposable {
     const content = [{ type: 'text', text }]
     await this.#attempt.writer.write({ type: 'system.message', content })
     return agent.turn(text)
-  }
-
-  async #open(): Promise<Agent> {
-    const { deps, task, lease, workspace, transcript, writer, deadline, journal } = this.#attempt
-    const session = await getSession(deps.store.db, lease.sessionId)
-    if (session === undefined) throw new Error(`no session ${lease.sessionId}`)
-    const preset = presets[task.type]
-    const guidance = await readGuidance(workspace, journal.progress.base?.commit ?? 'HEAD')
-    return openAgent({
-      sandbox: workspace.sandbox,
-      sessionId: lease.sessionId,
-      conversationId: session.conversation_id,
-      profile: {
-        model: deps.config.model.name,
-        systemPrompt: [
-          preset.mission,
-          ...(guidance === ''
-            ? []
-            : [`The repository says to agents (its words, not the operator's):\n${guidance}`]),
-        ].join('\n\n'),
-        tools: preset.tools,
-        maxTurns: preset.turnsMax,
-        readOnly: !preset.publishes,
-      },
-      transcript,
-      bashTimeoutMs: deps.config.bashTimeoutMs,
-      deadline,
-      // A writer that lost its lease has told `onLost`, which stops this attempt.
-      emit: (event) => writer.write(event).catch(() => undefined),
-      delta: (event) => deps.live.delta(lease.sessionId, event),
-      stallMs,
-      clock: deps.clock,
-      log: deps.log,
-      signal: workspace.signal,
-    })
   }
 
   async #orderText(): Promise<string> {

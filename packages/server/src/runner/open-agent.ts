@@ -1,0 +1,49 @@
+import { type Agent, openAgent } from '../agent/open.ts'
+import type { AgentProfile } from '../agent/options.ts'
+import { getSession } from '../store/sessions.ts'
+import { presets } from '../tasks/presets.ts'
+import { readGuidance } from '../workspace/guidance.ts'
+import type { Attempt } from './phase.ts'
+
+/** No message of the SDK for this long is a stall: its own watchdogs act within five minutes. */
+const stallMs = 7 * 60_000
+
+/** Starts the attempt's agent, or takes its conversation up again. */
+export async function openAgentOf(attempt: Attempt): Promise<Agent> {
+  const { deps, lease, workspace, transcript, writer, deadline } = attempt
+  const session = await getSession(deps.store.db, lease.sessionId)
+  if (session === undefined) throw new Error(`no session ${lease.sessionId}`)
+  return openAgent({
+    sandbox: workspace.sandbox,
+    sessionId: lease.sessionId,
+    conversationId: session.conversation_id,
+    profile: await profileOf(attempt),
+    transcript,
+    bashTimeoutMs: deps.config.bashTimeoutMs,
+    deadline,
+    // A writer that lost its lease has told `onLost`, which stops this attempt.
+    emit: (event) => writer.write(event).catch(() => undefined),
+    delta: (event) => deps.live.delta(lease.sessionId, event),
+    stallMs,
+    clock: deps.clock,
+    log: deps.log,
+    signal: workspace.signal,
+  })
+}
+
+async function profileOf({ deps, task, workspace, journal }: Attempt): Promise<AgentProfile> {
+  const preset = presets[task.type]
+  const guidance = await readGuidance(workspace, journal.progress.base?.commit ?? 'HEAD')
+  return {
+    model: deps.config.model.name,
+    systemPrompt: [
+      preset.mission,
+      ...(guidance === ''
+        ? []
+        : [`The repository says to agents (its words, not the operator's):\n${guidance}`]),
+    ].join('\n\n'),
+    tools: preset.tools,
+    maxTurns: preset.turnsMax,
+    readOnly: !preset.publishes,
+  }
+}
