@@ -74,6 +74,9 @@ export function jsonProblem(value: unknown, bytesMax: number): string | null {
     if (next.depth > jsonDepthMax) return `expected JSON of at most ${jsonDepthMax} levels`
     if (typeof next.value === 'string' && !isStorable(next.value))
       return 'expected JSON without NUL and unpaired surrogates'
+    // 1e999 is read as Infinity, and would be written as null.
+    if (typeof next.value === 'number' && !Number.isFinite(next.value))
+      return 'expected JSON with numbers that a double can hold'
     if (typeof next.value !== 'object' || next.value === null) continue
     for (const [key, inner] of Object.entries(next.value)) {
       waiting.push({ value: key, depth: next.depth }, { value: inner, depth: next.depth + 1 })

@@ -24,11 +24,21 @@ export async function listen(
   o: { readonly host: string; readonly port: number; readonly clock: Clock },
 ): Promise<Listening> {
   // The listener would put its own Request and Response in place of the global ones: for everyone.
-  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false, hostname: o.host })
+  const listener = getRequestListener(app.fetch, {
+    overrideGlobalObjects: false,
+    hostname: o.host,
+    // A target that is no path (`OPTIONS *`), or a host that is none: the app never sees them.
+    errorHandler: () => Response.json(refusalBody(notHttp, o.clock), { status: 400 }),
+  })
   let closing = false
   const server = createServer(
-    { requestTimeout: requestMsMax, headersTimeout: headersMsMax },
+    // Node would answer a request without a host by itself, in a form of its own.
+    { requestTimeout: requestMsMax, headersTimeout: headersMsMax, requireHostHeader: false },
     (incoming, outgoing) => {
+      if (incoming.headers.host === undefined && incoming.httpVersion !== '1.0') {
+        refuse(incoming.socket, o.clock)
+        return
+      }
       // A connection that is kept alive would hold a closing server until it times out.
       outgoing.once('close', () => closing && setImmediate(() => server.closeIdleConnections()))
       void listener(incoming, outgoing)
@@ -70,18 +80,21 @@ function refuse(socket: Duplex, clock: Clock): void {
     socket.destroy()
     return
   }
-  const body: ErrorBody = {
-    type: 'error',
-    error: {
-      type: 'invalid_request_error',
-      message: 'The request is not HTTP, or came too slowly.',
-    },
-    request_id: newId('req', clock),
-  }
+  const body = refusalBody(notHttp, clock)
   const text = JSON.stringify(body)
   socket.end(
     `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\nrequest-id: ${body.request_id}\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
   )
+}
+
+const notHttp = 'The request is not HTTP, or came too slowly.'
+
+function refusalBody(message: string, clock: Clock): ErrorBody {
+  return {
+    type: 'error',
+    error: { type: 'invalid_request_error', message },
+    request_id: newId('req', clock),
+  }
 }
 
 function urlOf(server: Server, host: string): string {

@@ -1,9 +1,12 @@
+import { isIP } from 'node:net'
 import type { OrderPolicy } from '@longhaul/client/contract'
 import type { HostPort } from '../config.ts'
+import { judgeAddress } from '../gateway/judge.ts'
 
 /**
  * Which addresses an order may name on this server: https ones, the operator's own GitHub, and what
- * the operator lists. Where a name leads is judged later, when it is dialled.
+ * the operator lists. A private address is refused here; where a name leads is judged later, when
+ * it is dialled.
  */
 export function orderPolicy(o: {
   /** Origins besides https ones that a repository may have: the operator's GITHUB_URL. */
@@ -15,17 +18,17 @@ export function orderPolicy(o: {
     repoUrl: ({ origin }) =>
       o.trustedOrigins.includes(origin) || isTaken(new URL(origin), o.allowPrivate)
         ? null
-        : 'expected an https URL, or a host:port that the operator lists in GATEWAY_ALLOW_PRIVATE',
+        : 'expected an https URL with a public address, or a host:port that the operator lists in GATEWAY_ALLOW_PRIVATE',
     callbackUrl: (receiver) =>
       isTaken(receiver, o.callbackAllow)
         ? null
-        : 'expected an https URL, or a host:port that the operator lists in CALLBACK_ALLOW',
+        : 'expected an https URL with a public address, or a host:port that the operator lists in CALLBACK_ALLOW',
   }
 }
 
 function isTaken(url: URL, list: readonly HostPort[]): boolean {
-  if (url.protocol === 'https:') return true
-  const port = Number(url.port) || 80
+  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
   const host = url.hostname.replace(/^\[|\]$/g, '')
-  return list.some((entry) => entry.host === host && entry.port === port)
+  if (list.some((entry) => entry.host === host && entry.port === port)) return true
+  return url.protocol === 'https:' && (isIP(host) === 0 || judgeAddress(host).ok)
 }

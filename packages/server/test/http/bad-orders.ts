@@ -75,6 +75,10 @@ export const badFields: readonly (readonly [field: string, value: unknown, ...sa
   ['callbackUrl', 'ftp://example.com/', 'got "ftp://example.com/"'],
   ['callbackUrl', 'https://example.com/#x', 'without credentials and fragment'],
   ['callbackUrl', 'http://127.0.0.1/', 'CALLBACK_ALLOW, got "http://127.0.0.1/"'],
+  ['callbackUrl', 'https://10.0.0.1/', 'public address', 'got "https://10.0.0.1/"'],
+  ['callbackUrl', 'https://[::1]/', 'public address'],
+  ['callbackUrl', 'https://0x7f000001/', 'public address'],
+  ['repoUrl', 'https://169.254.169.254/a/b', 'public address'],
   ['callbackUrl', `https://example.com/${'a'.repeat(2048)}`, 'expected at most 2048 characters'],
   ['context', 'x'.repeat(4096), 'expected at most 4096 bytes of JSON, not 4098'],
   ['context', { a: '\ud800' }, 'unpaired surrogates', 'got an object'],
@@ -130,6 +134,11 @@ export function badBodies(
       'a field called __proto__',
       { body: `{"__proto__":1,${JSON.stringify(base).slice(1)}` },
       '__proto__: unknown field',
+    ],
+    [
+      'a number that no double holds',
+      { body: `{"context":[1e999],${JSON.stringify(base).slice(1)}` },
+      'context: expected JSON with numbers that a double can hold',
     ],
   ]
 }

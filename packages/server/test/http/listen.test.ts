@@ -34,14 +34,21 @@ test('the server answers over a socket, and leaves the global Request and Respon
   assert.deepEqual([Request, Response], globals)
 })
 
-test('what is not HTTP is refused in the same envelope', async () => {
-  await using web = await listen(server.app, anywhere)
-  const answer = await raw(web.url, 'HELLO\r\n\r\n')
-  assert.match(answer, /^HTTP\/1.1 400 /)
-  const body = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))
-  assert.equal(body.error.type, 'invalid_request_error')
-  assert.match(body.request_id, /^req_/)
-})
+for (const text of [
+  'HELLO\r\n\r\n',
+  'GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n',
+  'GET /livez HTTP/1.1\r\nhost: a b\r\nconnection: close\r\n\r\n',
+  'OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+]) {
+  test(`what is not HTTP is refused in the same envelope: ${JSON.stringify(text.slice(0, 40))}`, async () => {
+    await using web = await listen(server.app, anywhere)
+    const answer = await raw(web.url, text)
+    assert.match(answer, /^HTTP\/1.1 400 /)
+    const body = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))
+    assert.equal(body.error.type, 'invalid_request_error')
+    assert.match(body.request_id, /^req_/)
+  })
+}
 
 test('a body without a length is counted as it comes: 1 MiB and no more', async () => {
   await using web = await listen(server.app, anywhere)
