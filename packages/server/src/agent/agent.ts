@@ -3,6 +3,7 @@ import type { NewEvent } from '../events/append.ts'
 import type { Log } from '../log.ts'
 import type { Sandbox } from '../sandbox/driver.ts'
 import type { AgentProfile } from './options.ts'
+import type { Toolbox } from './tools/server.ts'
 import type { Transcript } from './transcript.ts'
 import type { TurnEnd } from './turn-end.ts'
 
@@ -27,6 +28,8 @@ export interface AgentOptions {
   /** A UUID; the same in every attempt. */
   readonly conversationId: string
   readonly profile: AgentProfile
+  /** The typed tools that it has beside those of its profile. */
+  readonly toolbox: Toolbox
   readonly transcript: Transcript
   /** Bash's default timeout; a command that outlives it goes on in the background. */
   readonly bashTimeoutMs: number

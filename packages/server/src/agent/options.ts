@@ -7,7 +7,7 @@ export interface AgentProfile {
   readonly model: string | null
   /** Appended to Claude Code's own. The first one of a conversation counts, also when it resumes. */
   readonly systemPrompt: string
-  /** Names of the SDK's tools; the agent has no others. */
+  /** Names of the SDK's tools; beside them the agent has its toolbox's, and no others. */
   readonly tools: readonly string[]
   /** Model turns of one `turn`. */
   readonly maxTurns: number
@@ -32,6 +32,8 @@ export function profileOptions(profile: AgentProfile): Options {
     // Nothing in a repository may configure the agent: settings, hooks, skills, MCP servers.
     settingSources: [],
     strictMcpConfig: true,
+    // Not on the command line, which everything inside can read.
+    mcpServersDelivery: 'initialize',
     skills: [],
     // The walls are the sandbox; there is nobody to ask inside.
     permissionMode: 'bypassPermissions',

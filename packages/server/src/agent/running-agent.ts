@@ -7,6 +7,7 @@ import { agentEnv, profileOptions } from './options.ts'
 import { AgentOutput } from './output.ts'
 import { AgentProcess } from './process.ts'
 import { turnEndEvents } from './session-error.ts'
+import { toolServer, toolServerName } from './tools/server.ts'
 import { Turns } from './turn.ts'
 import type { TurnEnd, TurnFailed } from './turn-end.ts'
 
@@ -28,6 +29,8 @@ export class RunningAgent implements Agent {
   readonly #query: Query
   readonly #messages: MessageMap
   readonly #turns: Turns
+  /** Ends the calls of its tools. */
+  readonly #calls = new AbortController()
   /** Why no turn can begin any more. */
   #gone: TurnFailed | null = null
   #closing: Promise<void> | null = null
@@ -48,6 +51,9 @@ export class RunningAgent implements Agent {
       prompt: this.#input,
       options: {
         ...profileOptions(o.profile),
+        mcpServers: {
+          [toolServerName]: toolServer({ ...o, ...o.toolbox, signal: this.#calls.signal }),
+        },
         ...(resumed ? { resume: o.conversationId } : { sessionId: o.conversationId }),
         cwd: o.sandbox.paths.workspace,
         env: agentEnv({ ...o, remainingMs: o.deadline - o.clock.now() }),
@@ -96,6 +102,7 @@ export class RunningAgent implements Agent {
 
   async #close(): Promise<void> {
     this.#o.signal.removeEventListener('abort', this.#onAbort)
+    this.#calls.abort(new Error('the agent was closed'))
     const working = this.#turns.isOpen
     this.#end(closed)
     if (working) await this.#cutOff()
@@ -127,6 +134,7 @@ export class RunningAgent implements Agent {
       this.#o.log.debug({ err: error, sessionId: this.#o.sessionId }, 'the agent process ended')
     }
     const exit = await this.#process.exit(killMsMax, this.#o.clock)
+    this.#calls.abort(new Error('the agent process ended'))
     this.#end(classifyExit(exit ?? { code: null, signal: null, stderr: '' }))
   }
 

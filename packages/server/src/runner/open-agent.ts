@@ -4,6 +4,7 @@ import { getSession } from '../store/sessions.ts'
 import { presets } from '../tasks/presets.ts'
 import { readGuidance } from '../workspace/guidance.ts'
 import type { Attempt } from './phase.ts'
+import { toolboxOf } from './toolbox.ts'
 
 /** No message of the SDK for this long is a stall: its own watchdogs act within five minutes. */
 const stallMs = 7 * 60_000
@@ -18,6 +19,7 @@ export async function openAgentOf(attempt: Attempt): Promise<Agent> {
     sessionId: lease.sessionId,
     conversationId: session.conversation_id,
     profile: await profileOf(attempt),
+    toolbox: toolboxOf(attempt),
     transcript,
     bashTimeoutMs: deps.config.bashTimeoutMs,
     deadline,

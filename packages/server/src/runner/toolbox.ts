@@ -1,0 +1,16 @@
+import type { Toolbox } from '../agent/tools/server.ts'
+import { taskTools } from '../agent/tools/task.ts'
+import { presets } from '../tasks/presets.ts'
+import type { Attempt } from './phase.ts'
+import { taskFunctions } from './tool-functions.ts'
+
+/** The typed tools of the attempt's agent. One that may not publish has those that only read. */
+export function toolboxOf(attempt: Attempt): Toolbox {
+  const { deps, task } = attempt
+  const tools = [...taskTools(taskFunctions(attempt))]
+  return {
+    tools: presets[task.type].publishes ? tools : tools.filter(({ readOnly }) => readOnly),
+    policy: () => 'allow',
+    observe: (call) => deps.log.debug({ taskId: task.id, ...call }, 'a tool was called'),
+  }
+}
