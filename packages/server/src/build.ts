@@ -71,7 +71,7 @@ export async function buildServer(o: {
     ...{ store, clock, log, version },
     tasks: {
       policy: policyOf(config),
-      create: (order, caller) => createTask({ store, queue, clock }, order, caller),
+      create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
       cancel: (id, caller) => cancelTask({ store, queue, clock }, id, caller),
     },
     health: {

@@ -3,7 +3,7 @@ import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/open.ts'
-import type { TaskRow } from '../store/tables.ts'
+import type { TaskRow, Trx } from '../store/tables.ts'
 import type { App } from './env.ts'
 
 /** What the routes work with. */
@@ -16,7 +16,7 @@ export interface AppDeps {
   readonly tasks: {
     /** Which orders this server takes, beyond their form. */
     readonly policy: OrderPolicy
-    readonly create: (order: TaskOrder, caller: Caller) => Promise<TaskRow>
+    readonly create: (trx: Trx, order: TaskOrder, caller: Caller) => Promise<TaskRow>
     /** The task as it is now, unchanged if it had ended; undefined: there is none. */
     readonly cancel: (id: string, caller: Caller) => Promise<TaskRow | undefined>
   }

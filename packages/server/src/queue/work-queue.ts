@@ -1,5 +1,5 @@
 import type { Priority } from '@longhaul/client/contract'
-import { sql, type Transaction } from 'kysely'
+import { sql } from 'kysely'
 import { fromKysely, type PgBoss } from 'pg-boss'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
@@ -8,7 +8,7 @@ import { LeaseLost } from '../store/lease-lost.ts'
 import { Listener } from '../store/listen.ts'
 import type { Store } from '../store/open.ts'
 import { claimSession } from '../store/sessions.ts'
-import type { Tables } from '../store/tables.ts'
+import type { Trx } from '../store/tables.ts'
 import { affected, createBoss } from './boss.ts'
 
 /** pg-boss's queue; one piece of work in it is the right to run one session. */
@@ -47,8 +47,6 @@ export interface Lease {
 interface Work {
   readonly sessionId: string
 }
-
-type Trx = Transaction<Tables>
 
 /**
  * The work of all nodes, over pg-boss, with a claim loop of our own: pg-boss's limits of what runs

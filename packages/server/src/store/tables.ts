@@ -8,10 +8,12 @@ import type {
   TaskType,
   Usage,
 } from '@longhaul/client/contract'
-import type { ColumnType, Generated, Kysely, Selectable } from 'kysely'
+import type { ColumnType, Generated, Kysely, Selectable, Transaction } from 'kysely'
 
 /** The database, or a transaction in it: every statement takes either. */
 export type Db = Kysely<Tables>
+/** A transaction, where a statement makes no sense alone. */
+export type Trx = Transaction<Tables>
 
 export type SessionStatus = 'idle' | 'running' | 'rescheduling' | 'terminated'
 export type JsonObject = Readonly<Record<string, unknown>>
@@ -138,6 +140,21 @@ interface Deliveries {
   created_at: Date
 }
 
+interface IdempotencyKeys {
+  /** The caller's API key. */
+  key_id: string
+  /** Method and path. */
+  route: string
+  key: string
+  request_hash: string
+  /** The task that it made or belongs to. */
+  task_id: string | null
+  location: string | null
+  /** JSON text, answered again as it is; null: its task was deleted. */
+  response: string | null
+  created_at: Date
+}
+
 interface Settings {
   name: string
   value: string
@@ -152,6 +169,7 @@ export interface Tables {
   artifact_chunks: ArtifactChunks
   transcript_entries: TranscriptEntries
   deliveries: Deliveries
+  idempotency_keys: IdempotencyKeys
   settings: Settings
 }
 
@@ -161,3 +179,4 @@ export type TaskRow = Selectable<Tasks>
 export type EventRow = Selectable<Events>
 export type ArtifactRow = Selectable<Artifacts>
 export type DeliveryRow = Selectable<Deliveries>
+export type IdempotencyRow = Selectable<IdempotencyKeys>

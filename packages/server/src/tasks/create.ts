@@ -4,22 +4,18 @@ import type { Clock } from '../clock.ts'
 import { appendEvents } from '../events/append.ts'
 import { newId, uuidOf } from '../ids.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
-import type { Store } from '../store/open.ts'
 import { insertSession } from '../store/sessions.ts'
-import type { TaskRow } from '../store/tables.ts'
+import type { TaskRow, Trx } from '../store/tables.ts'
 import { insertTask, updateTask } from '../store/tasks.ts'
 
 /**
- * Makes a pending task and its session, with the first events and the work, in one transaction:
- * either all of it is there when this resolves, or nothing is. The order was read with this
- * server's `orderPolicy`.
+ * Makes a pending task and its session, with the first events and the work, in the caller's
+ * transaction: either all of it is there when that ends, or nothing is. The order was read with
+ * this server's `orderPolicy`.
  */
 export async function createTask(
-  {
-    store,
-    queue,
-    clock,
-  }: { readonly store: Store; readonly queue: WorkQueue; readonly clock: Clock },
+  trx: Trx,
+  { queue, clock }: { readonly queue: WorkQueue; readonly clock: Clock },
   order: TaskOrder,
   caller: Caller,
 ): Promise<TaskRow> {
@@ -27,33 +23,31 @@ export async function createTask(
   const sessionId = newId('sesn', clock)
   const now = new Date(clock.now())
   const made = { createdBy: caller.keyId, now }
-  return store.db.transaction().execute(async (trx) => {
-    await insertSession(trx, {
-      id: sessionId,
-      conversationId: uuidOf(sessionId),
-      agent: { preset: order.type },
-      environment: {},
-      ...made,
-    })
-    await insertTask(trx, {
-      id,
-      sessionId,
-      type: order.type,
-      priority: order.priority,
-      status: 'pending',
-      reason: 'queued',
-      order,
-      ...made,
-    })
-    await appendEvents(trx, {
-      sessionId,
-      events: [
-        { type: 'task.created', task_id: id, task_type: order.type, priority: order.priority },
-        { type: 'user.message', content: [{ type: 'text', text: order.instructions }] },
-      ],
-      clock,
-    })
-    await queue.enqueue(trx, { sessionId, priority: order.priority })
-    return updateTask(trx, id, { message: reasons.queued.sentence })
+  await insertSession(trx, {
+    id: sessionId,
+    conversationId: uuidOf(sessionId),
+    agent: { preset: order.type },
+    environment: {},
+    ...made,
   })
+  await insertTask(trx, {
+    id,
+    sessionId,
+    type: order.type,
+    priority: order.priority,
+    status: 'pending',
+    reason: 'queued',
+    order,
+    ...made,
+  })
+  await appendEvents(trx, {
+    sessionId,
+    events: [
+      { type: 'task.created', task_id: id, task_type: order.type, priority: order.priority },
+      { type: 'user.message', content: [{ type: 'text', text: order.instructions }] },
+    ],
+    clock,
+  })
+  await queue.enqueue(trx, { sessionId, priority: order.priority })
+  return updateTask(trx, id, { message: reasons.queued.sentence })
 }

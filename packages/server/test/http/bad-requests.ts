@@ -1,5 +1,5 @@
 /** What is wrong with requests that are no orders, route by route: a table of bad-input.test.ts. */
-import type { Sent } from './fixture.ts'
+import { order, type Sent, workflowOrder } from './fixture.ts'
 import type { Row } from './refusal.ts'
 
 /** A task that is there, and its session. */
@@ -19,6 +19,7 @@ export function badRequests(made: Made): Row[] {
       ...badTask(path, made),
       ...badJson(path),
     ]),
+    ...badKeys,
     ...badCancel(id),
     ...badJson(`/v1/tasks/${id}/cancel`),
     ...badArtifact(id),
@@ -106,6 +107,20 @@ function badJson(path: string): Row[] {
     row({ body: { colour: 1 } }, 400, 'colour: unknown field, got 1'),
   ]
 }
+
+/** Values of `Idempotency-Key`, on every route that creates. */
+const badKeys: readonly Row[] = [
+  ['/v1/tasks', order] as const,
+  ['/api/workflows', workflowOrder] as const,
+].flatMap(([path, body]) =>
+  ['', ' ', 'two words', 'ключ', 'a'.repeat(256), 'a, b'].map((key): Row => {
+    // A header's spaces are cut off, and its bytes are read one by one.
+    const got = JSON.stringify(Buffer.from(key.trim()).toString('latin1')).slice(0, 60)
+    const headers = { 'idempotency-key': Buffer.from(key).toString('latin1') }
+    const says = ['idempotency-key: expected 1 to 255 visible ASCII characters', `got ${got}`]
+    return { send: ['POST', path, { body, headers }], status: 400, says }
+  }),
+)
 
 function badCancel(id: string): Row[] {
   return [

@@ -36,12 +36,13 @@ export async function openTestApp(
   o: {
     readonly log?: Log
     readonly streamsMax?: number
+    readonly clock?: Clock
     /** Time of the streams alone. */
     readonly streamClock?: Clock
   } = {},
 ): Promise<TestApp> {
   await using opened = new AsyncDisposableStack()
-  const clock = systemClock
+  const { clock = systemClock } = o
   const log = o.log ?? createLog('silent')
   const postgres = opened.use(await startPostgres())
   const store = opened.use(await postgres.openStore())
@@ -57,7 +58,7 @@ export async function openTestApp(
     ...{ store, clock, log, version: '0.0.0-test', mount: stream },
     tasks: {
       policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [] }),
-      create: (order, caller) => createTask({ store, queue, clock }, order, caller),
+      create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
       cancel: (id, caller) => cancelTask({ store, queue, clock }, id, caller),
     },
     health: { ...healthy, queueReady: () => queue.ready() },

@@ -33,7 +33,9 @@ after(async () => {
 afterEach(() => store.pool.query('delete from pgboss.job'))
 
 const create = (priority: 'high' | 'low' = 'low') =>
-  createTask({ store, queue, clock }, { ...order, priority }, caller)
+  store.db
+    .transaction()
+    .execute((trx) => createTask(trx, { queue, clock }, { ...order, priority }, caller))
 const cancel = (id: string) => cancelTask({ store, queue, clock }, id, caller)
 
 /** Claims the task's work and begins it, as a worker does. */

@@ -77,7 +77,7 @@ test('claims, cancels, ends and returns of the same work that race never lock ea
     const [queue] = queues
     assert.ok(queue)
     const ordered = Array.from({ length: tasksPerRound }, () =>
-      createTask({ store, queue, clock }, order, caller),
+      store.db.transaction().execute((trx) => createTask(trx, { queue, clock }, order, caller)),
     )
     const ids = (await Promise.all(ordered)).map(({ id }) => id)
     const cancels = Array.from({ length: cancelsPerTask }, () => ids).flat()

@@ -11,6 +11,7 @@ import { getTask } from '../../store/tasks.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
+import { idempotencyHeaders, once } from '../idempotency.ts'
 import { listQuery, pageOfTasks } from '../pages.ts'
 import { presentTask } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
@@ -24,10 +25,13 @@ function create(policy: OrderPolicy) {
     operationId: 'createTask',
     summary: 'Order a task',
     tags: ['tasks'],
-    request: { body: { required: true, content: json(taskCreateOrder(policy)) } },
+    request: {
+      headers: idempotencyHeaders,
+      body: { required: true, content: json(taskCreateOrder(policy)) },
+    },
     responses: {
       201: { description: 'The task, pending.', content: json(task) },
-      ...refusalsOf(413, 415),
+      ...refusalsOf(409, 413, 415),
     },
   })
 }
@@ -69,11 +73,15 @@ const cancel = createRoute({
 })
 
 /** The task routes of `/v1`. */
-export function taskRoutes(app: App, { store, tasks }: AppDeps): void {
+export function taskRoutes(app: App, deps: AppDeps): void {
+  const { store, tasks } = deps
+
   app.openapi(create(tasks.policy), async (c) => {
-    const row = await tasks.create(c.req.valid('json'), c.get('caller'))
-    c.header('location', `/v1/tasks/${row.id}`)
-    return c.json(presentTask(row), 201)
+    const body = await once(deps, c, async (trx) => {
+      const row = await tasks.create(trx, c.req.valid('json'), c.get('caller'))
+      return { body: presentTask(row), location: `/v1/tasks/${row.id}`, taskId: row.id }
+    })
+    return c.json(body, 201)
   })
 
   app.openapi(list, async (c) => {

@@ -11,6 +11,7 @@ import { getTask } from '../../store/tasks.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
+import { idempotencyHeaders, once } from '../idempotency.ts'
 import { listQuery, pageOfTasks } from '../pages.ts'
 import { presentWorkflow } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
@@ -22,10 +23,13 @@ function create(policy: OrderPolicy) {
     operationId: 'createWorkflow',
     summary: 'Order a task',
     tags: ['workflows'],
-    request: { body: { required: true, content: json(workflowCreateOrder(policy)) } },
+    request: {
+      headers: idempotencyHeaders,
+      body: { required: true, content: json(workflowCreateOrder(policy)) },
+    },
     responses: {
       201: { description: 'The task, pending.', content: json(workflow) },
-      ...refusalsOf(413, 415),
+      ...refusalsOf(409, 413, 415),
     },
   })
 }
@@ -51,11 +55,15 @@ const get = createRoute({
 })
 
 /** The task routes of `/api/workflows`: four statuses, camelCase, milliseconds. */
-export function workflowRoutes(app: App, { store, tasks }: AppDeps): void {
+export function workflowRoutes(app: App, deps: AppDeps): void {
+  const { store, tasks } = deps
+
   app.openapi(create(tasks.policy), async (c) => {
-    const row = await tasks.create(c.req.valid('json'), c.get('caller'))
-    c.header('location', `/api/workflows/${row.id}`)
-    return c.json(presentWorkflow(row), 201)
+    const body = await once(deps, c, async (trx) => {
+      const row = await tasks.create(trx, c.req.valid('json'), c.get('caller'))
+      return { body: presentWorkflow(row), location: `/api/workflows/${row.id}`, taskId: row.id }
+    })
+    return c.json(body, 201)
   })
 
   app.openapi(list, async (c) => {
