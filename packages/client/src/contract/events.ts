@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { countParam, pageOf, sessionId, timestamp } from './common.ts'
+import { countParam, pageOf, sessionId, text, timestamp } from './common.ts'
 
 /** An event of a session's log. */
 const eventId = z.string().meta({ example: 'sevt_01kaw3n6hxe4m9q2v7r5t8yabc' })
@@ -23,7 +23,15 @@ export const sessionEvent = z
 export type SessionEvent = z.infer<typeof sessionEvent>
 
 /** A page of events, oldest first. */
-export const eventPage = pageOf('SessionEventPage', sessionEvent)
+export const eventPage = pageOf('SessionEventPage', sessionEvent).extend({
+  total: z
+    .int()
+    .nonnegative()
+    .optional()
+    .describe(
+      'Events in the whole log that fit, whatever the page; where `q`, `types` or `errors` is given.',
+    ),
+})
 
 /** An event's number in a query or a header, from which on to read; 0 is before the first. */
 export const seqParam = countParam(0, 999_999_999_999_999)
@@ -40,3 +48,9 @@ export const eventType = z
   .string()
   .max(eventTypeCharsMax)
   .regex(/^[a-z][a-z0-9_]*(\.[a-z0-9_]+)+$/, 'expected an event type such as agent.message')
+
+/** Characters of the text to search for, at most. */
+const searchCharsMax = 200
+
+/** Text to look for in the events of a session. */
+export const eventSearch = text(searchCharsMax)

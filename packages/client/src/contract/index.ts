@@ -2,7 +2,9 @@
  * The wire contract of the server, in zod: what its routes validate, what the OpenAPI document is
  * made of and what the client's types are inferred from. Neutral: it runs wherever zod does.
  */
+export { type Artifact, artifact, artifactName, artifactPage } from './artifacts.ts'
 export {
+  artifactId,
   countParam,
   listParam,
   pageDefault,
@@ -21,6 +23,7 @@ export {
   eventPage,
   eventPageDefault,
   eventPageMax,
+  eventSearch,
   eventType,
   type SessionEvent,
   seqParam,

@@ -1,4 +1,5 @@
 import type { SessionEvent } from '@longhaul/client/contract'
+import type { EventFilter } from '../store/event-filter.ts'
 import { selectEvents } from '../store/events.ts'
 import type { Db, EventRow } from '../store/tables.ts'
 
@@ -12,9 +13,8 @@ export async function readEvents(
     readonly sessionId: string
     readonly after: number
     readonly limit: number
-    readonly types?: readonly string[]
     readonly lastOfId?: boolean
-  },
+  } & EventFilter,
 ): Promise<SessionEvent[]> {
   return (await selectEvents(db, o)).map(toSessionEvent)
 }

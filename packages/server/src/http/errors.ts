@@ -59,6 +59,15 @@ export const refusals = {
     new ApiError(413, `The body is too large: expected at most ${bytesMax} bytes.`, {
       details: { error_code: 'body_too_large' },
     }),
+  rangeNotSatisfiable: (range: string | undefined, bytes: number) =>
+    new ApiError(
+      416,
+      `range: expected bytes within the ${bytes} that there are, got ${JSON.stringify(range)}.`,
+      {
+        details: { error_code: 'range_not_satisfiable' },
+        headers: { 'content-range': `bytes */${bytes}` },
+      },
+    ),
   notJson: (contentType: string | undefined) =>
     new ApiError(
       415,

@@ -1,4 +1,5 @@
 import {
+  type Artifact,
   type Reason,
   reasons,
   type SessionEvent,
@@ -7,7 +8,7 @@ import {
   type Workflow,
   type WorkflowResult,
 } from '@longhaul/client/contract'
-import type { TaskRow } from '../store/tables.ts'
+import type { ArtifactRow, TaskRow } from '../store/tables.ts'
 
 /** A task in the form of `/v1`. */
 export function presentTask(row: TaskRow): Task {
@@ -55,6 +56,18 @@ export function presentWorkflow(row: TaskRow): Workflow {
     completedAt: row.completed_at?.getTime() ?? null,
     result: row.result && presentResult(row.result),
     error: row.error,
+  }
+}
+
+/** An artifact as lists show it. */
+export function presentArtifact(row: ArtifactRow): Artifact {
+  return {
+    id: row.id,
+    name: row.name,
+    content_type: row.content_type,
+    bytes: row.bytes,
+    attempt: row.attempt,
+    created_at: row.created_at.toISOString(),
   }
 }
 

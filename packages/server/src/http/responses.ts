@@ -24,6 +24,7 @@ const meanings: Readonly<Record<number, string>> = {
   409: 'It conflicts with the present state; trying again does not help.',
   413: 'The body is larger than 1 MiB.',
   415: 'The body is not JSON.',
+  416: 'None of the bytes that the range names are there.',
   429: 'Too many at once; try again later.',
   500: 'Something went wrong in the server.',
 }

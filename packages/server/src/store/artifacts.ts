@@ -62,8 +62,14 @@ export function putArtifact(db: Db, artifact: NewArtifact): Promise<ArtifactRow>
 
 export interface StoredArtifact {
   readonly meta: ArtifactRow
-  /** The content, in pieces; throws when the artifact is replaced meanwhile. */
-  read(): AsyncIterable<Buffer>
+  /** The content, or the bytes of a part, in pieces; throws when it is replaced meanwhile. */
+  read(part?: Part): AsyncIterable<Buffer>
+}
+
+/** Bytes `first` to `last`, both within the content and both included. */
+interface Part {
+  readonly first: number
+  readonly last: number
 }
 
 export async function getArtifact(
@@ -76,22 +82,28 @@ export async function getArtifact(
     .where('session_id', '=', o.sessionId)
     .where('name', '=', toText(o.name))
     .executeTakeFirst()
-  return meta ? { meta, read: () => readChunks(db, meta) } : null
+  if (!meta) return null
+  const whole = { first: 0, last: meta.bytes - 1 }
+  return { meta, read: (part = whole) => readChunks(db, meta, part) }
 }
 
-/** By name. */
-export function listArtifacts(db: Db, sessionId: string): Promise<ArtifactRow[]> {
-  return db
-    .selectFrom('artifacts')
-    .selectAll()
-    .where('session_id', '=', sessionId)
-    .orderBy('name')
-    .execute()
+/** The oldest first; `after` is the id of the last one of the page before. */
+export function listArtifacts(
+  db: Db,
+  o: { sessionId: string; after?: string; limit: number },
+): Promise<ArtifactRow[]> {
+  let query = db.selectFrom('artifacts').selectAll().where('session_id', '=', o.sessionId)
+  if (o.after !== undefined) query = query.where('id', '>', o.after)
+  return query.orderBy('id').limit(o.limit).execute()
 }
 
-async function* readChunks(db: Db, meta: ArtifactRow): AsyncGenerator<Buffer> {
-  let bytes = 0
-  for (let n = 0; bytes < meta.bytes; n += chunksPerRead) {
+async function* readChunks(
+  db: Db,
+  meta: ArtifactRow,
+  { first, last }: Part,
+): AsyncGenerator<Buffer> {
+  let n = Math.floor(first / chunkBytes)
+  for (let at = n * chunkBytes; at <= last; n += chunksPerRead) {
     const rows = await db
       .selectFrom('artifact_chunks')
       .select('data')
@@ -102,8 +114,9 @@ async function* readChunks(db: Db, meta: ArtifactRow): AsyncGenerator<Buffer> {
       .execute()
     if (rows.length === 0) throw new Error(`artifact ${meta.name} was replaced while it was read`)
     for (const { data } of rows) {
-      bytes += data.length
-      yield data
+      // All of it unless the part begins or ends in this chunk; nothing beyond the part's end.
+      yield data.subarray(Math.max(0, first - at), Math.max(0, last + 1 - at))
+      at += data.length
     }
   }
 }

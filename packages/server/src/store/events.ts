@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { type EventFilter, fits } from './event-filter.ts'
 import { LeaseLost } from './lease-lost.ts'
 import type { Db, EventRow } from './tables.ts'
 
@@ -56,27 +57,32 @@ export function selectEvents(
     sessionId: string
     after: number
     limit: number
-    types?: readonly string[]
     lastOfId?: boolean
-  },
+  } & EventFilter,
 ): Promise<EventRow[]> {
   let query = db
     .selectFrom('events')
     .selectAll()
     .where('session_id', '=', o.sessionId)
     .where('seq', '>', o.after)
-  if (o.types !== undefined) query = query.where('type', 'in', [...o.types])
-  if (o.lastOfId === true)
-    query = query.where(({ not, exists, selectFrom }) =>
-      not(
-        exists(
-          selectFrom('events as later')
-            .select('later.seq')
-            .whereRef('later.session_id', '=', 'events.session_id')
-            .whereRef('later.id', '=', 'events.id')
-            .whereRef('later.seq', '>', 'events.seq'),
-        ),
-      ),
-    )
+    .where(fits(o))
+  if (o.lastOfId === true) query = query.where(isLastOfId)
   return query.orderBy('seq').limit(o.limit).execute()
 }
+
+/** Events of a session that fit; of rows with one event id, the last counts. */
+export async function countEvents(db: Db, o: { sessionId: string } & EventFilter): Promise<number> {
+  const { n } = await db
+    .selectFrom('events')
+    .select(({ fn }) => fn.countAll<number>().as('n'))
+    .where('session_id', '=', o.sessionId)
+    .where(fits(o))
+    .where(isLastOfId)
+    .executeTakeFirstOrThrow()
+  return n
+}
+
+/** No later row of its session has its id. */
+const isLastOfId = sql<boolean>`not exists (
+  select from events as later
+  where later.session_id = events.session_id and later.id = events.id and later.seq > events.seq)`

@@ -145,6 +145,12 @@ function badArtifact(id: string): Row[] {
     missing('GET', `${files}/none`, 'artifact "none"'),
     missing('GET', `/v1/tasks/${unknownTask}/artifacts/a`, unknownTask),
     wrongMethod('POST', `${files}/a`, 'GET, HEAD'),
+    bad('/v1/tasks/nope/artifacts', 'id: expected task_ and 26 letters or digits, got "nope"'),
+    ...badLimits(files, 100),
+    bad(`${files}?page=nope`, 'page: expected art_', 'got "nope"'),
+    bad(`${files}?page=x&limit=0&colour=1`, 'page:', 'limit:', 'colour:'),
+    missing('GET', `/v1/tasks/${unknownTask}/artifacts`, unknownTask),
+    wrongMethod('POST', files, 'GET, HEAD'),
   ]
 }
 
@@ -176,6 +182,12 @@ function badEvents({ sessionId }: Made): Row[] {
     bad(`${path}?types[]=X!`, 'types[].0: expected an event type', 'got "X!"'),
     bad(`${path}?types=a.b&types=c`, 'types.1: expected an event type', 'got "c"'),
     bad(`${path}?${types}`, 'types: expected at most 50 entries, got an array of 51'),
+    bad(`${path}?q=`, 'q: expected at least 1 character', 'got ""'),
+    bad(`${path}?q=%20`, 'q: expected text that is not blank', 'got " "'),
+    bad(`${path}?q=a%00`, 'q: expected text without NUL', String.raw`got "a\u0000"`),
+    bad(`${path}?q=${'x'.repeat(201)}`, 'q: expected at most 200 characters', '(201 characters)'),
+    bad(`${path}?q=a&q=b`, 'q: expected a string, got an array of 2'),
+    bad(`${path}?errors=yes`, 'errors: expected one of true, got "yes"'),
   ]
 }
 

@@ -115,3 +115,64 @@ test('another session with the same event id has an event of its own', async () 
     assert.equal(shared.length, 1)
   }
 })
+
+test('a search finds text in values only, whatever signs it has, and says how many there are', async () => {
+  const { session_id: sessionId } = await server.order()
+  const said = (text: string): NewEvent => ({
+    type: 'agent.message',
+    content: [{ type: 'text', text }],
+  })
+  const hostile = `${String.raw`50% "off" \d+ (a|b) .* _x`}\nnext`
+  await append(sessionId, [
+    said('Needle one'),
+    said('a NEEDLE, and another needle'),
+    said(hostile),
+    { type: 'agent.tool_use', name: 'bash', input: { command: 'grep needle x', deep: ['needle'] } },
+    { id: 'sevt_twice', type: 'user.message', content: 'needle', state: 'accepted' },
+    { id: 'sevt_twice', type: 'user.message', content: 'needle', state: 'processed' },
+    said('hay'),
+  ])
+  const search = async (q: string, more = '') =>
+    await page(sessionId, `q=${encodeURIComponent(q)}${more}`)
+  assert.equal((await search('needle')).total, 4)
+  assert.equal((await search('needle', '&types=agent.message')).total, 2)
+  for (const part of ['50% "off"', String.raw`\d+`, '(a|b) .*', '_x\nnext', hostile])
+    assert.equal((await search(part)).total, 1, part)
+  for (const absent of ['50_ "off"', 'd+ (a|b) .*x', 'command', 'text', 'content', '","', '{', '%'])
+    assert.equal((await search(absent)).total, absent === '%' ? 1 : 0, absent)
+  const seen: number[] = []
+  for (let next: string | null = ''; next !== null; ) {
+    const found: { data: { seq: number }[]; next_page: string | null; total: number } =
+      await search('needle', `&limit=1${next && `&page=${next}`}`)
+    assert.equal(found.total, 4)
+    seen.push(...found.data.map(({ seq }) => seq))
+    next = found.next_page
+  }
+  assert.deepEqual(seen, [3, 4, 6, 8])
+  assert.equal((await page(sessionId, 'limit=1')).total, undefined)
+})
+
+test('errors alone are the session’s, failed ends, and calls, commands and checks that failed', async () => {
+  const { session_id: sessionId } = await server.order()
+  const failed: NewEvent[] = [
+    { type: 'session.error', error: { type: 'unknown_error' } },
+    { type: 'agent.tool_result', is_error: true, content: 'no such file' },
+    { type: 'task.checks_finished', outcome: 'failed', results: [] },
+    { type: 'task.command_finished', result: { outcome: 'timed_out' } },
+    { type: 'workspace.setup_finished', failure: { command: 'npm ci' } },
+    { type: 'task.failed', reason: 'checks_failed' },
+  ]
+  await append(sessionId, [
+    ...failed,
+    { type: 'agent.tool_result', is_error: false, content: 'is_error: true' },
+    { type: 'task.checks_finished', outcome: 'passed', results: [] },
+    { type: 'workspace.setup_finished', failure: null },
+  ])
+  const { data, total } = await page(sessionId, 'errors=true')
+  assert.equal(total, failed.length)
+  assert.deepEqual(
+    data.map(({ type }: { type: string }) => type),
+    failed.map(({ type }) => type),
+  )
+  assert.equal((await page(sessionId, 'errors=true&q=no%20such')).total, 1)
+})

@@ -4,6 +4,7 @@ import {
   eventPage,
   eventPageDefault,
   eventPageMax,
+  eventSearch,
   eventType,
   listParam,
   seqParam,
@@ -11,6 +12,7 @@ import {
 } from '@longhaul/client/contract'
 import { z } from 'zod'
 import { readEvents } from '../../events/read.ts'
+import { countEvents } from '../../store/events.ts'
 import { getSession } from '../../store/sessions.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
@@ -27,7 +29,7 @@ const list = createRoute({
   method: 'get',
   path: '/v1/sessions/{id}/events',
   operationId: 'listSessionEvents',
-  summary: 'List the events of a session, oldest first',
+  summary: 'List or search the events of a session, oldest first',
   tags: ['sessions'],
   request: {
     params: z.object({ id: sessionId }),
@@ -38,6 +40,13 @@ const list = createRoute({
         limit: countParam(1, eventPageMax).optional(),
         'types[]': types.describe('Only events of these types.'),
         types: types.describe('As `types[]`.'),
+        q: eventSearch
+          .optional()
+          .describe('Only events with this text in a value, whatever the case of ASCII letters.'),
+        errors: z
+          .literal('true')
+          .optional()
+          .describe('Only errors, failed ends, and calls, commands and checks that failed.'),
         beta: z.string().optional().describe('Sent by older official clients; ignored.'),
       })
       .refine((query) => query.after === undefined || query.page === undefined, {
@@ -63,15 +72,19 @@ export function eventRoutes(app: App, { store }: AppDeps): void {
     if (!(await getSession(store.db, id))) throw refusals.notFound(`session ${id}`)
     const limit = query.limit ?? eventPageDefault
     const wanted = [...(query.types ?? []), ...(query['types[]'] ?? [])]
-    const events = await readEvents(store.db, {
-      sessionId: id,
-      after: query.page ?? query.after ?? 0,
-      limit: limit + 1,
-      lastOfId: true,
+    const filter = {
       ...(wanted.length > 0 && { types: wanted }),
+      ...(query.q !== undefined && { text: query.q }),
+      ...(query.errors !== undefined && { errors: true }),
+    }
+    const events = await readEvents(store.db, {
+      ...{ sessionId: id, limit: limit + 1, lastOfId: true, ...filter },
+      after: query.page ?? query.after ?? 0,
     })
     const data = events.slice(0, limit).map(presentEvent)
     const next = events.length > limit ? String(data.at(-1)?.seq) : null
-    return c.json({ data, next_page: next }, 200)
+    const total =
+      Object.keys(filter).length > 0 && (await countEvents(store.db, { sessionId: id, ...filter }))
+    return c.json({ data, next_page: next, ...(total !== false && { total }) }, 200)
   })
 }
