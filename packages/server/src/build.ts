@@ -24,6 +24,7 @@ import { putSettingIfAbsent } from './store/settings.ts'
 import { cancelTask } from './tasks/cancel.ts'
 import { createTask } from './tasks/create.ts'
 import { orderPolicy } from './tasks/policy.ts'
+import { changeRepository, createRepository } from './tasks/repositories.ts'
 
 /** A running server. Disposing drains it: what runs is handed back, then everything is closed. */
 export interface Server extends AsyncDisposable {
@@ -73,6 +74,10 @@ export async function buildServer(o: {
       policy: policyOf(config),
       create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
       cancel: (id, caller) => cancelTask({ store, queue, clock }, id, caller),
+    },
+    repositories: {
+      create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),
+      change: (id, patch) => changeRepository({ store, clock }, id, patch),
     },
     health: {
       queueReady: () => queue.ready(),

@@ -14,6 +14,7 @@ function idOf(prefix: string, example: string) {
 export const taskId = idOf('task', '01kaw3n6hvf2zt5e8q4w9rxm7c')
 export const sessionId = idOf('sesn', '01kaw3n6hwetmv0q6j2r8d5yba')
 export const artifactId = idOf('art', '01kaw3n6hyk2r7w0c5d8m4xzqe')
+export const repositoryId = idOf('repo', '01kaw3n6hzq4t7w9x2c5v8b1nd')
 
 /** RFC 3339 in UTC, milliseconds, as `/v1` writes times. */
 export const timestamp = z.string().meta({ format: 'date-time' })

@@ -9,6 +9,7 @@ export {
   listParam,
   pageDefault,
   pageMax,
+  repositoryId,
   sessionId,
   taskId,
 } from './common.ts'
@@ -30,12 +31,15 @@ export {
   sessionEvent,
 } from './events.ts'
 export {
+  type CommitIdentity,
+  type GivenOrder,
   type OrderPolicy,
   type Priority,
   priority,
   type TaskOrder,
   type TaskType,
   taskType,
+  timeLimitMinutesDefault,
 } from './orders.ts'
 export {
   type CompletedReason,
@@ -53,7 +57,18 @@ export {
   type TaskStatus,
   taskStatus,
 } from './reasons.ts'
-export { parseRepoUrl, type RepoUrl } from './repo-url.ts'
+export { parseRepoUrl, type RepoUrl, repoUrlField } from './repo-url.ts'
+export {
+  type NewRepository,
+  type Repository,
+  type RepositorySettings,
+  repository,
+  repositoryCreate,
+  repositoryDeleted,
+  repositoryPage,
+  repositoryUpdate,
+  type SettingsPatch,
+} from './repositories.ts'
 export {
   type CheckResult,
   type Commit,

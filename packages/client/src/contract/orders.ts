@@ -9,10 +9,10 @@ export const priority = z.enum(['low', 'medium', 'high'])
 export type Priority = z.infer<typeof priority>
 
 /**
- * A validated order, as the server works with it and stores it: both `/api/workflows` and
- * `/v1/tasks` become this. An absent field was not given; an empty list was given on purpose.
+ * A validated order, as it was given: both `/api/workflows` and `/v1/tasks` become this. An absent
+ * field was not given; an empty list was given on purpose.
  */
-export interface TaskOrder {
+export interface GivenOrder {
   readonly type: TaskType
   /** Normal form of `parseRepoUrl`. */
   readonly repoUrl: string
@@ -28,13 +28,31 @@ export interface TaskOrder {
   readonly commands?: readonly string[]
   /** Directory in the repository, relative to its root, where commands run. */
   readonly workdir?: string
-  readonly timeLimitMinutes: number
+  /** Absent: the repository's, or `timeLimitMinutesDefault`. */
+  readonly timeLimitMinutes?: number
   readonly maxBudgetUsd?: number
   readonly callbackUrl?: string
   /** The caller's own JSON, echoed in the callback. */
   readonly context?: unknown
   /** The caller's own object, kept with the task and never read. */
   readonly payload?: Readonly<Record<string, unknown>>
+}
+
+/** Who makes a task's commits. */
+export interface CommitIdentity {
+  readonly name: string
+  readonly email: string
+}
+
+/**
+ * The order as the server works with it and stores it: what it left open is filled from the settings
+ * of its repository when the task is made, and no later change of them changes it.
+ */
+export interface TaskOrder extends GivenOrder {
+  readonly timeLimitMinutes: number
+  readonly commit?: CommitIdentity
+  /** Names of the fields that the repository's settings filled. */
+  readonly fromRepository?: readonly string[]
 }
 
 const instructionsCharsMax = 100_000
@@ -48,7 +66,8 @@ const branchCharsMax = 255
 const budgetUsdMax = 10_000
 /** 23 hours: a queue lease lives for 24, and the end of a task needs some of it. */
 const timeLimitMinutesMax = 1_380
-const timeLimitMinutesDefault = 60
+/** Of an order that names none, in a repository that names none. */
+export const timeLimitMinutesDefault = 60
 
 /**
  * What one server takes of the addresses in an order, asked once they are well-formed: a sentence
@@ -82,8 +101,9 @@ export function orderFields(policy: OrderPolicy) {
       .int()
       .min(1)
       .max(timeLimitMinutesMax)
-      .default(timeLimitMinutesDefault)
-      .describe('Minutes of wall-clock time the task may take.'),
+      .describe(
+        `Minutes of wall-clock time the task may take; the repository’s, or ${timeLimitMinutesDefault}, if absent.`,
+      ),
     maxBudgetUsd: z
       .number()
       .gt(0)
@@ -125,25 +145,26 @@ export const commandsAreOfDeploys = z.superRefine<{
 )
 
 /** An order as parsed from either wire form: absent fields may be undefined. */
-type ParsedOrder = { readonly [Field in keyof TaskOrder]: TaskOrder[Field] | undefined } & Pick<
-  TaskOrder,
-  'type' | 'repoUrl' | 'instructions' | 'priority' | 'timeLimitMinutes'
+type ParsedOrder = { readonly [Field in keyof GivenOrder]: GivenOrder[Field] | undefined } & Pick<
+  GivenOrder,
+  'type' | 'repoUrl' | 'instructions' | 'priority'
 >
 
 /** Makes the order: the repository in its normal form, absent fields left out. */
-export function toOrder(given: ParsedOrder): TaskOrder {
-  const { baseBranch, setup, checks, workdir, maxBudgetUsd, callbackUrl, context, payload } = given
+export function toOrder(given: ParsedOrder): GivenOrder {
+  const { baseBranch, setup, checks, workdir, timeLimitMinutes, maxBudgetUsd } = given
+  const { callbackUrl, context, payload } = given
   return {
     type: given.type,
     repoUrl: parseRepoUrl(given.repoUrl).url,
     instructions: given.instructions,
     priority: given.priority,
-    timeLimitMinutes: given.timeLimitMinutes,
     ...(baseBranch !== undefined && { baseBranch }),
     ...(setup && { setup }),
     ...(checks && { checks }),
     ...(given.commands && { commands: given.commands }),
     ...(workdir !== undefined && { workdir }),
+    ...(timeLimitMinutes !== undefined && { timeLimitMinutes }),
     ...(maxBudgetUsd !== undefined && { maxBudgetUsd }),
     ...(callbackUrl !== undefined && { callbackUrl }),
     ...(context !== undefined && { context }),

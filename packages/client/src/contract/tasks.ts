@@ -2,10 +2,10 @@ import { z } from 'zod'
 import { pageOf, sessionId, taskId, timestamp } from './common.ts'
 import {
   commandsAreOfDeploys,
+  type GivenOrder,
   type OrderPolicy,
   orderFields,
   priority,
-  type TaskOrder,
   taskType,
   toOrder,
 } from './orders.ts'
@@ -26,7 +26,7 @@ function taskCreate(policy: OrderPolicy) {
       checks: fields.checks.optional(),
       commands: fields.commands.optional(),
       workdir: fields.workdir.optional(),
-      time_limit_minutes: fields.timeLimitMinutes,
+      time_limit_minutes: fields.timeLimitMinutes.optional(),
       max_budget_usd: fields.maxBudgetUsd.optional(),
       callback_url: fields.callbackUrl.optional(),
       context: fields.context.optional(),
@@ -49,7 +49,7 @@ export function taskCreateOrder(policy: OrderPolicy) {
       max_budget_usd,
       callback_url,
       ...same
-    }): TaskOrder =>
+    }): GivenOrder =>
       toOrder({
         ...same,
         repoUrl: repo_url,
@@ -85,6 +85,10 @@ export const task = z
     workdir: z.string().nullable(),
     time_limit_minutes: z.int(),
     max_budget_usd: z.number().nullable(),
+    commit: z.object({ name: z.string(), email: z.string() }).nullable(),
+    from_repository: z
+      .array(z.string())
+      .describe('Fields that the order left open and its repository’s settings filled.'),
     callback_url: z.string().nullable(),
     context: z.unknown().describe('The order’s context; null if it had none.'),
     payload: z.record(z.string(), z.unknown()),

@@ -2,10 +2,10 @@ import { z } from 'zod'
 import { epochMs, taskId, usd } from './common.ts'
 import {
   commandsAreOfDeploys,
+  type GivenOrder,
   type OrderPolicy,
   orderFields,
   priority,
-  type TaskOrder,
   taskType,
   toOrder,
 } from './orders.ts'
@@ -26,7 +26,7 @@ function workflowCreate(policy: OrderPolicy) {
       checks: fields.checks.optional(),
       commands: fields.commands.optional(),
       workdir: fields.workdir.optional(),
-      timeLimitMinutes: fields.timeLimitMinutes,
+      timeLimitMinutes: fields.timeLimitMinutes.optional(),
       maxBudgetUsd: fields.maxBudgetUsd.optional(),
       callbackUrl: fields.callbackUrl.optional(),
       context: fields.context.optional(),
@@ -42,7 +42,7 @@ export type WorkflowCreate = z.input<ReturnType<typeof workflowCreate>>
 /** `POST /api/workflows` → the order, on a server with this policy. */
 export function workflowCreateOrder(policy: OrderPolicy) {
   return workflowCreate(policy).transform(
-    (given): TaskOrder =>
+    (given): GivenOrder =>
       toOrder({
         ...given,
         baseBranch: given.baseBranch,
@@ -50,6 +50,7 @@ export function workflowCreateOrder(policy: OrderPolicy) {
         checks: given.checks,
         commands: given.commands,
         workdir: given.workdir,
+        timeLimitMinutes: given.timeLimitMinutes,
         maxBudgetUsd: given.maxBudgetUsd,
         callbackUrl: given.callbackUrl,
         payload: given.payload,

@@ -28,7 +28,7 @@ export function authenticate(o: {
     if (key === null) throw refusals.keyMissing()
     const { caller, scopes } = await callerOf(o, key)
     c.set('caller', caller)
-    const needed = scopeOf(c.req.method)
+    const needed = scopeOf(c.req)
     if (!allows(scopes, needed)) throw refusals.scopeMissing(needed, scopes)
     return next()
   }

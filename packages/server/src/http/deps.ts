@@ -1,9 +1,14 @@
-import type { OrderPolicy, TaskOrder } from '@longhaul/client/contract'
+import type {
+  GivenOrder,
+  NewRepository,
+  OrderPolicy,
+  SettingsPatch,
+} from '@longhaul/client/contract'
 import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/open.ts'
-import type { TaskRow, Trx } from '../store/tables.ts'
+import type { RepositoryRow, TaskRow, Trx } from '../store/tables.ts'
 import type { App } from './env.ts'
 
 /** What the routes work with. */
@@ -16,9 +21,19 @@ export interface AppDeps {
   readonly tasks: {
     /** Which orders this server takes, beyond their form. */
     readonly policy: OrderPolicy
-    readonly create: (trx: Trx, order: TaskOrder, caller: Caller) => Promise<TaskRow>
+    readonly create: (trx: Trx, order: GivenOrder, caller: Caller) => Promise<TaskRow>
     /** The task as it is now, unchanged if it had ended; undefined: there is none. */
     readonly cancel: (id: string, caller: Caller) => Promise<TaskRow | undefined>
+  }
+  readonly repositories: {
+    /** Undefined: it has settings already. */
+    readonly create: (
+      trx: Trx,
+      given: NewRepository,
+      caller: Caller,
+    ) => Promise<RepositoryRow | undefined>
+    /** Undefined: there is no such repository. */
+    readonly change: (id: string, patch: SettingsPatch) => Promise<RepositoryRow | undefined>
   }
   readonly health: {
     readonly queueReady: () => boolean

@@ -1,6 +1,7 @@
 import {
   type Artifact,
   type Reason,
+  type Repository,
   reasons,
   type SessionEvent,
   type Task,
@@ -8,7 +9,7 @@ import {
   type Workflow,
   type WorkflowResult,
 } from '@longhaul/client/contract'
-import type { ArtifactRow, TaskRow } from '../store/tables.ts'
+import type { ArtifactRow, RepositoryRow, TaskRow } from '../store/tables.ts'
 
 /** A task in the form of `/v1`. */
 export function presentTask(row: TaskRow): Task {
@@ -30,6 +31,8 @@ export function presentTask(row: TaskRow): Task {
     workdir: order.workdir ?? null,
     time_limit_minutes: order.timeLimitMinutes,
     max_budget_usd: order.maxBudgetUsd ?? null,
+    commit: order.commit ?? null,
+    from_repository: (order.fromRepository ?? []).map(inSnakeCase),
     callback_url: order.callbackUrl ?? null,
     context: order.context ?? null,
     payload: { ...order.payload },
@@ -40,6 +43,24 @@ export function presentTask(row: TaskRow): Task {
     started_at: row.started_at?.toISOString() ?? null,
     completed_at: row.completed_at?.toISOString() ?? null,
     cancel_requested_at: row.cancel_requested_at?.toISOString() ?? null,
+  }
+}
+
+/** A repository's settings in the form of `/v1`. */
+export function presentRepository({ id, url, settings, ...row }: RepositoryRow): Repository {
+  return {
+    id,
+    url,
+    setup: listOf(settings.setup),
+    checks: listOf(settings.checks),
+    base_branch: settings.baseBranch ?? null,
+    workdir: settings.workdir ?? null,
+    time_limit_minutes: settings.timeLimitMinutes ?? null,
+    max_budget_usd: settings.maxBudgetUsd ?? null,
+    commit: settings.commit ?? null,
+    created_by: row.created_by,
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
   }
 }
 
@@ -125,6 +146,10 @@ function presentResult(result: TaskResult): WorkflowResult {
 
 function listOf(commands: readonly string[] | undefined): string[] | null {
   return commands ? [...commands] : null
+}
+
+function inSnakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 function sentenceOf(reason: Reason): string {

@@ -10,7 +10,7 @@ export async function commitWork(attempt: Attempt, message: string): Promise<Cha
   const { base, byProducts } = journal.progress
   if (base === undefined) throw new Error(`${task.id} is committed before it was cloned`)
   const changes = await commitAll(workspace, {
-    ...{ base: base.commit, branch, message, byProducts },
+    ...{ base: base.commit, branch, message, byProducts, committer: task.order.commit },
   })
   const { tip, commits, taken } = changes
   await journal.write(

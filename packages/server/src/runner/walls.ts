@@ -40,6 +40,7 @@ export async function openWalls(o: {
     slot,
     env: egress.env,
     gitRewrite: [{ from: `${parseRepoUrl(task.order.repoUrl).origin}/` }],
+    committer: task.order.commit,
   })
   let gateway: Gateway
   try {

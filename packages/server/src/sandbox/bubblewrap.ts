@@ -45,7 +45,7 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
   await endLeftovers({ uid, spec, host })
   const files = {
     ...etcFiles({ home: paths.home }),
-    gitconfig: gitConfig({ gatewayUrl, rewrites: spec.gitRewrite }),
+    gitconfig: gitConfig({ ...spec, gatewayUrl, rewrites: spec.gitRewrite }),
   }
   await makeDirectories({ paths, uid })
   await writeSystemFiles(paths, { ...files, init: initScript })

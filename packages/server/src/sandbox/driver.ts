@@ -38,6 +38,8 @@ export interface SandboxSpec {
   readonly env: Readonly<Record<string, string>>
   /** URL prefixes that git inside rewrites to the gateway, e.g. `https://github.com/`. */
   readonly gitRewrite: readonly { readonly from: string }[]
+  /** Who commits, unless a command of git's says otherwise; absent: a placeholder. */
+  readonly committer?: { readonly name: string; readonly email: string } | undefined
 }
 
 /** One session's walls, open. Disposing ends its processes and keeps its files. */

@@ -1,15 +1,17 @@
 /**
  * The `/etc/gitconfig` inside. Repositories of the rewritten prefixes are fetched from the gateway,
- * which adds the credential; the identity is a placeholder that a commit may override.
+ * which adds the credential; the identity is one that a commit may override.
  */
 export function gitConfig(o: {
   readonly gatewayUrl: string
   readonly rewrites: readonly { readonly from: string }[]
+  readonly committer?: { readonly name: string; readonly email: string } | undefined
 }): string {
+  const { name, email } = o.committer ?? placeholder
   const rewrites = o.rewrites.map(({ from }) => `\tinsteadOf = ${quoted(from)}\n`).join('')
   return `[user]
-	name = Longhaul
-	email = longhaul@localhost
+	name = ${quoted(name)}
+	email = ${quoted(email)}
 [init]
 	defaultBranch = main
 [advice]
@@ -29,8 +31,10 @@ export function gitConfig(o: {
 ${rewrites === '' ? '' : `[url ${quoted(`${o.gatewayUrl}/git/`)}]\n${rewrites}`}`
 }
 
+const placeholder = { name: 'Longhaul', email: 'longhaul@localhost' }
+
 function quoted(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused.
-  if (/[\x00-\x1f\x7f]/.test(text)) throw new Error('a git URL prefix has a control character')
+  if (/[\x00-\x1f\x7f]/.test(text)) throw new Error('a git setting has a control character')
   return `"${text.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`
 }

@@ -29,7 +29,7 @@ export async function openNone(
   await makeDirectories({ paths, uid: null })
   const forwarder = await openForwarder({ socketPath: paths.gatewaySocket })
   const gatewayUrl = `http://127.0.0.1:${forwarder.port}`
-  const gitconfig = gitConfig({ gatewayUrl, rewrites: spec.gitRewrite })
+  const gitconfig = gitConfig({ ...spec, gatewayUrl, rewrites: spec.gitRewrite })
   await writeSystemFiles(paths, { gitconfig, init: initScript })
   const fixed: Record<string, string> = {
     LONGHAUL_SANDBOX: spec.directory,

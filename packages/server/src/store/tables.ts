@@ -1,6 +1,7 @@
 import type {
   Priority,
   Reason,
+  RepositorySettings,
   TaskError,
   TaskOrder,
   TaskResult,
@@ -155,6 +156,16 @@ interface IdempotencyKeys {
   created_at: Date
 }
 
+interface Repositories {
+  id: string
+  /** Normal form of `parseRepoUrl`; unique without case. */
+  url: string
+  settings: Json<RepositorySettings>
+  created_by: Optional<string>
+  created_at: Date
+  updated_at: Date
+}
+
 interface Settings {
   name: string
   value: string
@@ -170,6 +181,7 @@ export interface Tables {
   transcript_entries: TranscriptEntries
   deliveries: Deliveries
   idempotency_keys: IdempotencyKeys
+  repositories: Repositories
   settings: Settings
 }
 
@@ -180,3 +192,4 @@ export type EventRow = Selectable<Events>
 export type ArtifactRow = Selectable<Artifacts>
 export type DeliveryRow = Selectable<Deliveries>
 export type IdempotencyRow = Selectable<IdempotencyKeys>
+export type RepositoryRow = Selectable<Repositories>

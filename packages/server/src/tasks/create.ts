@@ -1,4 +1,4 @@
-import { reasons, type TaskOrder } from '@longhaul/client/contract'
+import { type GivenOrder, reasons } from '@longhaul/client/contract'
 import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import { appendEvents } from '../events/append.ts'
@@ -7,22 +7,24 @@ import type { WorkQueue } from '../queue/work-queue.ts'
 import { insertSession } from '../store/sessions.ts'
 import type { TaskRow, Trx } from '../store/tables.ts'
 import { insertTask, updateTask } from '../store/tasks.ts'
+import { resolveOrder } from './repositories.ts'
 
 /**
  * Makes a pending task and its session, with the first events and the work, in the caller's
  * transaction: either all of it is there when that ends, or nothing is. The order was read with
- * this server's `orderPolicy`.
+ * this server's `orderPolicy`; what it leaves open is filled here.
  */
 export async function createTask(
   trx: Trx,
   { queue, clock }: { readonly queue: WorkQueue; readonly clock: Clock },
-  order: TaskOrder,
+  given: GivenOrder,
   caller: Caller,
 ): Promise<TaskRow> {
   const id = newId('task', clock)
   const sessionId = newId('sesn', clock)
   const now = new Date(clock.now())
   const made = { createdBy: caller.keyId, now }
+  const order = await resolveOrder(trx, given)
   await insertSession(trx, {
     id: sessionId,
     conversationId: uuidOf(sessionId),

@@ -1,3 +1,4 @@
+import type { CommitIdentity } from '@longhaul/client/contract'
 import { clearLocks } from './clone.ts'
 import { GitFailed, git, tryGit, tryGitScript, type Workspace } from './git.ts'
 import { takeBranch } from './other-work.ts'
@@ -18,13 +19,8 @@ interface Commit {
   readonly subject: string
 }
 
-/** Who commits what the agent left uncommitted. */
-const identity = {
-  GIT_AUTHOR_NAME: 'Longhaul',
-  GIT_AUTHOR_EMAIL: 'longhaul@localhost',
-  GIT_COMMITTER_NAME: 'Longhaul',
-  GIT_COMMITTER_EMAIL: 'longhaul@localhost',
-}
+/** Who commits what the agent left uncommitted, whatever it wrote into git's settings. */
+const placeholder: CommitIdentity = { name: 'Longhaul', email: 'longhaul@localhost' }
 
 /** What the task has changed so far. */
 export interface Changes {
@@ -48,6 +44,8 @@ export async function commitAll(
     readonly message: string
     /** Patterns of what no commit carries. */
     readonly byProducts: readonly string[]
+    /** Absent: a placeholder. */
+    readonly committer?: CommitIdentity | undefined
   },
 ): Promise<Changes> {
   await clearLocks(workspace)
@@ -58,12 +56,21 @@ export async function commitAll(
   const { exitCode } = await tryGit(workspace, ['diff-index', '--cached', '--quiet', 'HEAD', '--'])
   if (exitCode !== 0) {
     const args = ['--quiet', '--no-verify', '--cleanup=whitespace', '--message', o.message]
-    await git(workspace, ['commit', ...args], { env: identity })
+    await git(workspace, ['commit', ...args], {
+      env: identityOf(o.committer ?? placeholder),
+    })
   }
   const changes = await changesSince(workspace, o.base)
   if (changes.commits.length > 0) return changes
   const taken = await takeBranch(workspace, o)
   return taken === null ? changes : { ...(await changesSince(workspace, o.base)), taken }
+}
+
+function identityOf({ name, email }: CommitIdentity): Record<string, string> {
+  return {
+    ...{ GIT_AUTHOR_NAME: name, GIT_AUTHOR_EMAIL: email },
+    ...{ GIT_COMMITTER_NAME: name, GIT_COMMITTER_EMAIL: email },
+  }
 }
 
 async function changesSince(workspace: Workspace, base: string): Promise<Changes> {

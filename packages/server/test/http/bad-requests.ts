@@ -9,6 +9,7 @@ interface Made {
 }
 
 const unknownTask = 'task_00000000000000000000000000'
+const unknownRepository = 'repo_00000000000000000000000000'
 const unknownSession = 'sesn_00000000000000000000000000'
 
 export function badRequests(made: Made): Row[] {
@@ -22,6 +23,8 @@ export function badRequests(made: Made): Row[] {
     ...badKeys,
     ...badCancel(id),
     ...badJson(`/v1/tasks/${id}/cancel`),
+    ...badRepositories,
+    ...badJson('/v1/repositories'),
     ...badArtifact(id),
     ...badEvents(made),
     ...badStream(made),
@@ -133,6 +136,19 @@ function badCancel(id: string): Row[] {
     wrongMethod('GET', `/v1/tasks/${id}/cancel`, 'POST'),
   ]
 }
+
+const badRepositories: readonly Row[] = [
+  ...badLimits('/v1/repositories', 100),
+  bad('/v1/repositories?url=acme%2Fapp', 'url: expected a repository URL', 'got "acme/app"'),
+  bad('/v1/repositories?page=nope', 'page: expected repo_', 'got "nope"'),
+  bad('/v1/repositories?colour=1', 'colour: unknown field, got "1"'),
+  bad('/v1/repositories/nope', 'id: expected repo_ and 26 letters or digits, got "nope"'),
+  missing('GET', `/v1/repositories/${unknownRepository}`, unknownRepository),
+  missing('POST', `/v1/repositories/${unknownRepository}`, unknownRepository),
+  missing('DELETE', `/v1/repositories/${unknownRepository}`, unknownRepository),
+  wrongMethod('PUT', `/v1/repositories/${unknownRepository}`, 'DELETE, GET, HEAD, POST'),
+  wrongMethod('DELETE', '/v1/repositories', 'GET, HEAD, POST'),
+]
 
 function badArtifact(id: string): Row[] {
   const files = `/v1/tasks/${id}/artifacts`

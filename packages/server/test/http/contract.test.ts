@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
+  type GivenOrder,
   parseRepoUrl,
   reason,
   reasons,
-  type TaskOrder,
   taskCreateOrder,
   workflowCreateOrder,
 } from '@longhaul/client/contract'
@@ -37,7 +37,7 @@ test('a host of its own keeps its scheme, port and depth', () => {
 })
 
 test('an order means the same in both forms', () => {
-  const order: TaskOrder = {
+  const order: GivenOrder = {
     type: 'test',
     repoUrl: 'https://github.com/acme/app',
     instructions: 'Run the suite.',
@@ -73,7 +73,6 @@ test('an order that says little gets the defaults and no field that it did not g
     repoUrl: 'https://github.com/acme/app',
     instructions: 'Hi.',
     priority: 'medium',
-    timeLimitMinutes: 60,
   })
 })
 

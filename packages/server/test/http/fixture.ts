@@ -11,6 +11,7 @@ import type { Store } from '../../src/store/open.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
 import { createTask } from '../../src/tasks/create.ts'
 import { orderPolicy } from '../../src/tasks/policy.ts'
+import { changeRepository, createRepository } from '../../src/tasks/repositories.ts'
 import { startPostgres } from '../support/postgres.ts'
 
 /** The real app over a real store and queue, with one key, and without a worker. */
@@ -60,6 +61,10 @@ export async function openTestApp(
       policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [] }),
       create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
       cancel: (id, caller) => cancelTask({ store, queue, clock }, id, caller),
+    },
+    repositories: {
+      create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),
+      change: (id, patch) => changeRepository({ store, clock }, id, patch),
     },
     health: { ...healthy, queueReady: () => queue.ready() },
   })

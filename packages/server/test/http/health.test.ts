@@ -33,6 +33,7 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
   return createApp({
     ...{ store, clock: systemClock, log: createLog('silent'), version: '0.0.0-test' },
     tasks: { policy: orderPolicy(nowhere), create: never, cancel: never },
+    repositories: { create: never, change: never },
     health: { ...healthy, ...health },
   })
 }

@@ -101,6 +101,8 @@ test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async (
   assert.deepEqual(rest, {
     ...given,
     repo_url: 'https://github.com/acme/app',
+    commit: null,
+    from_repository: [],
     status: 'pending',
     reason: 'queued',
     result: null,
@@ -204,6 +206,8 @@ test('the OpenAPI document is 3.1 and has every route with its errors', async ()
     '/health',
     '/livez',
     '/readyz',
+    '/v1/repositories',
+    '/v1/repositories/{id}',
     '/v1/sessions/{id}/events',
     '/v1/sessions/{id}/events/stream',
     '/v1/tasks',

@@ -203,6 +203,15 @@ test('a git URL prefix is quoted, and one with a control character is refused', 
   assert.throws(() => config('a\nb'), /control character/)
 })
 
+test('git inside commits as who the session names, whatever signs the name has', async () => {
+  const committer = { name: 'A "quoted" \\ name; # here', email: 'a+b[c]@d.example' }
+  const text = gitConfig({ gatewayUrl: 'http://gw', rewrites: [], committer })
+  const script =
+    'cat >g; for k in name email; do GIT_CONFIG_SYSTEM=$PWD/g git config --system user.$k; done; rm g'
+  const { stdout } = await sh(sandbox, script, { input: text })
+  assert.equal(stdout, `${committer.name}\n${committer.email}\n`)
+})
+
 test('the claude binary runs inside', async () => {
   const { stdout } = await sandbox.exec([sandbox.claudePath, '--version'], {
     network: true,

@@ -3,6 +3,7 @@ import type { App } from '../env.ts'
 import { artifactRoutes } from './artifacts.ts'
 import { eventRoutes } from './events.ts'
 import { healthRoutes } from './health.ts'
+import { repositoryRoutes } from './repositories.ts'
 import { taskRoutes } from './tasks.ts'
 import { workflowRoutes } from './workflows.ts'
 
@@ -10,6 +11,7 @@ import { workflowRoutes } from './workflows.ts'
 export function mountRoutes(app: App, deps: AppDeps): void {
   workflowRoutes(app, deps)
   taskRoutes(app, deps)
+  repositoryRoutes(app, deps)
   artifactRoutes(app, deps)
   eventRoutes(app, deps)
   healthRoutes(app, deps)

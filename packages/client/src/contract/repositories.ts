@@ -1,0 +1,123 @@
+import { z } from 'zod'
+import { check, pageOf, repositoryId, timestamp } from './common.ts'
+import { type CommitIdentity, type GivenOrder, type OrderPolicy, orderFields } from './orders.ts'
+import { parseRepoUrl } from './repo-url.ts'
+
+/** What fills an order's open fields; and what no order says for itself. */
+export interface RepositorySettings
+  extends Pick<
+    GivenOrder,
+    'baseBranch' | 'setup' | 'checks' | 'workdir' | 'timeLimitMinutes' | 'maxBudgetUsd'
+  > {
+  readonly commit?: CommitIdentity
+}
+
+/** A change of settings: an absent field stays, null clears it. */
+export type SettingsPatch = {
+  readonly [Field in keyof RepositorySettings]: RepositorySettings[Field] | null | undefined
+}
+
+/** A repository that is made, with the first change of its empty settings. */
+export interface NewRepository {
+  /** Normal form of `parseRepoUrl`. */
+  readonly url: string
+  readonly settings: SettingsPatch
+}
+
+const nameCharsMax = 100
+const emailCharsMax = 254
+
+/** Who commits, in the form that git takes: it drops what is refused here, or fails. */
+const commitIdentity = z.strictObject({
+  name: z
+    .string()
+    .min(1)
+    .max(nameCharsMax)
+    .superRefine(check(nameProblem))
+    .describe('Author and committer of what tasks commit.'),
+  email: z
+    .string()
+    .max(emailCharsMax)
+    .regex(
+      /^[!-;=?A-~]+@[!-;=?A-~]+$/,
+      'expected an e-mail address such as bot@example.com, without spaces and angle brackets',
+    ),
+})
+
+function settingsFields(policy: OrderPolicy) {
+  const fields = orderFields(policy)
+  return {
+    setup: fields.setup.nullish(),
+    checks: fields.checks.nullish(),
+    base_branch: fields.baseBranch.nullish(),
+    workdir: fields.workdir.nullish(),
+    time_limit_minutes: fields.timeLimitMinutes.nullish(),
+    max_budget_usd: fields.maxBudgetUsd.nullish(),
+    commit: commitIdentity.nullish(),
+  }
+}
+
+type GivenSettings = z.output<z.ZodObject<ReturnType<typeof settingsFields>>>
+
+function toPatch(given: GivenSettings): SettingsPatch {
+  const { base_branch, time_limit_minutes, max_budget_usd } = given
+  return {
+    setup: given.setup,
+    checks: given.checks,
+    workdir: given.workdir,
+    commit: given.commit,
+    baseBranch: base_branch,
+    timeLimitMinutes: time_limit_minutes,
+    maxBudgetUsd: max_budget_usd,
+  }
+}
+
+/** `POST /v1/repositories` → the repository, on a server with this policy. */
+export function repositoryCreate(policy: OrderPolicy) {
+  return z
+    .strictObject({ url: orderFields(policy).repoUrl, ...settingsFields(policy) })
+    .meta({ id: 'RepositoryCreate' })
+    .transform(
+      ({ url, ...given }): NewRepository => ({
+        url: parseRepoUrl(url).url,
+        settings: toPatch(given),
+      }),
+    )
+}
+
+/** `POST /v1/repositories/{id}` → the change. */
+export function repositoryUpdate(policy: OrderPolicy) {
+  return z.strictObject(settingsFields(policy)).meta({ id: 'RepositoryUpdate' }).transform(toPatch)
+}
+
+/** A repository's settings as `/v1` shows them; null: not set. */
+export const repository = z
+  .object({
+    id: repositoryId,
+    url: z.string(),
+    setup: z.array(z.string()).nullable(),
+    checks: z.array(z.string()).nullable(),
+    base_branch: z.string().nullable(),
+    workdir: z.string().nullable(),
+    time_limit_minutes: z.int().nullable(),
+    max_budget_usd: z.number().nullable(),
+    commit: commitIdentity.nullable(),
+    created_by: z.string().nullable(),
+    created_at: timestamp,
+    updated_at: timestamp,
+  })
+  .meta({ id: 'Repository' })
+export type Repository = z.infer<typeof repository>
+
+/** A page of repositories, newest first. */
+export const repositoryPage = pageOf('RepositoryPage', repository)
+
+/** What is left of a repository that was deleted. */
+export const repositoryDeleted = z
+  .object({ id: repositoryId, type: z.literal('repository_deleted') })
+  .meta({ id: 'RepositoryDeleted' })
+
+function nameProblem(name: string): string | null {
+  const isClean = /^[^<>\p{Cc}\p{Cs}\u2028\u2029]*$/u.test(name) && /[\p{L}\p{N}]/u.test(name)
+  return isClean ? null : 'expected a name on one line, without angle brackets'
+}

@@ -1,0 +1,81 @@
+import {
+  type GivenOrder,
+  type NewRepository,
+  parseRepoUrl,
+  type RepositorySettings,
+  type SettingsPatch,
+  type TaskOrder,
+  timeLimitMinutesDefault,
+} from '@longhaul/client/contract'
+import type { Caller } from '../caller.ts'
+import type { Clock } from '../clock.ts'
+import { newId } from '../ids.ts'
+import type { Store } from '../store/open.ts'
+import {
+  findRepository,
+  insertRepository,
+  lockRepository,
+  updateRepository,
+} from '../store/repositories.ts'
+import type { RepositoryRow, Trx } from '../store/tables.ts'
+
+/**
+ * The order, with what it left open filled from the present settings of its repository. What the
+ * order says wins; who commits is the repository's alone to say.
+ */
+export async function resolveOrder(trx: Trx, given: GivenOrder): Promise<TaskOrder> {
+  const row = await findRepository(trx, parseRepoUrl(given.repoUrl).url)
+  return fillOrder(given, row?.settings ?? {})
+}
+
+function fillOrder(given: GivenOrder, { commit, ...settings }: RepositorySettings): TaskOrder {
+  const filled = Object.keys(settings).filter((name) => !Object.hasOwn(given, name))
+  const fromRepository = [...filled, ...(commit ? ['commit'] : [])]
+  return {
+    timeLimitMinutes: timeLimitMinutesDefault,
+    ...settings,
+    ...given,
+    ...(commit && { commit }),
+    ...(fromRepository.length > 0 && { fromRepository }),
+  }
+}
+
+/** Makes the settings of a repository; undefined when it has some already. */
+export function createRepository(
+  trx: Trx,
+  { clock }: { readonly clock: Clock },
+  { url, settings }: NewRepository,
+  caller: Caller,
+): Promise<RepositoryRow | undefined> {
+  return insertRepository(trx, {
+    id: newId('repo', clock),
+    url,
+    settings: applyPatch({}, settings),
+    createdBy: caller.keyId,
+    now: new Date(clock.now()),
+  })
+}
+
+/** Changes settings, for tasks that are made from now on; undefined: there is no such repository. */
+export function changeRepository(
+  { store, clock }: { readonly store: Store; readonly clock: Clock },
+  id: string,
+  patch: SettingsPatch,
+): Promise<RepositoryRow | undefined> {
+  return store.db.transaction().execute(async (trx) => {
+    const row = await lockRepository(trx, id)
+    if (row === undefined) return undefined
+    const settings = applyPatch(row.settings, patch)
+    return updateRepository(trx, { id, settings, now: new Date(clock.now()) })
+  })
+}
+
+/** What is absent stays, and null clears. */
+function applyPatch(settings: RepositorySettings, patch: SettingsPatch): RepositorySettings {
+  const merged = Object.entries({ ...settings, ...withoutAbsent(patch) })
+  return Object.fromEntries(merged.filter(([, value]) => value !== null))
+}
+
+function withoutAbsent(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+}
