@@ -12,6 +12,8 @@ import { createApp } from './http/app.ts'
 import { ensureFirstKey } from './http/first-key.ts'
 import { listen } from './http/listen.ts'
 import type { Log } from './log.ts'
+import { Metrics } from './metrics.ts'
+import { measureQueue } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
 import type { RunnerDeps } from './runner/deps.ts'
 import { Worker } from './runner/worker.ts'
@@ -48,6 +50,7 @@ export async function buildServer(o: {
   readonly signal: AbortSignal
 }): Promise<Server> {
   const { config, clock, log } = o
+  const metrics = new Metrics()
   await using opened = new AsyncDisposableStack()
   const dataDir = resolve(config.dataDir)
   await makeTraversable(join(dataDir, 'sessions')).catch((error: unknown) => {
@@ -63,17 +66,18 @@ export async function buildServer(o: {
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const callbacks = opened.use(await openCallbacks(o, store))
   const deps: Omit<RunnerDeps, 'publicUrl'> = {
-    ...{ config, store, queue, live, sandboxes, dataDir, clock, log, node: store.node },
+    ...{ config, store, queue, live, sandboxes, dataDir, clock, log, metrics, node: store.node },
     egress: await egress,
     ended: () => callbacks.poke(),
   }
   const draining = new AbortController()
   const app = createApp({
-    ...{ store, clock, log, version },
+    ...{ store, clock, log, version, metrics },
+    measureQueue: () => measureQueue(store.db, metrics),
     tasks: {
       policy: policyOf(config),
       create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
-      cancel: (id, caller) => cancelTask({ store, queue, clock }, id, caller),
+      cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
     },
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),
@@ -84,7 +88,7 @@ export async function buildServer(o: {
       sandbox: () => ({ driver: sandboxes.name, ...report }),
       modelConfigured: config.model.headers !== null,
     },
-    mount: sseRoute({ store, live, clock, log, signal: draining.signal }),
+    mount: sseRoute({ store, live, clock, log, metrics, signal: draining.signal }),
   })
   const mintedKey = await ensureFirstKey({ store, clock }, config.apiKey)
   const listening = opened.use(await listen(app, { ...config, clock }))

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { LiveEvents } from '../events/live.ts'
 import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Store } from '../store/open.ts'
 import { getSession } from '../store/sessions.ts'
 import { type Followed, type Following, follow } from './follow.ts'
@@ -17,6 +18,7 @@ export interface SseDeps {
   readonly live: LiveEvents
   readonly clock: Clock
   readonly log: Log
+  readonly metrics: Metrics
   /** Aborts when the server drains: every stream ends, and its reader resumes elsewhere. */
   readonly signal: AbortSignal
   /** Streams that may be open at once in this server. */
@@ -74,6 +76,7 @@ export function sseRoute(deps: SseDeps): <E extends Env>(app: OpenAPIHono<E>) =>
     const end = (): void => stop.abort()
     deps.signal.addEventListener('abort', end, { once: true })
     open += 1
+    deps.metrics.openStreams.set({ kind: 'sse' }, open)
     try {
       yield* follow(o)
     } catch (error) {
@@ -81,6 +84,7 @@ export function sseRoute(deps: SseDeps): <E extends Env>(app: OpenAPIHono<E>) =>
       yield { kind: 'broken' }
     } finally {
       open -= 1
+      deps.metrics.openStreams.set({ kind: 'sse' }, open)
       deps.signal.removeEventListener('abort', end)
     }
   }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import type { Clock, Timer } from '../clock.ts'
 import { newId } from '../ids.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Store } from '../store/open.ts'
 import { isOutage } from '../store/outage.ts'
 import { appendEvents, LeaseLost, type NewEvent } from './append.ts'
@@ -22,6 +23,7 @@ export interface EventWriterOptions {
   readonly sessionId: string
   readonly attempt: number
   readonly clock: Clock
+  readonly metrics: Metrics
   /** Called once, with LeaseLost or with the reason why the log cannot be written any more. */
   readonly onLost: (error: Error) => void
 }
@@ -131,13 +133,16 @@ export class EventWriter implements AsyncDisposable {
   }
 
   async #store(events: readonly NewEvent[]): Promise<void> {
-    const { store, clock } = this.#o
+    const { store, clock, metrics } = this.#o
     const batch = { ...this.#o, events }
-    const deadline = clock.now() + retryMsMax
+    const begun = clock.now()
+    const deadline = begun + retryMsMax
     for (let tries = 0; ; tries += 1)
       try {
         if (tries === 0) await appendEvents(store.db, batch)
         else await this.#storeAgain(batch)
+        metrics.eventsAppended.inc(events.length)
+        metrics.eventBatchSeconds.observe((clock.now() - begun) / 1000)
         return
       } catch (error) {
         if (error instanceof LeaseLost || !isOutage(error) || clock.now() > deadline) throw error

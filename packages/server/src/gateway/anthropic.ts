@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BodyTooLarge, readBody } from './body.ts'
 import type { RouteContext } from './context.ts'
+import { countRequest, countUsage } from './count-model.ts'
 import { pickHeaders } from './headers.ts'
 import { withLimit } from './limits.ts'
 import { type ModelBody, parseModelBody } from './model-body.ts'
@@ -123,7 +124,9 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
     signal,
     settle: (reading) => {
       admission.settle(reading?.costUsd ?? 0)
-      if (reading !== null) context.hooks.onUsage(reading)
+      if (reading === null) return
+      countUsage(context.metrics, reading)
+      context.hooks.onUsage(reading)
     },
   })
 }
@@ -134,6 +137,7 @@ async function forward(
 ): Promise<void> {
   const { requested } = o.body
   const answer = await ask(context, o)
+  countRequest(context.metrics, { model: requested.model, answer })
   if (answer === 'failed') return o.settle(null)
   if (answer === 'cut')
     return o.settle(new UsageReader({ contentType: undefined, requested }).end(false))

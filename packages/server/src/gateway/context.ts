@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Meter } from './meter.ts'
 import type { Denial, GatewayHooks, GatewayPolicy } from './policy.ts'
 import type { Lookup } from './resolve.ts'
@@ -11,6 +12,7 @@ export interface RouteContext {
   readonly meter: Meter
   readonly clock: Clock
   readonly log: Log
+  readonly metrics: Metrics
   readonly lookup?: Lookup
   /** Aborts when the gateway closes. */
   readonly signal: AbortSignal

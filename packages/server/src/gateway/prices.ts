@@ -32,6 +32,11 @@ export function costOf(model: string, usage: BilledUsage): number {
   return (micro / tokensPerUnit) * (usage.usOnly === true ? usOnlyFactor : 1)
 }
 
+/** The name under which the table knows a model; `other` if it does not. */
+export function listedName(model: string): string {
+  return rows.find(([name]) => names(model, name))?.[0] ?? 'other'
+}
+
 /** The price of a model for a prompt of this length, in US dollars per million tokens. */
 export function priceOf(model: string, promptTokens: number): Price {
   const row = rows.find(([name]) => names(model, name))?.[1] ?? dearest

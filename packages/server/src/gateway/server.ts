@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
 import { routeModel } from './anthropic.ts'
 import { routeConnect } from './connect.ts'
 import { limitDenials, type RouteContext } from './context.ts'
@@ -35,6 +36,7 @@ interface GatewayOptions {
   readonly budget: Budget
   readonly clock: Clock
   readonly log: Log
+  readonly metrics: Metrics
   readonly lookup?: Lookup
 }
 
@@ -65,13 +67,14 @@ export class Gateway implements AsyncDisposable {
   readonly #running = new Set<Promise<void>>()
 
   constructor(o: Omit<GatewayOptions, 'socketPath' | 'ownerUid'>) {
-    const { policy, hooks, clock, log } = o
+    const { policy, hooks, clock, log, metrics } = o
     this.#meter = new Meter({ budget: o.budget, clock })
     this.#context = {
       policy,
       hooks,
       clock,
       log,
+      metrics,
       meter: this.#meter,
       signal: this.#stop.signal,
       denied: limitDenials({ onDenied: (denial) => hooks.onDenied(denial), clock, log }),

@@ -7,6 +7,7 @@ import type {
 import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Store } from '../store/open.ts'
 import type { RepositoryRow, TaskRow, Trx } from '../store/tables.ts'
 import type { App } from './env.ts'
@@ -16,6 +17,9 @@ export interface AppDeps {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
+  readonly metrics: Metrics
+  /** Brings the queue's part of the metrics up to date. */
+  readonly measureQueue: () => Promise<void>
   /** The server's version, for `/health` and the OpenAPI document. */
   readonly version: string
   readonly tasks: {

@@ -18,7 +18,7 @@ export function openApiDocument(app: App, version: string) {
       { name: 'workflows', description: 'Tasks in camelCase, for Tier 1.' },
       { name: 'tasks', description: 'Tasks.' },
       { name: 'sessions', description: 'Sessions and their numbered events.' },
-      { name: 'health', description: 'How the server is; without a key.' },
+      { name: 'health', description: 'How the server is.' },
     ],
   })
 }

@@ -73,7 +73,7 @@ async function settle(run: Run): Promise<void> {
   const journal = new Journal({ ...deps, writer, lease, taskId: task.id, progress })
   try {
     await journal.write({ strikes: progress.strikes + 1 })
-    const end = await perform(run, { writer, journal })
+    const end = await perform(run, { writer, journal }).finally(() => journal.leave())
     // What the agent said comes before the end in the log.
     await writer.flush()
     await endTaskOf(deps, { task, lease, progress: journal.progress, end })

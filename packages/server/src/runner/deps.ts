@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { Config, HostPort } from '../config.ts'
 import type { LiveEvents } from '../events/live.ts'
 import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
 import type { SandboxDriver } from '../sandbox/driver.ts'
 import type { Store } from '../store/open.ts'
@@ -26,6 +27,7 @@ export interface RunnerDeps {
   readonly node: string
   readonly clock: Clock
   readonly log: Log
+  readonly metrics: Metrics
   /** Told after a task ended, so that its callback leaves at once. */
   readonly ended: () => void
 }

@@ -2,6 +2,7 @@ import type { RunningReason } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import { appendEvents, type NewEvent } from '../events/append.ts'
 import type { EventWriter } from '../events/writer.ts'
+import type { Metrics } from '../metrics.ts'
 import type { Lease } from '../queue/work-queue.ts'
 import { LeaseLost } from '../store/lease-lost.ts'
 import type { Store } from '../store/open.ts'
@@ -21,10 +22,11 @@ export class Journal {
     readonly lease: Lease
     readonly taskId: string
     readonly clock: Clock
+    readonly metrics: Metrics
   }
   #progress: Progress
   /** What the task is doing, once this attempt has said so. */
-  #reason: RunningReason | null = null
+  #phase: { readonly reason: RunningReason; readonly since: number } | null = null
 
   constructor(o: {
     readonly store: Store
@@ -32,6 +34,7 @@ export class Journal {
     readonly lease: Lease
     readonly taskId: string
     readonly clock: Clock
+    readonly metrics: Metrics
     readonly progress: Progress
   }) {
     this.#o = o
@@ -47,12 +50,22 @@ export class Journal {
     const { store, writer, lease, taskId, clock } = this.#o
     // What the agent said before belongs before the step in the log.
     await writer.flush()
-    if (this.#reason === reason) return
+    if (this.#phase?.reason === reason) return
     const to = { status: 'running', reason } as const
     await store.db.transaction().execute(async (trx) => {
       await moveTask(trx, { taskId, to, attempt: lease.attempt, clock })
     })
-    this.#reason = reason
+    this.leave()
+    this.#phase = { reason, since: clock.now() }
+  }
+
+  /** Counts the time of the phase that the task is in; nothing if it is in none. */
+  leave(): void {
+    const { metrics, clock } = this.#o
+    const phase = this.#phase
+    this.#phase = null
+    if (phase === null) return
+    metrics.phaseSeconds.observe({ phase: phase.reason }, (clock.now() - phase.since) / 1000)
   }
 
   /**

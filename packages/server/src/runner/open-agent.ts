@@ -4,6 +4,7 @@ import { getSession } from '../store/sessions.ts'
 import { presets } from '../tasks/presets.ts'
 import { readGuidance } from '../workspace/guidance.ts'
 import type { Attempt } from './phase.ts'
+import { ToolCalls } from './tool-calls.ts'
 import { toolboxOf } from './toolbox.ts'
 
 /** No message of the SDK for this long is a stall: its own watchdogs act within five minutes. */
@@ -14,6 +15,7 @@ export async function openAgentOf(attempt: Attempt): Promise<Agent> {
   const { deps, lease, workspace, transcript, writer, deadline } = attempt
   const session = await getSession(deps.store.db, lease.sessionId)
   if (session === undefined) throw new Error(`no session ${lease.sessionId}`)
+  const calls = new ToolCalls(deps)
   return openAgent({
     sandbox: workspace.sandbox,
     sessionId: lease.sessionId,
@@ -24,7 +26,10 @@ export async function openAgentOf(attempt: Attempt): Promise<Agent> {
     bashTimeoutMs: deps.config.bashTimeoutMs,
     deadline,
     // A writer that lost its lease has told `onLost`, which stops this attempt.
-    emit: (event) => writer.write(event).catch(() => undefined),
+    emit: (event) => {
+      calls.saw(event)
+      return writer.write(event).catch(() => undefined)
+    },
     delta: (event) => deps.live.delta(lease.sessionId, event),
     stallMs,
     clock: deps.clock,

@@ -3,14 +3,14 @@ import type { Lease } from '../queue/work-queue.ts'
 import { getSession, setSessionStatus } from '../store/sessions.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { lockTask, updateTask } from '../store/tasks.ts'
-import { endTask, type TaskEnd } from '../tasks/end.ts'
+import { countEnd, endTask, type TaskEnd } from '../tasks/end.ts'
 import type { Progress } from '../tasks/progress.ts'
 import { resultOf } from '../tasks/result.ts'
 import type { RunnerDeps } from './deps.ts'
 
 /** The task is over: its end, its work's end and its callback are one transaction. */
 export async function endTaskOf(
-  { store, queue, clock, ended }: RunnerDeps,
+  { store, queue, clock, metrics, ended }: RunnerDeps,
   o: {
     readonly task: TaskRow
     readonly lease: Lease
@@ -19,11 +19,11 @@ export async function endTaskOf(
   },
 ): Promise<void> {
   const { task, lease, progress, end } = o
-  await store.db.transaction().execute(async (trx) => {
+  const row = await store.db.transaction().execute(async (trx) => {
     // The work is locked before the task, and the task before the session: see `WorkQueue`.
     await queue.complete(trx, lease)
     const session = await getSession(trx, lease.sessionId)
-    await endTask(trx, {
+    return endTask(trx, {
       taskId: task.id,
       end: { ...end, result: resultOf(progress, session) },
       attempt: lease.attempt,
@@ -31,6 +31,7 @@ export async function endTaskOf(
       clock,
     })
   })
+  countEnd(metrics, row)
   ended()
 }
 

@@ -11,6 +11,9 @@ export function toolboxOf(attempt: Attempt): Toolbox {
   return {
     tools: presets[task.type].publishes ? tools : tools.filter(({ readOnly }) => readOnly),
     policy: () => 'allow',
-    observe: (call) => deps.log.debug({ taskId: task.id, ...call }, 'a tool was called'),
+    observe: ({ tool, outcome, durationMs }) => {
+      deps.metrics.toolCalls.inc({ tool, outcome })
+      deps.metrics.toolSeconds.observe({ tool }, durationMs / 1000)
+    },
   }
 }

@@ -90,6 +90,7 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
     },
     clock: deps.clock,
     log: deps.log,
+    metrics: deps.metrics,
   })
 }
 

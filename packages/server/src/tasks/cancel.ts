@@ -1,11 +1,12 @@
 import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import { appendEvents } from '../events/append.ts'
+import type { Metrics } from '../metrics.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
 import type { Store } from '../store/open.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { getTask, lockTask, updateTask } from '../store/tasks.ts'
-import { endTask } from './end.ts'
+import { countEnd, endTask } from './end.ts'
 
 /**
  * Cancels a task. One that never started ends at once; a running one is asked to end: the event
@@ -15,11 +16,13 @@ import { endTask } from './end.ts'
  * now; `undefined`: there is none.
  */
 export async function cancelTask(
-  { store, queue, clock }: { store: Store; queue: WorkQueue; clock: Clock },
+  o: { store: Store; queue: WorkQueue; clock: Clock; metrics: Metrics },
   id: string,
   caller: Caller,
 ): Promise<TaskRow | undefined> {
-  return store.db.transaction().execute(async (trx) => {
+  const { store, queue, clock, metrics } = o
+  let ended: TaskRow | undefined
+  const row = await store.db.transaction().execute(async (trx) => {
     const found = await getTask(trx, id)
     if (found === undefined || isSettled(found)) return found
     // Locks the work, which comes before the task. What that waited for may have settled it.
@@ -35,10 +38,12 @@ export async function cancelTask(
     // A task that started has a workspace: its next attempt ends it, and keeps the work.
     if (row.started_at === null && (await queue.cancelQueued(trx, row.session_id))) {
       const end = { state: { status: 'failed', reason: 'cancelled' }, result: null } as const
-      await endTask(trx, { taskId: id, end, clock })
+      ended = await endTask(trx, { taskId: id, end, clock })
     }
     return getTask(trx, id)
   })
+  if (ended !== undefined) countEnd(metrics, ended)
+  return row
 }
 
 /** Ended, or cancelled already. */

@@ -5,6 +5,7 @@ import {
   type TaskResult,
 } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
+import type { Metrics } from '../metrics.ts'
 import { insertDelivery, type NewDelivery } from '../store/deliveries.ts'
 import type { Db, TaskRow } from '../store/tables.ts'
 import { updateTask } from '../store/tasks.ts'
@@ -21,7 +22,8 @@ export interface TaskEnd {
 
 /**
  * Ends a task: its state, its last events, and the callback that the order asked for are one
- * transaction, so nobody is told of an end that is not stored, and no stored end goes untold.
+ * transaction, so nobody is told of an end that is not stored, and no stored end goes untold. To be
+ * counted (`countEnd`) once that is committed.
  */
 export async function endTask(
   trx: Db,
@@ -32,7 +34,7 @@ export async function endTask(
     readonly progress?: Progress
     readonly clock: Clock
   },
-): Promise<void> {
+): Promise<TaskRow> {
   const { taskId, end, clock } = o
   const row = await moveTask(trx, {
     taskId,
@@ -43,10 +45,19 @@ export async function endTask(
     clock,
   })
   const error = end.state.status === 'failed' ? errorOf(end.state.reason, end.message) : null
-  await updateTask(trx, taskId, { result: end.result, error })
+  const ended = await updateTask(trx, taskId, { result: end.result, error })
   if (row.order.callbackUrl !== undefined) {
-    await insertDelivery(trx, callbackOf({ ...row, result: end.result, error }, clock))
+    await insertDelivery(trx, callbackOf(ended, clock))
   }
+  return ended
+}
+
+/** Counts a task that has ended. */
+export function countEnd(metrics: Metrics, row: TaskRow): void {
+  const { type, status, reason, started_at: started, completed_at: completed } = row
+  metrics.tasksEnded.inc({ type, status, reason })
+  if (started === null || completed === null) return
+  metrics.taskSeconds.observe({ type, status }, (completed.getTime() - started.getTime()) / 1000)
 }
 
 function errorOf(reason: FailedReason, message: string | undefined): TaskError {

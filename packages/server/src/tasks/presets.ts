@@ -17,7 +17,10 @@ export interface Preset {
 const look = ['Read', 'Glob', 'Grep'] as const
 const change = ['Write', 'Edit'] as const
 const plan = ['Agent', 'TaskCreate', 'TaskUpdate', 'TaskList', 'TaskGet'] as const
-const all = ['Bash', 'TaskStop', ...look, ...change, ...plan] as const
+
+/** The Agent SDK's tools that an agent may have. */
+export const builtInTools = ['Bash', 'TaskStop', ...look, ...change, ...plan] as const
+const all = builtInTools
 
 /** The five presets, one a task type. */
 export const presets: Readonly<Record<TaskType, Preset>> = {

@@ -4,6 +4,7 @@ import { systemClock as clock } from '../../src/clock.ts'
 import { LeaseLost } from '../../src/events/append.ts'
 import { readEvents } from '../../src/events/read.ts'
 import { EventWriter } from '../../src/events/writer.ts'
+import { Metrics } from '../../src/metrics.ts'
 import type { Store } from '../../src/store/open.ts'
 import { claimSession } from '../../src/store/sessions.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
@@ -25,7 +26,7 @@ async function makeWriter() {
   const claimed = await makeClaimedSession(store.db)
   const lost: Error[] = []
   const onLost = (error: Error) => lost.push(error)
-  const writer = new EventWriter({ store, ...claimed, clock, onLost })
+  const writer = new EventWriter({ store, ...claimed, clock, metrics: new Metrics(), onLost })
   const read = () => readEvents(store.db, { sessionId: claimed.sessionId, after: 0, limit: 20_000 })
   return { ...claimed, writer, lost, read }
 }

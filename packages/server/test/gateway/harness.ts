@@ -16,11 +16,13 @@ import type { Denial, GatewayHooks, GatewayPolicy } from '../../src/gateway/poli
 import type { Lookup } from '../../src/gateway/resolve.ts'
 import { type Gateway, openGateway } from '../../src/gateway/server.ts'
 import { createLog } from '../../src/log.ts'
+import { Metrics } from '../../src/metrics.ts'
 
 export const log = createLog('silent')
 
 export interface TestGateway extends AsyncDisposable {
   readonly gateway: Gateway
+  readonly metrics: Metrics
   readonly socketPath: string
   readonly uses: Parameters<GatewayHooks['onUsage']>[0][]
   readonly refusals: Parameters<GatewayHooks['onRefused']>[0][]
@@ -60,6 +62,7 @@ export async function startGateway(
   const uses: TestGateway['uses'] = []
   const refusals: TestGateway['refusals'] = []
   const denials: Denial[] = []
+  const metrics = new Metrics()
   const gateway = await openGateway({
     socketPath,
     ownerUid: null,
@@ -73,10 +76,12 @@ export async function startGateway(
     budget: { limitUsd: o.limitUsd ?? null, spentUsd: o.spentUsd ?? 0 },
     clock: o.clock ?? systemClock,
     log,
+    metrics,
     ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
   })
   return {
     gateway,
+    metrics,
     socketPath,
     uses,
     refusals,

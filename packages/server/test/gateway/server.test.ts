@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { systemClock } from '../../src/clock.ts'
 import { openGateway } from '../../src/gateway/server.ts'
+import { Metrics } from '../../src/metrics.ts'
 import { ask, askRaw, log, nothing, startGateway, until } from './harness.ts'
 
 function open(socketPath: string, ownerUid: number | null = null) {
@@ -24,6 +25,7 @@ function open(socketPath: string, ownerUid: number | null = null) {
     budget,
     clock: systemClock,
     log,
+    metrics: new Metrics(),
   })
 }
 

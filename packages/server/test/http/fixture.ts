@@ -6,6 +6,8 @@ import type { AppDeps } from '../../src/http/deps.ts'
 import type { App } from '../../src/http/env.ts'
 import { createKey } from '../../src/http/first-key.ts'
 import { createLog, type Log } from '../../src/log.ts'
+import { Metrics } from '../../src/metrics.ts'
+import { measureQueue } from '../../src/queue/depth.ts'
 import { WorkQueue } from '../../src/queue/work-queue.ts'
 import type { Store } from '../../src/store/open.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
@@ -45,6 +47,7 @@ export async function openTestApp(
   await using opened = new AsyncDisposableStack()
   const { clock = systemClock } = o
   const log = o.log ?? createLog('silent')
+  const metrics = new Metrics()
   const postgres = opened.use(await startPostgres())
   const store = opened.use(await postgres.openStore())
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
@@ -52,15 +55,16 @@ export async function openTestApp(
   const drain = new AbortController()
   const { streamsMax, streamClock = clock } = o
   const stream = sseRoute({
-    ...{ store, live, clock: streamClock, log, signal: drain.signal },
+    ...{ store, live, clock: streamClock, log, metrics, signal: drain.signal },
     ...(streamsMax !== undefined && { streamsMax }),
   })
   const app = createApp({
-    ...{ store, clock, log, version: '0.0.0-test', mount: stream },
+    ...{ store, clock, log, metrics, version: '0.0.0-test', mount: stream },
+    measureQueue: () => measureQueue(store.db, metrics),
     tasks: {
       policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [] }),
       create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
-      cancel: (id, caller) => cancelTask({ store, queue, clock }, id, caller),
+      cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
     },
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),

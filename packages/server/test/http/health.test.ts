@@ -5,6 +5,7 @@ import { createApp } from '../../src/http/app.ts'
 import type { AppDeps } from '../../src/http/deps.ts'
 import type { App } from '../../src/http/env.ts'
 import { createLog } from '../../src/log.ts'
+import { Metrics } from '../../src/metrics.ts'
 import { orderPolicy } from '../../src/tasks/policy.ts'
 import { healthy, openTestApp, type TestApp } from './fixture.ts'
 
@@ -32,6 +33,8 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
   const { store } = server
   return createApp({
     ...{ store, clock: systemClock, log: createLog('silent'), version: '0.0.0-test' },
+    metrics: new Metrics(),
+    measureQueue: () => Promise.resolve(),
     tasks: { policy: orderPolicy(nowhere), create: never, cancel: never },
     repositories: { create: never, change: never },
     health: { ...healthy, ...health },

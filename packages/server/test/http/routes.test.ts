@@ -205,6 +205,7 @@ test('the OpenAPI document is 3.1 and has every route with its errors', async ()
     '/api/workflows/{id}',
     '/health',
     '/livez',
+    '/metrics',
     '/readyz',
     '/v1/repositories',
     '/v1/repositories/{id}',

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import { createLog } from '../../src/log.ts'
+import { Metrics } from '../../src/metrics.ts'
 import { type Lease, WorkQueue } from '../../src/queue/work-queue.ts'
 import type { Store } from '../../src/store/open.ts'
 import { getTask, getTaskBySession } from '../../src/store/tasks.ts'
@@ -36,7 +37,8 @@ const create = (priority: 'high' | 'low' = 'low') =>
   store.db
     .transaction()
     .execute((trx) => createTask(trx, { queue, clock }, { ...order, priority }, caller))
-const cancel = (id: string) => cancelTask({ store, queue, clock }, id, caller)
+const cancel = (id: string) =>
+  cancelTask({ store, queue, clock, metrics: new Metrics() }, id, caller)
 
 /** Claims the task's work and begins it, as a worker does. */
 async function start(id: string): Promise<Lease> {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { systemClock as clock } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
+import { Metrics } from '../../src/metrics.ts'
 import { type Lease, WorkQueue } from '../../src/queue/work-queue.ts'
 import type { RunnerDeps } from '../../src/runner/deps.ts'
 import { endTaskOf, handBack } from '../../src/runner/settle.ts'
@@ -38,7 +39,8 @@ after(async () => {
 
 /** What a worker does with a lease, without an agent: begins, then ends the task or hands it back. */
 async function attempt(queue: WorkQueue, lease: Lease): Promise<void> {
-  const deps = { store, queue, clock, ended: () => undefined } as RunnerDeps
+  const metrics = new Metrics()
+  const deps = { store, queue, clock, metrics, ended: () => undefined } as RunnerDeps
   const task = await getTaskBySession(store.db, lease.sessionId)
   if (task === undefined || task.completed_at !== null) {
     return store.db.transaction().execute((trx) => queue.complete(trx, lease))
@@ -83,7 +85,9 @@ test('claims, cancels, ends and returns of the same work that race never lock ea
     const cancels = Array.from({ length: cancelsPerTask }, () => ids).flat()
     await Promise.all([
       ...queues.map(work),
-      ...cancels.map((id) => cancelTask({ store, queue, clock }, id, caller)),
+      ...cancels.map((id) =>
+        cancelTask({ store, queue, clock, metrics: new Metrics() }, id, caller),
+      ),
     ])
     await work(queue)
   }

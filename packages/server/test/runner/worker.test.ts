@@ -6,6 +6,7 @@ import { loadConfig } from '../../src/config.ts'
 import { LiveEvents } from '../../src/events/live.ts'
 import { newId } from '../../src/ids.ts'
 import { createLog } from '../../src/log.ts'
+import { Metrics } from '../../src/metrics.ts'
 import { WorkQueue } from '../../src/queue/work-queue.ts'
 import { Worker } from '../../src/runner/worker.ts'
 import { createSandboxDriver } from '../../src/sandbox/create.ts'
@@ -31,6 +32,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
   )
   await using worker = new Worker({
     ...{ store, queue, live, sandboxes, clock, log, node: store.node },
+    metrics: new Metrics(),
     config: loadConfig({
       ANTHROPIC_API_KEY: 'none',
       DATA_DIR: directory.path,

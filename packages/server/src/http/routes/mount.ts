@@ -3,6 +3,7 @@ import type { App } from '../env.ts'
 import { artifactRoutes } from './artifacts.ts'
 import { eventRoutes } from './events.ts'
 import { healthRoutes } from './health.ts'
+import { metricsRoute } from './metrics.ts'
 import { repositoryRoutes } from './repositories.ts'
 import { taskRoutes } from './tasks.ts'
 import { workflowRoutes } from './workflows.ts'
@@ -15,4 +16,5 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   artifactRoutes(app, deps)
   eventRoutes(app, deps)
   healthRoutes(app, deps)
+  metricsRoute(app, deps)
 }
