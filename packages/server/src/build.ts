@@ -75,7 +75,7 @@ export async function buildServer(o: {
     ...{ store, clock, log, version, metrics },
     measureQueue: () => measureQueue(store.db, metrics),
     tasks: {
-      policy: policyOf(config),
+      policy: policyOf(config, clock),
       create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
     },
@@ -146,10 +146,11 @@ async function egressOf({
   return { allow: config.gatewayAllow ?? hosts, env }
 }
 
-function policyOf(config: Config): OrderPolicy {
+function policyOf(config: Config, clock: Clock): OrderPolicy {
   return orderPolicy({
     trustedOrigins: [config.github.url.origin],
     allowPrivate: config.gatewayAllowPrivate,
     callbackAllow: config.callbackAllow,
+    clock,
   })
 }

@@ -36,6 +36,10 @@ export interface GivenOrder {
   readonly context?: unknown
   /** The caller's own object, kept with the task and never read. */
   readonly payload?: Readonly<Record<string, unknown>>
+  /** Words that the task is found by, each once. */
+  readonly labels?: readonly string[]
+  /** Not to be started before: milliseconds since the epoch. Absent or past: at once. */
+  readonly startAt?: number
 }
 
 /** Who makes a task's commits. */
@@ -64,6 +68,9 @@ const urlCharsMax = 2_048
 const workdirCharsMax = 1_024
 const branchCharsMax = 255
 const budgetUsdMax = 10_000
+const labelsMax = 20
+/** Milliseconds mistaken for seconds, and seconds for milliseconds, end up far outside of this. */
+const startAtMin = Date.UTC(2020)
 /** 23 hours: a queue lease lives for 24, and the end of a task needs some of it. */
 const timeLimitMinutesMax = 1_380
 /** Of an order that names none, in a repository that names none. */
@@ -76,7 +83,17 @@ export const timeLimitMinutesDefault = 60
 export interface OrderPolicy {
   readonly repoUrl: (repository: RepoUrl) => string | null
   readonly callbackUrl: (receiver: URL) => string | null
+  /** Milliseconds since the epoch. What was taken once is taken later, too. */
+  readonly startAt: (time: number) => string | null
 }
+
+/** A word that tasks are found by: `team:payments`, `nightly`. */
+const label = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9._:/-]{0,62}$/,
+    'expected 1 to 63 of a-z, 0-9 and . _ : / - with a letter or digit first',
+  )
 
 /** The fields of an order, by their names inside the server; both wire forms are made of them. */
 export function orderFields(policy: OrderPolicy) {
@@ -127,6 +144,18 @@ export function orderFields(policy: OrderPolicy) {
       .record(z.string(), z.unknown())
       .superRefine(check((value) => jsonProblem(value, payloadBytesMax)))
       .describe('Any JSON object of at most 64 KiB, kept with the task.'),
+    labels: z
+      .array(label)
+      .max(labelsMax)
+      .describe('Words that the task is found by; one that is given twice counts once.'),
+    startAt: z
+      .int()
+      .superRefine(check((time) => startProblem(time, policy)))
+      .meta({ description: startAtMeaning, format: 'int64' }),
+    startAtTime: z.iso
+      .datetime({ offset: true, error: 'expected an RFC 3339 time such as 2026-11-24T10:00:00Z' })
+      .superRefine(check((time) => startProblem(Date.parse(time), policy)))
+      .describe(startAtMeaning),
   } as const
 }
 
@@ -153,7 +182,7 @@ type ParsedOrder = { readonly [Field in keyof GivenOrder]: GivenOrder[Field] | u
 /** Makes the order: the repository in its normal form, absent fields left out. */
 export function toOrder(given: ParsedOrder): GivenOrder {
   const { baseBranch, setup, checks, workdir, timeLimitMinutes, maxBudgetUsd } = given
-  const { callbackUrl, context, payload } = given
+  const { callbackUrl, context, payload, labels, startAt } = given
   return {
     type: given.type,
     repoUrl: parseRepoUrl(given.repoUrl).url,
@@ -169,7 +198,18 @@ export function toOrder(given: ParsedOrder): GivenOrder {
     ...(callbackUrl !== undefined && { callbackUrl }),
     ...(context !== undefined && { context }),
     ...(payload && { payload }),
+    ...(labels && { labels: [...new Set(labels)] }),
+    ...(startAt !== undefined && { startAt }),
   }
+}
+
+const startAtMeaning =
+  'When to start it, at most 30 days ahead; until then it is delayed. A past time: at once.'
+
+function startProblem(time: number, policy: OrderPolicy): string | null {
+  return time < startAtMin
+    ? 'expected a time after 2020 (a number: milliseconds since 1970)'
+    : policy.startAt(time)
 }
 
 function commands(description: string) {

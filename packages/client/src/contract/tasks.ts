@@ -31,6 +31,8 @@ function taskCreate(policy: OrderPolicy) {
       callback_url: fields.callbackUrl.optional(),
       context: fields.context.optional(),
       payload: fields.payload.optional(),
+      labels: fields.labels.optional(),
+      start_at: fields.startAtTime.optional(),
     })
     .check(commandsAreOfDeploys)
     .meta({ id: 'TaskCreate' })
@@ -48,6 +50,7 @@ export function taskCreateOrder(policy: OrderPolicy) {
       time_limit_minutes,
       max_budget_usd,
       callback_url,
+      start_at,
       ...same
     }): GivenOrder =>
       toOrder({
@@ -62,6 +65,8 @@ export function taskCreateOrder(policy: OrderPolicy) {
         commands: same.commands,
         workdir: same.workdir,
         payload: same.payload,
+        labels: same.labels,
+        startAt: start_at === undefined ? undefined : Date.parse(start_at),
       }),
   )
 }
@@ -92,6 +97,8 @@ export const task = z
     callback_url: z.string().nullable(),
     context: z.unknown().describe('The order’s context; null if it had none.'),
     payload: z.record(z.string(), z.unknown()),
+    labels: z.array(z.string()),
+    start_at: timestamp.nullable(),
     result: taskResult.nullable(),
     error: taskError.nullable(),
     created_by: z.string().nullable(),

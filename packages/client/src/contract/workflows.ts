@@ -31,6 +31,8 @@ function workflowCreate(policy: OrderPolicy) {
       callbackUrl: fields.callbackUrl.optional(),
       context: fields.context.optional(),
       payload: fields.payload.optional(),
+      labels: fields.labels.optional(),
+      startAt: fields.startAt.optional(),
     })
     .check(commandsAreOfDeploys)
     .meta({ id: 'WorkflowCreate' })
@@ -54,6 +56,8 @@ export function workflowCreateOrder(policy: OrderPolicy) {
         maxBudgetUsd: given.maxBudgetUsd,
         callbackUrl: given.callbackUrl,
         payload: given.payload,
+        labels: given.labels,
+        startAt: given.startAt,
       }),
   )
 }

@@ -36,6 +36,8 @@ export function presentTask(row: TaskRow): Task {
     callback_url: order.callbackUrl ?? null,
     context: order.context ?? null,
     payload: { ...order.payload },
+    labels: [...(order.labels ?? [])],
+    start_at: order.startAt === undefined ? null : new Date(order.startAt).toISOString(),
     result: row.result,
     error: row.error,
     created_by: row.created_by,

@@ -213,6 +213,18 @@ export class WorkQueue implements AsyncDisposable {
   }
 
   /**
+   * Ends the delay of a session's waiting work with the caller's transaction: it can be claimed at
+   * once, at its place. False when nothing waits.
+   */
+  async hasten(trx: Trx, sessionId: string): Promise<boolean> {
+    const { numAffectedRows = 0n } = await sql`
+      update pgboss.job set start_after = least(start_after, now())
+      where name = ${queue} and singleton_key = ${sessionId} and state < 'active'`.execute(trx)
+    await notify(trx)
+    return numAffectedRows > 0n
+  }
+
+  /**
    * Takes a session's waiting work out of the queue with the caller's transaction. True when it
    * waited and is gone; false when nothing waited, or when it is active too.
    */

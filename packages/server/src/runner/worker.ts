@@ -1,4 +1,5 @@
 import type { Lease } from '../queue/work-queue.ts'
+import { queueDue } from '../tasks/queue-due.ts'
 import { runAttempt } from './attempt.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Ending } from './ending.ts'
@@ -52,6 +53,7 @@ export class Worker implements AsyncDisposable {
     const limit = config.taskConcurrency
     while (!signal.aborted) {
       try {
+        await queueDue(this.#deps)
         const free = limit - this.#running.size
         const leases = free < 0 ? [] : await queue.claim({ free, limit })
         for (const lease of leases) this.#run(lease)

@@ -91,6 +91,23 @@ export function updateTask(db: Db, id: string, patch: TaskPatch): Promise<TaskRo
     .executeTakeFirstOrThrow()
 }
 
+/** Delayed tasks that are to start by `now` (milliseconds), the earliest first. */
+export function listDueTasks(
+  db: Db,
+  now: number,
+  limit: number,
+): Promise<Pick<TaskRow, 'id' | 'session_id'>[]> {
+  const startAt = sql<number>`("order" ->> 'startAt')::bigint`
+  return db
+    .selectFrom('tasks')
+    .select(['id', 'session_id'])
+    .where('reason', '=', 'delayed')
+    .where(startAt, '<=', now)
+    .orderBy(startAt)
+    .limit(limit)
+    .execute()
+}
+
 /** Newest first; `before` is the id of the last task of the page before. */
 export function listTasks(
   db: Db,

@@ -25,6 +25,8 @@ export async function createTask(
   const now = new Date(clock.now())
   const made = { createdBy: caller.keyId, now }
   const order = await resolveOrder(trx, given)
+  const isDelayed = order.startAt !== undefined && order.startAt > now.getTime()
+  const reason = isDelayed ? 'delayed' : 'queued'
   await insertSession(trx, {
     id: sessionId,
     conversationId: uuidOf(sessionId),
@@ -38,7 +40,7 @@ export async function createTask(
     type: order.type,
     priority: order.priority,
     status: 'pending',
-    reason: 'queued',
+    reason,
     order,
     ...made,
   })
@@ -50,6 +52,10 @@ export async function createTask(
     ],
     clock,
   })
-  await queue.enqueue(trx, { sessionId, priority: order.priority })
-  return updateTask(trx, id, { message: reasons.queued.sentence })
+  await queue.enqueue(trx, {
+    sessionId,
+    priority: order.priority,
+    ...(isDelayed && { startAfter: new Date(order.startAt) }),
+  })
+  return updateTask(trx, id, { message: reasons[reason].sentence })
 }

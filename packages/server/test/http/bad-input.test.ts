@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { badBodies, badFields, badTogether } from './bad-orders.ts'
+import { badBodies, badFields, badStarts, badTogether } from './bad-orders.ts'
 import { badRequests } from './bad-requests.ts'
 import { openTestApp, order, type TestApp, workflowOrder } from './fixture.ts'
 import { expectRefusal, short } from './refusal.ts'
@@ -18,7 +18,7 @@ for (const [path, base, named] of [
   ['/api/workflows', workflowOrder, (name: string) => name],
   ['/v1/tasks', order, inSnakeCase],
 ] as const) {
-  for (const [field, value, ...says] of badFields) {
+  for (const [field, value, ...says] of [...badFields, ...(badStarts[path] ?? [])]) {
     const name = named(field)
     test(`POST ${path} refuses ${name}: ${short(value)}`, () =>
       expectRefusal(server, {

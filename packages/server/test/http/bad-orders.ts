@@ -86,8 +86,46 @@ export const badFields: readonly (readonly [field: string, value: unknown, ...sa
   ['payload', 'x', 'expected an object, got "x"'],
   ['payload', { a: 'x'.repeat(65_536) }, 'expected at most 65536 bytes of JSON'],
   ['payload', nested(33), 'expected JSON of at most 32 levels'],
+  ['labels', 'nightly', 'expected an array, got "nightly"'],
+  ['labels', [1], 'labels.0: expected a string, got 1'],
+  ['labels', ['a', 'B'], 'labels.1: expected 1 to 63 of a-z, 0-9', 'got "B"'],
+  ...['', '-a', 'a b', 'ä', 'a'.repeat(64), "a'", 'a\0', '%'].map(
+    (label) => ['labels', [label], 'labels.0: expected 1 to 63 of'] as const,
+  ),
+  ['labels', Array(21).fill('a'), 'expected at most 20 entries, got an array of 21'],
+  ['startAt', null, 'got null'],
+  ['startAt', 'tomorrow', 'got "tomorrow"'],
+  ['startAt', 1e300, 'got 1e+300'],
+  ['startAt', true, 'got true'],
   ['colour', 'red', 'unknown field, got "red"'],
 ]
+
+const dayMs = 24 * 3600 * 1000
+/** 31 days ahead, of which 30 are taken. */
+const tooLate = Date.now() + 31 * dayMs
+
+/** Of the start time, which has a form of its own on each route. */
+export const badStarts: Readonly<Record<string, typeof badFields>> = {
+  '/api/workflows': [
+    ['startAt', '2026-12-01T08:00:00Z', 'expected a number, got "2026-12-01T08:00:00Z"'],
+    ['startAt', 1.5, 'expected a whole number, got 1.5'],
+    ['startAt', -1, 'expected a time after 2020', 'got -1'],
+    ['startAt', 1_796_000_000, 'milliseconds since 1970', 'got 1796000000'],
+    ['startAt', tooLate, 'expected a time at most 30 days ahead', `got ${tooLate}`],
+  ],
+  '/v1/tasks': [
+    ['startAt', 1_796_000_000_000, 'expected a string, got 1796000000000'],
+    ['startAt', '', 'expected an RFC 3339 time', 'got ""'],
+    ['startAt', '2026-12-01', 'expected an RFC 3339 time', 'got "2026-12-01"'],
+    ['startAt', '2026-12-01T08:00:00', 'expected an RFC 3339 time'],
+    ['startAt', '2026-02-30T08:00:00Z', 'expected an RFC 3339 time'],
+    ['startAt', '2026-12-01T08:00:00+25:00', 'expected an RFC 3339 time'],
+    ['startAt', 'Tue, 01 Dec 2026 08:00:00 GMT', 'expected an RFC 3339 time'],
+    ['startAt', '1970-01-20T00:00:00Z', 'expected a time after 2020'],
+    ['startAt', '9999-12-31T23:59:59Z', 'expected a time at most 30 days ahead'],
+    ['startAt', new Date(tooLate).toISOString(), 'expected a time at most 30 days ahead'],
+  ],
+}
 
 /** Faults that are found at different depths, in one order: every one of them is named. */
 export const badTogether: readonly (readonly [string, Readonly<Record<string, unknown>>])[] = [
@@ -115,6 +153,8 @@ export const badTogether: readonly (readonly [string, Readonly<Record<string, un
       priority: null,
       maxBudgetUsd: '1',
       context: 'x'.repeat(5000),
+      labels: 'x',
+      startAt: false,
       colour: 'red',
     },
   ],

@@ -10,7 +10,7 @@ import {
 } from '@longhaul/client/contract'
 
 /** Of a server that takes every address. */
-const anywhere = { repoUrl: () => null, callbackUrl: () => null }
+const anywhere = { repoUrl: () => null, callbackUrl: () => null, startAt: () => null }
 
 test('a repository is known by one form, whichever way it was written', () => {
   const forms = [
@@ -52,6 +52,8 @@ test('an order means the same in both forms', () => {
     callbackUrl: 'https://example.com/hook',
     context: { chat: 1 },
     payload: { a: null },
+    labels: ['team:payments', 'nightly'],
+    startAt: Date.parse('2026-12-01T08:00:00.500Z'),
   }
   assert.deepEqual(workflowCreateOrder(anywhere).parse(order), order)
   const {
@@ -60,9 +62,11 @@ test('an order means the same in both forms', () => {
     timeLimitMinutes: time_limit_minutes,
     maxBudgetUsd: max_budget_usd,
     callbackUrl: callback_url,
+    startAt: _,
     ...rest
   } = order
-  const wire = { repo_url, base_branch, time_limit_minutes, max_budget_usd, callback_url }
+  const start_at = '2026-12-01T09:00:00.5+01:00'
+  const wire = { repo_url, base_branch, time_limit_minutes, max_budget_usd, callback_url, start_at }
   assert.deepEqual(taskCreateOrder(anywhere).parse({ ...rest, ...wire }), order)
 })
 

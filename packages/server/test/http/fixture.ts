@@ -62,7 +62,7 @@ export async function openTestApp(
     ...{ store, clock, log, metrics, version: '0.0.0-test', mount: stream },
     measureQueue: () => measureQueue(store.db, metrics),
     tasks: {
-      policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [] }),
+      policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock }),
       create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
     },

@@ -25,7 +25,7 @@ test('the health routes need no key and tell what is wrong', async () => {
   assert.equal(health.sandbox.isolation, 'namespaces')
 })
 
-const nowhere = { trustedOrigins: [], allowPrivate: [], callbackAllow: [] }
+const nowhere = { trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock: systemClock }
 
 /** An app over the same store that is told otherwise how its parts are. */
 function appThatIs(health: Partial<AppDeps['health']>): App {

@@ -89,6 +89,8 @@ test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async (
     callback_url: 'https://example.com/done?x=1',
     context: [1, { a: null }],
     payload: { k: 'v' },
+    labels: ['team:web', 'nightly', 'team:web'],
+    start_at: '2026-01-02T04:05:06+01:00',
   }
   const answer = await server.send('POST', '/v1/tasks', { body: given })
   assert.equal(answer.status, 201)
@@ -103,6 +105,8 @@ test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async (
     repo_url: 'https://github.com/acme/app',
     commit: null,
     from_repository: [],
+    labels: ['team:web', 'nightly'],
+    start_at: '2026-01-02T03:05:06.000Z',
     status: 'pending',
     reason: 'queued',
     result: null,

@@ -15,5 +15,7 @@ create table idempotency_keys (
 );
 create index idempotency_keys_oldest on idempotency_keys (created_at);
 create index idempotency_keys_of_task on idempotency_keys (task_id) where task_id is not null;
+
+create index tasks_delayed on tasks ((("order" ->> 'startAt')::bigint)) where reason = 'delayed';
 `,
 }
