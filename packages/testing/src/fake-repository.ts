@@ -16,9 +16,17 @@ export interface RepositoryOptions {
   readonly openPush?: boolean
   /** Pushes to `main` are refused, in GitHub's words. */
   readonly protectMain?: boolean
+  /** Logins that may be asked for a review, besides the owner, whose the token is. */
+  readonly collaborators?: readonly string[]
+  /** Slugs of teams that may be asked for a review. */
+  readonly teams?: readonly string[]
+  /** Labels that are there at first. */
+  readonly labels?: readonly string[]
+  /** As on a plan without draft pull requests. */
+  readonly withoutDrafts?: boolean
 }
 
-/** A pull request as it was opened. */
+/** A pull request as it was opened, with what was asked of it since. */
 export interface PullRequest {
   readonly number: number
   readonly title: string
@@ -28,6 +36,18 @@ export interface PullRequest {
   readonly base: string
   readonly draft: boolean
   readonly url: string
+  readonly reviewers: readonly string[]
+  readonly teamReviewers: readonly string[]
+  readonly labels: readonly string[]
+}
+
+/** What the REST side changes of a repository. */
+export interface RepositoryState {
+  readonly pullRequests: PullRequest[]
+  readonly collaborators: readonly string[]
+  readonly teams: readonly string[]
+  readonly labels: string[]
+  readonly withoutDrafts: boolean
 }
 
 /** A repository of the fake GitHub, for tests to look into. */
@@ -41,6 +61,8 @@ export interface FakeRepository {
   /** Where its bare repository lies on disk. */
   readonly directory: string
   readonly pullRequests: readonly PullRequest[]
+  /** Names of the labels that there are. */
+  readonly labels: readonly string[]
   branches(): Promise<string[]>
   /** Commits reachable from a branch, newest first. */
   commits(branch: string): Promise<{ sha: string; subject: string }[]>
@@ -54,7 +76,7 @@ export interface FakeRepository {
 export async function createRepository(
   options: RepositoryOptions,
   o: { root: string; url: string },
-): Promise<FakeRepository & { readonly pullRequests: PullRequest[] }> {
+): Promise<FakeRepository & RepositoryState> {
   const { owner, name } = options
   const directory = join(o.root, owner, `${name}.git`)
   await mkdir(dirname(directory), { recursive: true })
@@ -71,6 +93,10 @@ export async function createRepository(
     url: `${o.url}/${owner}/${name}`,
     directory,
     pullRequests: [],
+    collaborators: options.collaborators ?? [],
+    teams: options.teams ?? [],
+    labels: [...(options.labels ?? [])],
+    withoutDrafts: options.withoutDrafts ?? false,
     async branches() {
       return linesOf(
         await git(directory, 'for-each-ref', '--format=%(refname:short)', 'refs/heads'),

@@ -1,4 +1,4 @@
-import type { FakeRepository, PullRequest } from './fake-repository.ts'
+import type { FakeRepository, RepositoryState } from './fake-repository.ts'
 
 /** What a request to the fake GitHub wants. `push_refs` is git's look at the refs before a push. */
 export type GitHubAction =
@@ -9,6 +9,8 @@ export type GitHubAction =
   | 'list_pulls'
   | 'create_pull'
   | 'get_pull'
+  | 'request_reviewers'
+  | 'add_labels'
   | 'other'
 
 /** A request as it was seen, before anything was done about it. */
@@ -46,7 +48,7 @@ export interface GitHubState {
   readonly requests: GitHubRequest[]
   readonly pushes: Push[]
   /** By `owner/name`, in lower case, as GitHub compares them. */
-  readonly repositories: Map<string, FakeRepository & { readonly pullRequests: PullRequest[] }>
+  readonly repositories: Map<string, FakeRepository & RepositoryState>
   beforeRequest: BeforeRequest | null
 }
 

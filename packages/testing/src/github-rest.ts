@@ -1,15 +1,19 @@
-import type { HttpBindings } from '@hono/node-server'
 import type { Context } from 'hono'
 import { Hono } from 'hono'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { PullRequest } from './fake-repository.ts'
 import { askGit } from './git.ts'
+import {
+  type Environment,
+  problem,
+  pullOf,
+  type Repository,
+  repositoryOf,
+  shaOf,
+} from './github-answers.ts'
 import type { GitHubAction, GitHubState } from './github-gate.ts'
 import { callerOf, enter, visibleRepository } from './github-gate.ts'
+import { pullRequestRoutes } from './github-reviews.ts'
 import { objectOf } from './wire.ts'
-
-type Repository = NonNullable<ReturnType<typeof visibleRepository>>
-type Environment = { Bindings: HttpBindings; Variables: { repository: Repository } }
 
 /** The REST API's few routes that opening a pull request needs, in GitHub's own words. */
 export function githubRest(state: GitHubState, basePath: string): Hono<Environment> {
@@ -54,6 +58,7 @@ export function githubRest(state: GitHubState, basePath: string): Hono<Environme
     }
     return await createPull(c)
   })
+  pullRequestRoutes(app)
   app.notFound((c) => problem(c, 404, 'Not Found'))
   return app
 }
@@ -63,6 +68,9 @@ const titleCharsMax = 256
 const pageMax = 100
 
 function actionOf(method: string, path: string): GitHubAction {
+  if (method === 'POST' && /\/pulls\/\d+\/requested_reviewers$/.test(path))
+    return 'request_reviewers'
+  if (method === 'POST' && /\/issues\/\d+\/labels$/.test(path)) return 'add_labels'
   const rest = /\/repos\/[^/]+\/[^/]+(\/pulls(?:\/\d+)?)?$/.exec(path)
   if (rest === null) return 'other'
   if (method === 'POST') return rest[1] === '/pulls' ? 'create_pull' : 'other'
@@ -101,12 +109,13 @@ async function createPull(c: Context<Environment>): Promise<Response> {
   const error = await findError(repository, order)
   if (error !== undefined) return problem(c, 422, 'Validation Failed', [error])
   const number = repository.pullRequests.length + 1
-  const pull = { ...order, number, url: `${repository.url}/pull/${number}` }
+  const asked = { reviewers: [], teamReviewers: [], labels: [] }
+  const pull = { ...order, ...asked, number, url: `${repository.url}/pull/${number}` }
   repository.pullRequests.push(pull)
   return c.json(await pullOf(repository, pull), 201)
 }
 
-type Order = Omit<PullRequest, 'number' | 'url'>
+type Order = Pick<PullRequest, 'title' | 'body' | 'head' | 'base' | 'draft'>
 
 async function findError(repository: Repository, order: Order): Promise<object | undefined> {
   const { title, body, head, base } = order
@@ -130,55 +139,10 @@ async function findError(repository: Repository, order: Order): Promise<object |
   if (repository.pullRequests.some((pull) => pull.head === head && pull.base === base)) {
     return custom(`A pull request already exists for ${repository.owner}:${head}.`)
   }
+  if (order.draft && repository.withoutDrafts) {
+    return custom('Draft pull requests are not supported in this repository.')
+  }
   const range = `refs/heads/${base}..refs/heads/${head}`
   const ahead = await askGit(repository.directory, 'rev-list', '--count', range)
   return ahead?.trim() === '0' ? custom(`No commits between ${base} and ${head}`) : undefined
-}
-
-function repositoryOf(repository: Repository): object {
-  return {
-    name: repository.name,
-    full_name: `${repository.owner}/${repository.name}`,
-    owner: { login: repository.owner },
-    private: repository.private,
-    default_branch: 'main',
-    html_url: repository.url,
-    clone_url: `${repository.url}.git`,
-    permissions: { pull: true, push: true },
-  }
-}
-
-async function pullOf(repository: Repository, pull: PullRequest): Promise<object> {
-  const branch = async (ref: string): Promise<object> => {
-    const sha = await shaOf(repository, ref)
-    return { label: `${repository.owner}:${ref}`, ref, sha, repo: repositoryOf(repository) }
-  }
-  return {
-    number: pull.number,
-    state: 'open',
-    draft: pull.draft,
-    title: pull.title,
-    body: pull.body,
-    html_url: pull.url,
-    user: { login: repository.owner },
-    head: await branch(pull.head),
-    base: await branch(pull.base),
-  }
-}
-
-async function shaOf(repository: Repository, branch: string): Promise<string | null> {
-  const ref = `refs/heads/${branch}^{commit}`
-  const sha = await askGit(repository.directory, 'rev-parse', '--verify', '--quiet', ref)
-  return sha?.trim() ?? null
-}
-
-function problem(
-  c: Context<Environment>,
-  status: number,
-  message: string,
-  errors?: readonly object[],
-): Response {
-  const body = { message, errors, documentation_url: 'https://docs.github.com/rest' }
-  // Hono wants a status with a body; every one that GitHub's errors have is.
-  return c.json({ ...body, status: String(status) }, status as ContentfulStatusCode)
 }

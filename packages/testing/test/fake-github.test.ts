@@ -191,6 +191,51 @@ test('what GitHub refuses is refused with its status and its words', async () =>
   assert.equal(await status(pulls, { body: { ...good, body: 'x'.repeat(65_536) } }), 201)
 })
 
+test('reviews and labels follow the rules of GitHub: one who may not be asked, and nobody is', async () => {
+  await using github = await startFakeGitHub()
+  const app = await github.createRepository({
+    ...{ owner: 'acme', name: 'app', files, collaborators: ['ada', 'bob'], teams: ['core'] },
+    ...{ labels: ['Bug'], withoutDrafts: true },
+  })
+  const clone = await cloneWithChange(github, app)
+  await git(clone, 'push', '--quiet', 'origin', 'agent/fix')
+  const pulls = '/repos/acme/app/pulls'
+  const good = { title: 'T', head: 'agent/fix', base: 'main' }
+  const draft = await call(github, pulls, { body: { ...good, draft: true } })
+  assert.equal(draft.status, 422)
+  assert.match(JSON.stringify(draft.body), /Draft pull requests are not supported/)
+  assert.equal((await call(github, pulls, { body: good })).status, 201)
+
+  const reviews = `${pulls}/1/requested_reviewers`
+  for (const [body, words] of [
+    [{ reviewers: ['ada', 'eve'] }, /only be requested from collaborators/],
+    [{ team_reviewers: ['core', 'none'] }, /only be requested from collaborators/],
+    [{ reviewers: ['Acme'] }, /cannot be requested from pull request author/],
+  ] as const) {
+    const refused = await call(github, reviews, { body })
+    assert.equal(refused.status, 422)
+    assert.match(refused.body.message, words)
+  }
+  assert.deepEqual(app.pullRequests[0]?.reviewers, [])
+  const asked = await call(github, reviews, {
+    body: { reviewers: ['ada'], team_reviewers: ['core'] },
+  })
+  assert.equal(asked.status, 201)
+  assert.deepEqual(asked.body.requested_reviewers, [{ login: 'ada' }])
+  assert.deepEqual(asked.body.requested_teams, [{ slug: 'core' }])
+
+  const labels = '/repos/acme/app/issues/1/labels'
+  const set = await call(github, labels, { body: { labels: ['bug', 'agent'] } })
+  assert.deepEqual(set, { status: 200, body: [{ name: 'Bug' }, { name: 'agent' }] })
+  assert.deepEqual(app.labels, ['Bug', 'agent'])
+  const long = await call(github, labels, { body: { labels: ['x'.repeat(51)] } })
+  assert.equal(long.status, 422)
+  for (const path of [reviews, labels])
+    assert.equal((await call(github, path, { body: {}, token: null })).status, 401)
+  const none = await call(github, `${pulls}/9/requested_reviewers`, { body: {} })
+  assert.equal(none.status, 404)
+})
+
 test('a request can be held, refused, or answered into the void', async () => {
   await using github = await startFakeGitHub()
   const app = await open(github)

@@ -41,6 +41,7 @@ export {
   taskType,
   timeLimitMinutesDefault,
 } from './orders.ts'
+export type { PullRequestOptions } from './pull-requests.ts'
 export {
   type CompletedReason,
   completedReason,

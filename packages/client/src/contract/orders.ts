@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { check, jsonProblem, text } from './common.ts'
+import type { PullRequestOptions } from './pull-requests.ts'
 import { parseRepoUrl, type RepoUrl, repoUrlField } from './repo-url.ts'
 
 export const taskType = z.enum(['refactor', 'analysis', 'test', 'deploy', 'custom'])
@@ -31,6 +32,8 @@ export interface GivenOrder {
   /** Absent: the repository's, or `timeLimitMinutesDefault`. */
   readonly timeLimitMinutes?: number
   readonly maxBudgetUsd?: number
+  /** How the pull request is opened. */
+  readonly pullRequest?: PullRequestOptions
   readonly callbackUrl?: string
   /** The caller's own JSON, echoed in the callback. */
   readonly context?: unknown
@@ -182,7 +185,7 @@ type ParsedOrder = { readonly [Field in keyof GivenOrder]: GivenOrder[Field] | u
 /** Makes the order: the repository in its normal form, absent fields left out. */
 export function toOrder(given: ParsedOrder): GivenOrder {
   const { baseBranch, setup, checks, workdir, timeLimitMinutes, maxBudgetUsd } = given
-  const { callbackUrl, context, payload, labels, startAt } = given
+  const { pullRequest, callbackUrl, context, payload, labels, startAt } = given
   return {
     type: given.type,
     repoUrl: parseRepoUrl(given.repoUrl).url,
@@ -195,6 +198,7 @@ export function toOrder(given: ParsedOrder): GivenOrder {
     ...(workdir !== undefined && { workdir }),
     ...(timeLimitMinutes !== undefined && { timeLimitMinutes }),
     ...(maxBudgetUsd !== undefined && { maxBudgetUsd }),
+    ...(pullRequest && { pullRequest }),
     ...(callbackUrl !== undefined && { callbackUrl }),
     ...(context !== undefined && { context }),
     ...(payload && { payload }),

@@ -1,20 +1,29 @@
 import { z } from 'zod'
 import { check, pageOf, repositoryId, timestamp } from './common.ts'
 import { type CommitIdentity, type GivenOrder, type OrderPolicy, orderFields } from './orders.ts'
+import { type PullRequestOptions, pullRequestPatch, pullRequestShown } from './pull-requests.ts'
 import { parseRepoUrl } from './repo-url.ts'
 
 /** What fills an order's open fields; and what no order says for itself. */
 export interface RepositorySettings
   extends Pick<
     GivenOrder,
-    'baseBranch' | 'setup' | 'checks' | 'workdir' | 'timeLimitMinutes' | 'maxBudgetUsd'
+    | 'baseBranch'
+    | 'setup'
+    | 'checks'
+    | 'workdir'
+    | 'timeLimitMinutes'
+    | 'maxBudgetUsd'
+    | 'pullRequest'
   > {
   readonly commit?: CommitIdentity
 }
 
-/** A change of settings: an absent field stays, null clears it. */
-export type SettingsPatch = {
-  readonly [Field in keyof RepositorySettings]: RepositorySettings[Field] | null | undefined
+type PatchOf<T> = { readonly [Field in keyof T]: T[Field] | null | undefined }
+
+/** A change of settings: an absent field stays, null clears it; so in `pullRequest`, too. */
+export interface SettingsPatch extends PatchOf<Omit<RepositorySettings, 'pullRequest'>> {
+  readonly pullRequest?: PatchOf<PullRequestOptions> | null | undefined
 }
 
 /** A repository that is made, with the first change of its empty settings. */
@@ -27,7 +36,7 @@ export interface NewRepository {
 const nameCharsMax = 100
 const emailCharsMax = 254
 
-/** Who commits, in the form that git takes: it drops what is refused here, or fails. */
+/** Who commits, in the form that git keeps. */
 const commitIdentity = z.strictObject({
   name: z
     .string()
@@ -35,13 +44,7 @@ const commitIdentity = z.strictObject({
     .max(nameCharsMax)
     .superRefine(check(nameProblem))
     .describe('Author and committer of what tasks commit.'),
-  email: z
-    .string()
-    .max(emailCharsMax)
-    .regex(
-      /^[!-;=?A-~]+@[!-;=?A-~]+$/,
-      'expected an e-mail address such as bot@example.com, without spaces and angle brackets',
-    ),
+  email: z.string().max(emailCharsMax).superRefine(check(emailProblem)),
 })
 
 function settingsFields(policy: OrderPolicy) {
@@ -53,6 +56,7 @@ function settingsFields(policy: OrderPolicy) {
     workdir: fields.workdir.nullish(),
     time_limit_minutes: fields.timeLimitMinutes.nullish(),
     max_budget_usd: fields.maxBudgetUsd.nullish(),
+    pull_request: pullRequestPatch.nullish(),
     commit: commitIdentity.nullish(),
   }
 }
@@ -60,7 +64,7 @@ function settingsFields(policy: OrderPolicy) {
 type GivenSettings = z.output<z.ZodObject<ReturnType<typeof settingsFields>>>
 
 function toPatch(given: GivenSettings): SettingsPatch {
-  const { base_branch, time_limit_minutes, max_budget_usd } = given
+  const { base_branch, time_limit_minutes, max_budget_usd, pull_request } = given
   return {
     setup: given.setup,
     checks: given.checks,
@@ -69,6 +73,12 @@ function toPatch(given: GivenSettings): SettingsPatch {
     baseBranch: base_branch,
     timeLimitMinutes: time_limit_minutes,
     maxBudgetUsd: max_budget_usd,
+    pullRequest: pull_request && {
+      draft: pull_request.draft,
+      reviewers: pull_request.reviewers,
+      teamReviewers: pull_request.team_reviewers,
+      labels: pull_request.labels,
+    },
   }
 }
 
@@ -101,6 +111,7 @@ export const repository = z
     workdir: z.string().nullable(),
     time_limit_minutes: z.int().nullable(),
     max_budget_usd: z.number().nullable(),
+    pull_request: pullRequestShown,
     commit: commitIdentity.nullable(),
     created_by: z.string().nullable(),
     created_at: timestamp,
@@ -118,6 +129,17 @@ export const repositoryDeleted = z
   .meta({ id: 'RepositoryDeleted' })
 
 function nameProblem(name: string): string | null {
-  const isClean = /^[^<>\p{Cc}\p{Cs}\u2028\u2029]*$/u.test(name) && /[\p{L}\p{N}]/u.test(name)
-  return isClean ? null : 'expected a name on one line, without angle brackets'
+  const isClean = /^[^<>\p{Cc}\p{Cs}\u2028\u2029]*$/u.test(name) && !dropped.test(name)
+  return isClean
+    ? null
+    : 'expected a name on one line, without angle brackets, and without a space or a stop at its ends'
 }
+
+function emailProblem(email: string): string | null {
+  return /^[!-;=?A-~]+@[!-;=?A-~]+$/.test(email) && !dropped.test(email)
+    ? null
+    : 'expected an e-mail address such as bot@example.com, without spaces and angle brackets'
+}
+
+/** What git takes off either end of a name. */
+const dropped = /^[\s.,:;"'\\]|[\s.,:;"'\\]$/

@@ -9,6 +9,7 @@ import {
   taskType,
   toOrder,
 } from './orders.ts'
+import { pullRequestInSnakeCase, pullRequestShown, toPullRequest } from './pull-requests.ts'
 import { reason, taskStatus } from './reasons.ts'
 import { taskError, taskResult } from './results.ts'
 
@@ -28,6 +29,7 @@ function taskCreate(policy: OrderPolicy) {
       workdir: fields.workdir.optional(),
       time_limit_minutes: fields.timeLimitMinutes.optional(),
       max_budget_usd: fields.maxBudgetUsd.optional(),
+      pull_request: pullRequestInSnakeCase.optional(),
       callback_url: fields.callbackUrl.optional(),
       context: fields.context.optional(),
       payload: fields.payload.optional(),
@@ -49,6 +51,7 @@ export function taskCreateOrder(policy: OrderPolicy) {
       base_branch,
       time_limit_minutes,
       max_budget_usd,
+      pull_request,
       callback_url,
       start_at,
       ...same
@@ -59,6 +62,9 @@ export function taskCreateOrder(policy: OrderPolicy) {
         baseBranch: base_branch,
         timeLimitMinutes: time_limit_minutes,
         maxBudgetUsd: max_budget_usd,
+        pullRequest:
+          pull_request &&
+          toPullRequest({ ...pull_request, teamReviewers: pull_request.team_reviewers }),
         callbackUrl: callback_url,
         setup: same.setup,
         checks: same.checks,
@@ -90,6 +96,7 @@ export const task = z
     workdir: z.string().nullable(),
     time_limit_minutes: z.int(),
     max_budget_usd: z.number().nullable(),
+    pull_request: pullRequestShown,
     commit: z.object({ name: z.string(), email: z.string() }).nullable(),
     from_repository: z
       .array(z.string())

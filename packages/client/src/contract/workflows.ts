@@ -9,6 +9,7 @@ import {
   taskType,
   toOrder,
 } from './orders.ts'
+import { pullRequestInCamelCase, toPullRequest } from './pull-requests.ts'
 import { taskStatus } from './reasons.ts'
 import { checkOutcome, checksOutcome, commit, taskError } from './results.ts'
 
@@ -28,6 +29,7 @@ function workflowCreate(policy: OrderPolicy) {
       workdir: fields.workdir.optional(),
       timeLimitMinutes: fields.timeLimitMinutes.optional(),
       maxBudgetUsd: fields.maxBudgetUsd.optional(),
+      pullRequest: pullRequestInCamelCase.optional(),
       callbackUrl: fields.callbackUrl.optional(),
       context: fields.context.optional(),
       payload: fields.payload.optional(),
@@ -54,6 +56,7 @@ export function workflowCreateOrder(policy: OrderPolicy) {
         workdir: given.workdir,
         timeLimitMinutes: given.timeLimitMinutes,
         maxBudgetUsd: given.maxBudgetUsd,
+        pullRequest: given.pullRequest && toPullRequest(given.pullRequest),
         callbackUrl: given.callbackUrl,
         payload: given.payload,
         labels: given.labels,

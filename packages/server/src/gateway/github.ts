@@ -1,24 +1,12 @@
-import { request as octokit } from '@octokit/request'
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
-import { withLimit } from './limits.ts'
-
-/**
- * GitHub said no for good, or did not answer after every retry (`status` 0). The message is a
- * sentence with GitHub's own words.
- */
-export class GitHubRefused extends Error {
-  readonly status: number
-  constructor(o: { status: number; message: string; cause?: unknown }) {
-    super(o.message, { cause: o.cause })
-    this.status = o.status
-  }
-}
+import { createCall, refusalOf, withRetries } from './github-call.ts'
 
 interface PullRequest {
   readonly url: string
   readonly number: number
+  readonly draft: boolean
 }
 
 /** The server's one GitHub client, for one repository. */
@@ -26,8 +14,24 @@ export interface GitHub {
   repository(signal: AbortSignal): Promise<{ defaultBranch: string }>
   /** By head branch, open ones first, closed and merged ones too; null if there never was one. */
   findPullRequest(o: { head: string; signal: AbortSignal }): Promise<PullRequest | null>
-  /** Looks before it creates, and again whenever creating has an unclear end. */
+  /**
+   * Looks before it creates, and again whenever creating has an unclear end. Where GitHub takes no
+   * drafts (it depends on the plan), what was to be one is opened as it can be.
+   */
   openPullRequest(o: NewPullRequest): Promise<PullRequest>
+  /** Asks for reviews; nobody is asked when one of them cannot be (no collaborator, the author). */
+  requestReviews(
+    o: { readonly number: number; readonly signal: AbortSignal } & (
+      | { readonly reviewers: readonly string[] }
+      | { readonly teamReviewers: readonly string[] }
+    ),
+  ): Promise<void>
+  /** Adds labels; those that do not exist are made. */
+  addLabels(o: {
+    readonly number: number
+    readonly labels: readonly string[]
+    readonly signal: AbortSignal
+  }): Promise<void>
 }
 
 interface NewPullRequest {
@@ -38,13 +42,6 @@ interface NewPullRequest {
   readonly draft: boolean
   readonly signal: AbortSignal
 }
-
-const triesMax = 5
-const requestMs = 30_000
-const backoffMs = 1_000
-/** All waits of one call together; a limit that asks for more is reported instead. */
-const waitMsMax = 60_000
-const answerBytesMax = 4 * 1024 * 1024
 
 /**
  * Reaches `/repos/{owner}/{repo}` and nothing else. Every method throws GitHubRefused, or the
@@ -69,7 +66,25 @@ export function createGitHub(o: {
     // A head that GitHub does not understand is ignored, and every pull request comes back.
     const own = found.filter((each) => each.head.ref === head)
     const chosen = own.find((each) => each.state === 'open') ?? own[0]
-    return chosen === undefined ? null : { url: chosen.html_url, number: chosen.number }
+    return chosen === undefined ? null : summaryOf(chosen)
+  }
+  const create = async (
+    fields: Omit<NewPullRequest, 'signal'>,
+    signal: AbortSignal,
+  ): Promise<PullRequest> =>
+    summaryOf(pullRequest.parse(await call('POST /repos/{owner}/{repo}/pulls', fields, signal)))
+  const open = async ({ signal, ...fields }: NewPullRequest): Promise<PullRequest> => {
+    const found = await find(fields.head, signal)
+    if (found !== null) return found
+    try {
+      return await create(fields, signal)
+    } catch (error) {
+      const { status, message } = refusalOf(error)
+      const raced = status === 422 ? await find(fields.head, signal) : null
+      if (raced !== null) return raced
+      if (status !== 422 || !fields.draft || !/draft/i.test(message)) throw error
+      return create({ ...fields, draft: false }, signal)
+    }
   }
   const retry = <T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> =>
     withRetries({ clock: o.clock, log: o.log, signal }, attempt)
@@ -80,19 +95,16 @@ export function createGitHub(o: {
         return { defaultBranch: found.default_branch }
       }),
     findPullRequest: ({ head, signal }) => retry(signal, () => find(head, signal)),
-    openPullRequest: ({ signal, ...fields }) =>
+    openPullRequest: (fields) => retry(fields.signal, () => open(fields)),
+    requestReviews: ({ number, signal, ...who }) =>
       retry(signal, async () => {
-        const found = await find(fields.head, signal)
-        if (found !== null) return found
-        try {
-          const made = await call('POST /repos/{owner}/{repo}/pulls', fields, signal)
-          const { html_url: url, number } = pullRequest.parse(made)
-          return { url, number }
-        } catch (error) {
-          const raced = refusalOf(error).status === 422 ? await find(fields.head, signal) : null
-          if (raced === null) throw error
-          return raced
-        }
+        const asked = 'reviewers' in who ? who : { team_reviewers: who.teamReviewers }
+        const route = `POST /repos/{owner}/{repo}/pulls/${number}/requested_reviewers`
+        await call(route, asked, signal)
+      }),
+    addLabels: ({ number, labels, signal }) =>
+      retry(signal, async () => {
+        await call(`POST /repos/{owner}/{repo}/issues/${number}/labels`, { labels }, signal)
       }),
   }
 }
@@ -103,119 +115,11 @@ const pullRequest = z.object({
   html_url: webUrl,
   number: z.int().positive(),
   state: z.string(),
+  draft: z.boolean().default(false),
   head: z.object({ ref: z.string() }),
 })
 const pullRequests = z.array(pullRequest)
 
-type Call = (route: string, fields: object, signal: AbortSignal) => Promise<unknown>
-
-function createCall(o: {
-  apiUrl: URL | string
-  token: string | null
-  owner: string
-  repo: string
-  log: Log
-  clock: Clock
-}): Call {
-  const client = octokit.defaults({
-    baseUrl: String(o.apiUrl).replace(/\/+$/, ''),
-    owner: o.owner,
-    repo: o.repo,
-    headers: {
-      accept: 'application/vnd.github+json',
-      'user-agent': 'longhaul',
-      'x-github-api-version': '2022-11-28',
-      ...(o.token === null ? {} : { authorization: `Bearer ${o.token}` }),
-    },
-  })
-  return async (route, fields, signal) => {
-    const limit = { clock: o.clock, ms: requestMs, signal, what: 'a request to GitHub' }
-    const answer = await withLimit(limit, (limited) =>
-      client(route, {
-        ...fields,
-        request: { signal: limited, redirect: 'manual', fetch: boundedFetch, log: o.log },
-      }),
-    )
-    if (answer.status >= 300)
-      throw new GitHubRefused({
-        status: answer.status,
-        message: `GitHub answered ${answer.status}: ${o.owner}/${o.repo} moved, and redirects are not followed.`,
-      })
-    return answer.data
-  }
-}
-
-/** Reads an answer up to a bound before octokit sees it. */
-async function boundedFetch(url: string, init: RequestInit): Promise<Response> {
-  const answer = await fetch(url, init)
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of answer.body ?? []) {
-    bytes += chunk.length
-    if (bytes > answerBytesMax) throw new Error('The answer of GitHub is too large.')
-    chunks.push(chunk)
-  }
-  const body = bytes === 0 ? null : Buffer.concat(chunks)
-  return new Response(body, { status: answer.status, headers: answer.headers })
-}
-
-async function withRetries<T>(
-  o: { clock: Clock; log: Log; signal: AbortSignal },
-  attempt: () => Promise<T>,
-): Promise<T> {
-  let leftMs = waitMsMax
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await attempt()
-    } catch (error) {
-      o.signal.throwIfAborted()
-      const { status, message, againMs } = refusalOf(error)
-      const waitMs = againMs === null ? null : Math.max(againMs, backoffMs * 2 ** (tries - 1))
-      if (waitMs === null || waitMs > leftMs || tries >= triesMax)
-        throw new GitHubRefused({ status, message, cause: error })
-      leftMs -= waitMs
-      o.log.info({ status, waitMs, tries }, 'GitHub is asked again')
-      await o.clock.sleep(waitMs, o.signal)
-    }
-  }
-}
-
-/** What an error means: `againMs` is the least wait before it may be tried again; null: never. */
-interface Refusal {
-  readonly status: number
-  readonly message: string
-  readonly againMs: number | null
-}
-
-const headers = z.record(z.string(), z.union([z.string(), z.number()]).optional())
-type Headers = z.infer<typeof headers>
-const requestError = z.object({
-  status: z.int(),
-  response: z.object({ headers }).optional(),
-})
-
-function refusalOf(error: unknown): Refusal {
-  if (error instanceof GitHubRefused)
-    return { status: error.status, message: error.message, againMs: null }
-  if (error instanceof z.ZodError)
-    return { status: 502, message: 'GitHub answered something unexpected.', againMs: null }
-  const known = requestError.safeParse(error).data
-  const words = (error instanceof Error ? error.message : 'unknown').slice(0, 500)
-  // Octokit reports what never reached GitHub as status 500 without a response.
-  if (known?.response === undefined)
-    return { status: 0, message: `GitHub cannot be reached: ${words}.`, againMs: 0 }
-  const message = `GitHub answered ${known.status}: ${words}.`
-  return { status: known.status, message, againMs: againMsOf(known.status, words, known.response) }
-}
-
-/** Server errors and rate limits pass; GitHub reports limits as 429, and as 403 with a hint. */
-function againMsOf(status: number, words: string, response: { headers: Headers }): number | null {
-  const after = response.headers['retry-after']
-  const limited =
-    after !== undefined ||
-    response.headers['x-ratelimit-remaining'] === '0' ||
-    /rate limit/i.test(words)
-  if (status < 500 && status !== 429 && !(status === 403 && limited)) return null
-  const afterMs = Number(after ?? 0) * 1000
-  return Number.isFinite(afterMs) ? afterMs : 0
+function summaryOf({ html_url: url, number, draft }: z.output<typeof pullRequest>): PullRequest {
+  return { url, number, draft }
 }

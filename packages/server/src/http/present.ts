@@ -1,5 +1,6 @@
 import {
   type Artifact,
+  type PullRequestOptions,
   type Reason,
   type Repository,
   reasons,
@@ -31,6 +32,7 @@ export function presentTask(row: TaskRow): Task {
     workdir: order.workdir ?? null,
     time_limit_minutes: order.timeLimitMinutes,
     max_budget_usd: order.maxBudgetUsd ?? null,
+    pull_request: presentPullRequest(order.pullRequest),
     commit: order.commit ?? null,
     from_repository: (order.fromRepository ?? []).map(inSnakeCase),
     callback_url: order.callbackUrl ?? null,
@@ -59,6 +61,7 @@ export function presentRepository({ id, url, settings, ...row }: RepositoryRow):
     workdir: settings.workdir ?? null,
     time_limit_minutes: settings.timeLimitMinutes ?? null,
     max_budget_usd: settings.maxBudgetUsd ?? null,
+    pull_request: presentPullRequest(settings.pullRequest),
     commit: settings.commit ?? null,
     created_by: row.created_by,
     created_at: row.created_at.toISOString(),
@@ -118,6 +121,15 @@ export function presentEvent(event: SessionEvent): SessionEvent {
   return { ...event, content: Array.isArray(content) ? cut : cut[0], truncated: true }
 }
 
+function presentPullRequest(options: PullRequestOptions = {}): Task['pull_request'] {
+  return {
+    draft: options.draft ?? null,
+    reviewers: listOf(options.reviewers),
+    team_reviewers: listOf(options.teamReviewers),
+    labels: listOf(options.labels),
+  }
+}
+
 function presentResult(result: TaskResult): WorkflowResult {
   const { usage, checks } = result
   return {
@@ -146,8 +158,8 @@ function presentResult(result: TaskResult): WorkflowResult {
   }
 }
 
-function listOf(commands: readonly string[] | undefined): string[] | null {
-  return commands ? [...commands] : null
+function listOf(entries: readonly string[] | undefined): string[] | null {
+  return entries ? [...entries] : null
 }
 
 function inSnakeCase(name: string): string {

@@ -29,15 +29,21 @@ export interface Attempt {
 /** How a phase ended the task; null: it did not, and the next phase goes on. */
 export type PhaseEnd = Pick<TaskEnd, 'state' | 'message'> | null
 
-/** The end of a task that failed, with a sentence of its own if the reason's does not do. */
-export function failed(reason: FailedReason, message?: string): NonNullable<PhaseEnd> {
-  return {
-    state: { status: 'failed', reason },
-    ...(message === undefined ? {} : { message: message.slice(0, messageCharsMax) }),
-  }
+/** The end of a task that is done, with a sentence of its own if the reason's does not do. */
+export function done(message?: string): NonNullable<PhaseEnd> {
+  return ended({ status: 'completed', reason: 'done' }, message)
 }
 
-/** Characters of the sentence that a failed task carries. */
+/** The end of a task that failed, with a sentence of its own if the reason's does not do. */
+export function failed(reason: FailedReason, message?: string): NonNullable<PhaseEnd> {
+  return ended({ status: 'failed', reason }, message)
+}
+
+function ended(state: TaskEnd['state'], message: string | undefined): NonNullable<PhaseEnd> {
+  return { state, ...(message !== undefined && { message: message.slice(0, messageCharsMax) }) }
+}
+
+/** Characters of the sentence that an ended task carries. */
 const messageCharsMax = 2000
 
 /** Milliseconds that the task may still take. */

@@ -30,6 +30,8 @@ const schema = z.object({
   pushed: z.object({ branch: z.string(), commit: z.string() }).optional(),
   commits: z.array(z.object({ sha: z.string(), subject: z.string() })).default([]),
   pullRequestUrl: z.string().optional(),
+  /** Sentences about what the pull request lacks of the order; absent until that is all done. */
+  pullRequestNotes: z.array(z.string()).optional(),
   /** How the task fails, once that is decided: all that is left to do is to keep the work. */
   ending: z.object({ reason: failedReason, message: z.string().optional() }).optional(),
   /** Where the work is that was not published; the directory, when it could not be kept. */

@@ -28,16 +28,26 @@ export async function resolveOrder(trx: Trx, given: GivenOrder): Promise<TaskOrd
   return fillOrder(given, row?.settings ?? {})
 }
 
-function fillOrder(given: GivenOrder, { commit, ...settings }: RepositorySettings): TaskOrder {
-  const filled = Object.keys(settings).filter((name) => !Object.hasOwn(given, name))
-  const fromRepository = [...filled, ...(commit ? ['commit'] : [])]
+function fillOrder(given: GivenOrder, all: RepositorySettings): TaskOrder {
+  const { commit, pullRequest, ...settings } = all
+  const fromRepository = [
+    ...missing(settings, given),
+    ...missing(pullRequest ?? {}, given.pullRequest ?? {}).map((name) => `pullRequest.${name}`),
+    ...(commit ? ['commit'] : []),
+  ]
   return {
     timeLimitMinutes: timeLimitMinutesDefault,
     ...settings,
     ...given,
+    ...(pullRequest && { pullRequest: { ...pullRequest, ...given.pullRequest } }),
     ...(commit && { commit }),
     ...(fromRepository.length > 0 && { fromRepository }),
   }
+}
+
+/** Names of what `settings` have and `given` has not. */
+function missing(settings: object, given: object): string[] {
+  return Object.keys(settings).filter((name) => !Object.hasOwn(given, name))
 }
 
 /** Makes the settings of a repository; undefined when it has some already. */
@@ -70,12 +80,17 @@ export function changeRepository(
   })
 }
 
-/** What is absent stays, and null clears. */
 function applyPatch(settings: RepositorySettings, patch: SettingsPatch): RepositorySettings {
-  const merged = Object.entries({ ...settings, ...withoutAbsent(patch) })
-  return Object.fromEntries(merged.filter(([, value]) => value !== null))
+  const { pullRequest } = patch
+  return merge(settings, {
+    ...patch,
+    ...(pullRequest && { pullRequest: merge(settings.pullRequest ?? {}, pullRequest) }),
+  })
 }
 
-function withoutAbsent(fields: object): object {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined))
+/** What is absent stays, and null clears. */
+function merge(fields: object, patch: object): object {
+  const named = Object.entries(patch).filter(([, value]) => value !== undefined)
+  const merged = Object.entries({ ...fields, ...Object.fromEntries(named) })
+  return Object.fromEntries(merged.filter(([, value]) => value !== null))
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { type Clock, systemClock } from '../../src/clock.ts'
-import { createGitHub, GitHubRefused } from '../../src/gateway/github.ts'
+import { createGitHub } from '../../src/gateway/github.ts'
+import { GitHubRefused } from '../../src/gateway/github-call.ts'
 import { log, startUpstream, type Upstream } from './harness.ts'
 
 const signal = new AbortController().signal
@@ -18,6 +19,8 @@ function github(upstream: Upstream, waits: number[] = []) {
   const apiUrl = new URL('/api/v3', upstream.url)
   return createGitHub({ apiUrl, token: 'real', owner: 'acme', repo: 'app', log, clock })
 }
+
+const draftRefused = 'Draft pull requests are not supported in this repository.'
 
 type Reply = [status: number, body: unknown, headers?: Record<string, string>]
 
@@ -49,7 +52,8 @@ test('a pull request is found by its head, an open one first', async () => {
   const list = [pull(3, { ref: 'other' }), pull(2, { state: 'closed' }), pull(1)]
   await using upstream = await startUpstream(replies([200, list]))
   const found = await github(upstream).findPullRequest({ head: 'agent/x', signal })
-  assert.deepEqual(found, { number: 1, url: 'https://github.example/acme/app/pull/1' })
+  const url = 'https://github.example/acme/app/pull/1'
+  assert.deepEqual(found, { number: 1, url, draft: false })
   const { searchParams } = new URL(upstream.requests[0]?.path ?? '', upstream.url)
   assert.deepEqual([searchParams.get('head'), searchParams.get('state')], ['acme:agent/x', 'all'])
 })
@@ -95,6 +99,22 @@ test('a refusal is thrown at once, with the words of GitHub', async () => {
     assert.match(error.message, /No commits/)
     return true
   })
+})
+
+test('what may not be a draft is opened as it may be, and other refusals stay refusals', async () => {
+  const words = { message: 'Validation Failed', errors: [{ message: draftRefused }] }
+  await using upstream = await startUpstream(
+    replies([200, []], [422, words], [200, []], [201, pull(7)]),
+  )
+  const draft = { ...order, draft: true }
+  const opened = await github(upstream).openPullRequest({ head: 'agent/x', ...draft })
+  assert.deepEqual([opened.number, opened.draft], [7, false])
+  assert.deepEqual(
+    upstream.requests.flatMap(({ body }) => (body === '' ? [] : [JSON.parse(body).draft])),
+    [true, false],
+  )
+  await using other = await startUpstream(replies([200, []], [422, { message: 'No' }], [200, []]))
+  await assert.rejects(github(other).openPullRequest({ head: 'agent/x', ...draft }), /422: No/)
 })
 
 test('server errors and rate limits are tried again, as long as GitHub asks', async () => {

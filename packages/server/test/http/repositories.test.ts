@@ -32,9 +32,22 @@ const all = {
   workdir: 'packages/api',
   time_limit_minutes: 90,
   max_budget_usd: 5,
+  pull_request: {
+    draft: true,
+    reviewers: ['octocat', 'ada_acme'],
+    team_reviewers: ['core'],
+    labels: ['agent', 'to do'],
+  },
   commit: { name: 'Acme Bot', email: '1+acme[bot]@users.noreply.github.com' },
 }
 const none = Object.fromEntries(Object.keys(all).map((name) => [name, null]))
+const noPullRequest = { draft: null, reviewers: null, team_reviewers: null, labels: null }
+/** What is shown where nothing is set. */
+const unset = { ...none, pull_request: noPullRequest }
+const allFilled = [
+  ...Object.keys(all).filter((name) => name !== 'pull_request'),
+  ...Object.keys(noPullRequest).map((name) => `pull_request.${name}`),
+]
 
 test('a repository is created by its URL, in whichever form, and read back', async () => {
   const url = 'git@github.com:acme/forms.git'
@@ -69,7 +82,15 @@ test('a change keeps what it does not name, and null clears', async () => {
   for (const [name, value] of Object.entries(expected)) assert.deepEqual(changed[name], value, name)
   assert.equal(changed.created_at, created_at)
   const cleared = await ask(200, 'POST', path, none)
-  for (const name of Object.keys(all)) assert.equal(cleared[name], null, name)
+  for (const [name, value] of Object.entries(unset)) assert.deepEqual(cleared[name], value, name)
+})
+
+test('a change within pull_request keeps what it does not name, too', async () => {
+  const { id } = await create(all)
+  const path = `/v1/repositories/${id}`
+  const patch = { draft: false, reviewers: null, labels: [] }
+  const { pull_request } = await ask(200, 'POST', path, { pull_request: patch })
+  assert.deepEqual(pull_request, { ...all.pull_request, ...patch })
 })
 
 test('racing changes of one repository are all made', async () => {
@@ -109,7 +130,7 @@ test('an order takes what it leaves open from its repository, and the task shows
   const { id, url } = await create(all)
   const task = await ask(201, 'POST', '/v1/tasks', { ...order, repo_url: url.toUpperCase() })
   for (const [name, value] of Object.entries(all)) assert.deepEqual(task[name], value, name)
-  assert.deepEqual(task.from_repository.sort(), Object.keys(all).sort())
+  assert.deepEqual(task.from_repository.sort(), allFilled.toSorted())
   await ask(200, 'POST', `/v1/repositories/${id}`, none)
   const later = await ask(200, 'GET', `/v1/tasks/${task.id}`)
   assert.deepEqual(later.checks, all.checks, 'a later change does not reach it')
@@ -118,24 +139,34 @@ test('an order takes what it leaves open from its repository, and the task shows
 test('what an order says wins, an empty list too', async () => {
   const { url } = await create(all)
   const said = { setup: [], base_branch: 'main', workdir: 'web', time_limit_minutes: 5 }
-  const task = await ask(201, 'POST', '/v1/tasks', { ...order, repo_url: url, ...said })
-  for (const [name, value] of Object.entries({ ...all, ...said }))
-    assert.deepEqual(task[name], value, name)
-  assert.deepEqual(task.from_repository.sort(), ['checks', 'commit', 'max_budget_usd'])
+  const pullRequest = { draft: false, labels: [] }
+  const given = { ...order, repo_url: url, ...said, pull_request: pullRequest }
+  const task = await ask(201, 'POST', '/v1/tasks', given)
+  const expected = { ...all, ...said, pull_request: { ...all.pull_request, ...pullRequest } }
+  for (const [name, value] of Object.entries(expected)) assert.deepEqual(task[name], value, name)
+  assert.deepEqual(task.from_repository.sort(), [
+    ...['checks', 'commit', 'max_budget_usd'],
+    ...['pull_request.reviewers', 'pull_request.team_reviewers'],
+  ])
 })
 
 test('an order at /api/workflows is filled in the same way', async () => {
   const { url } = await create(all)
-  const given = { ...workflowOrder, repoUrl: url, checks: ['true'] }
-  const { id } = await ask(201, 'POST', '/api/workflows', given)
+  const said = { checks: ['true'], pullRequest: { teamReviewers: [] } }
+  const { id } = await ask(201, 'POST', '/api/workflows', {
+    ...workflowOrder,
+    repoUrl: url,
+    ...said,
+  })
   const task = await ask(200, 'GET', `/v1/tasks/${id}`)
-  for (const [name, value] of Object.entries({ ...all, checks: ['true'] }))
-    assert.deepEqual(task[name], value, name)
+  const pullRequest = { ...all.pull_request, team_reviewers: [] }
+  const expected = { ...all, checks: ['true'], pull_request: pullRequest }
+  for (const [name, value] of Object.entries(expected)) assert.deepEqual(task[name], value, name)
 })
 
 test('an order on a repository without settings has the defaults', async () => {
   const task = await ask(201, 'POST', '/v1/tasks', order)
-  for (const [name, value] of Object.entries({ ...none, time_limit_minutes: 60 }))
+  for (const [name, value] of Object.entries({ ...unset, time_limit_minutes: 60 }))
     assert.deepEqual(task[name], value, name)
   assert.deepEqual(task.from_repository, [])
 })
@@ -149,12 +180,22 @@ const badSettings: readonly (readonly [field: string, value: unknown, ...says: s
   ['time_limit_minutes', 0, 'expected at least 1, got 0'],
   ['time_limit_minutes', 1381, 'expected at most 1380'],
   ['max_budget_usd', 0, 'expected more than 0'],
+  ['pull_request', [], 'expected an object'],
+  ['pull_request', { draft: 'yes' }, 'pull_request.draft: expected true or false, got "yes"'],
+  ['pull_request', { reviewers: 'ada' }, 'pull_request.reviewers: expected an array'],
+  ['pull_request', { reviewers: ['@ada'] }, 'pull_request.reviewers.0: expected a login', '"@ada"'],
+  ['pull_request', { reviewers: Array(16).fill('a') }, 'expected at most 15 entries'],
+  ['pull_request', { team_reviewers: ['a/b'] }, 'pull_request.team_reviewers.0: expected the slug'],
+  ['pull_request', { labels: [' '] }, 'pull_request.labels.0: expected text that is not blank'],
+  ['pull_request', { labels: [longest(51)] }, 'expected at most 50 characters'],
+  ['pull_request', { teamReviewers: [] }, 'pull_request.teamReviewers: unknown field'],
   ['commit', 'Bot <bot@example.com>', 'expected an object'],
   ['commit', { name: 'Bot' }, 'commit.email: expected a string, got nothing'],
   ['commit', { name: '', email: 'a@b.c' }, 'commit.name: expected at least 1 character'],
   ['commit', { name: 'a\nb', email: 'a@b.c' }, 'commit.name: expected a name on one line'],
   ['commit', { name: 'a <b>', email: 'a@b.c' }, 'without angle brackets'],
   ['commit', { name: ' . ', email: 'a@b.c' }, 'commit.name: expected a name'],
+  ['commit', { name: 'The "Bot"', email: 'a@b.c' }, 'or a stop at its ends'],
   ['commit', { name: longest(101), email: 'a@b.c' }, 'expected at most 100 characters'],
   ['commit', { name: 'Bot', email: 'bot' }, 'commit.email: expected an e-mail address'],
   ['commit', { name: 'Bot', email: 'a b@c.d' }, 'commit.email: expected an e-mail address'],

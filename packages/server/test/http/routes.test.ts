@@ -86,6 +86,7 @@ test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async (
     workdir: 'packages/api',
     time_limit_minutes: 1380,
     max_budget_usd: 0.5,
+    pull_request: { draft: true, team_reviewers: ['core'] },
     callback_url: 'https://example.com/done?x=1',
     context: [1, { a: null }],
     payload: { k: 'v' },
@@ -103,6 +104,7 @@ test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async (
   assert.deepEqual(rest, {
     ...given,
     repo_url: 'https://github.com/acme/app',
+    pull_request: { draft: true, reviewers: null, team_reviewers: ['core'], labels: null },
     commit: null,
     from_repository: [],
     labels: ['team:web', 'nightly'],
