@@ -1,12 +1,25 @@
+import type { FileFunctions } from '../agent/tools/fs.ts'
 import type { TaskFunctions } from '../agent/tools/task.ts'
+import { ToolRefused } from '../agent/tools/tool.ts'
+import { countArtifacts, putArtifact } from '../store/artifacts.ts'
+import * as files from '../workspace/files.ts'
+import type { Workspace } from '../workspace/git.ts'
+import { FileRefused } from '../workspace/path.ts'
 import type { Attempt } from './phase.ts'
 
 /** Reports of progress: at most one in this time, and so many of one agent process. */
 const progressGapMs = 2000
 const progressMax = 500
+/** What an agent may attach to its task. */
+const attachedMax = 50
+const attachedBytesMax = 32 * 1024 * 1024
+const attachedTotalBytesMax = 256 * 1024 * 1024
+/** No name of the server's own artifacts begins so: an agent replaces none of them. */
+const attachedPrefix = 'attached-'
 
 /** What the tools about the task do in this attempt. */
-export function taskFunctions({ deps, writer }: Attempt): TaskFunctions {
+export function taskFunctions(attempt: Attempt): TaskFunctions {
+  const { deps, writer } = attempt
   let lastMs = Number.NEGATIVE_INFINITY
   let count = 0
   return {
@@ -18,5 +31,67 @@ export function taskFunctions({ deps, writer }: Attempt): TaskFunctions {
       await writer.write({ type: 'task.progress', ...progress })
       return true
     },
+    async attachArtifact({ path, name, contentType }, signal) {
+      const bytesMax = attachedBytesMax
+      const data = await told(files.readFile(callOf(attempt, signal), path, { bytesMax }))
+      const artifact = `${attachedPrefix}${name}`
+      await checkRoom(attempt, { name: artifact, bytes: data.length })
+      await putArtifact(deps.store.db, {
+        sessionId: attempt.lease.sessionId,
+        attempt: attempt.lease.attempt,
+        name: artifact,
+        contentType,
+        data,
+        createdBy: attempt.task.created_by,
+        now: new Date(deps.clock.now()),
+      })
+      const bytes = data.length
+      await writer.write({ type: 'task.artifact_attached', artifact, path, bytes })
+      return { artifact, bytes }
+    },
   }
+}
+
+/** What the tools for files do in this attempt's workspace. */
+export function fileFunctions(attempt: Pick<Attempt, 'workspace'>): FileFunctions {
+  const at = (signal: AbortSignal): Workspace => callOf(attempt, signal)
+  return {
+    read: (path, signal) => told(files.readFile(at(signal), path)),
+    write: async ({ path, data, isNew }, signal) =>
+      (await told(files.writeFile(at(signal), path, data, { isNew }))).replaced,
+    list: (path, depth, signal) => told(files.listFiles(at(signal), path, { depth })),
+    delete: (path, recursive, signal) => told(files.deleteFile(at(signal), path, { recursive })),
+    move: (way, signal) => told(files.moveFile(at(signal), way)),
+    copy: (way, signal) => told(files.copyFile(at(signal), way)),
+  }
+}
+
+/** The workspace, for as long as the call is waited for. */
+function callOf({ workspace }: Pick<Attempt, 'workspace'>, signal: AbortSignal): Workspace {
+  return { ...workspace, signal: AbortSignal.any([workspace.signal, signal]) }
+}
+
+/** What the workspace refuses, the agent is told. */
+async function told<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof FileRefused) throw new ToolRefused(error.message, { cause: error })
+    throw error
+  }
+}
+
+async function checkRoom(
+  { deps, lease }: Attempt,
+  { name, bytes }: { readonly name: string; readonly bytes: number },
+): Promise<void> {
+  const others = await countArtifacts(deps.store.db, {
+    ...{ sessionId: lease.sessionId, prefix: attachedPrefix, except: name },
+  })
+  if (others.count >= attachedMax)
+    throw new ToolRefused(`A task has at most ${attachedMax} attached files.`)
+  if (others.bytes + bytes > attachedTotalBytesMax)
+    throw new ToolRefused(
+      `The attached files of a task have at most ${attachedTotalBytesMax} bytes.`,
+    )
 }

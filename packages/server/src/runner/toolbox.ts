@@ -1,13 +1,14 @@
+import { fileTools } from '../agent/tools/fs.ts'
 import type { Toolbox } from '../agent/tools/server.ts'
 import { taskTools } from '../agent/tools/task.ts'
 import { presets } from '../tasks/presets.ts'
 import type { Attempt } from './phase.ts'
-import { taskFunctions } from './tool-functions.ts'
+import { fileFunctions, taskFunctions } from './tool-functions.ts'
 
 /** The typed tools of the attempt's agent. One that may not publish has those that only read. */
 export function toolboxOf(attempt: Attempt): Toolbox {
   const { deps, task } = attempt
-  const tools = [...taskTools(taskFunctions(attempt))]
+  const tools = [...taskTools(taskFunctions(attempt)), ...fileTools(fileFunctions(attempt))]
   return {
     tools: presets[task.type].publishes ? tools : tools.filter(({ readOnly }) => readOnly),
     policy: () => 'allow',

@@ -27,12 +27,15 @@ interface BubblewrapHost {
   readonly disableUserns: () => Promise<boolean>
   /** The host's claude binary, shown inside at /opt/claude. */
   readonly claude: () => Promise<string>
+  /** The node that runs this server, shown inside at /opt/node. */
+  readonly node: () => Promise<string>
   readonly log: Log
   readonly clock: Clock
 }
 
 const gatewayUrl = `http://127.0.0.1:${bridgePort}`
 const claudePath = '/opt/claude'
+const nodePath = '/opt/node'
 const initPath = '/run/longhaul/init'
 
 /**
@@ -54,12 +57,14 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
     ...Object.keys(files).map((name) => readOnly(systemFile(paths, name), `/etc/${name}`)),
     readOnly(systemFile(paths, 'init'), initPath),
     readOnly(await host.claude(), claudePath),
+    readOnly(await host.node(), nodePath),
     ...ownMounts(paths),
   ]
   const disableUserns = await host.disableUserns()
   const walls: Walls = {
     gatewayUrl,
     claudePath,
+    nodePath,
     uid,
     start: (command, o) =>
       startBubblewrap({

@@ -1,8 +1,8 @@
 import { join, resolve } from 'node:path'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import { ensureReachable, findClaude } from './binaries.ts'
 import { openBubblewrap } from './bubblewrap.ts'
-import { ensureClaude, findClaude } from './claude.ts'
 import type { ProbeReport, SandboxDriver, SandboxSpec } from './driver.ts'
 import { systemPath } from './environment.ts'
 import { slotsMax } from './limits.ts'
@@ -39,8 +39,9 @@ function bubblewrapDriver(o: {
 }): SandboxDriver {
   const { dataDir, log, clock, path = `${systemPath}:/usr/local/sbin:/usr/sbin:/sbin` } = o
   const disableUserns = once(() => supportsDisableUserns(path))
-  const claude = once(() => ensureClaude({ dataDir, log }))
-  const host = { path, disableUserns, claude, log, clock }
+  const claude = once(() => ensureReachable(findClaude(), { name: 'claude', dataDir, log }))
+  const node = once(() => ensureReachable(process.execPath, { name: 'node', dataDir, log }))
+  const host = { path, disableUserns, claude, node, log, clock }
   const open = (spec: SandboxSpec) => openBubblewrap(spec, host)
   // Probes share one directory and one slot: one at a time.
   let last: Promise<unknown> = Promise.resolve()

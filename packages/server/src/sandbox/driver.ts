@@ -49,6 +49,8 @@ export interface Sandbox extends AsyncDisposable {
   readonly gatewayUrl: string
   /** The claude binary's path inside. */
   readonly claudePath: string
+  /** The path inside of the node that runs this server, for scripts of the server's own. */
+  readonly nodePath: string
   /** Host uid of what runs inside, for chown of the gateway's socket; null: the server's own. */
   readonly uid: number | null
   /** Starts a process that lives until it ends or is killed. Throws once destroyed. */

@@ -53,6 +53,7 @@ export async function openNone(
   const walls: Walls = {
     gatewayUrl,
     claudePath: host.claude,
+    nodePath: process.execPath,
     uid: null,
     start: (command, o) =>
       startPlain({ command: [...init, o.cwd ?? paths.workspace, ...command], env: env(o) }),

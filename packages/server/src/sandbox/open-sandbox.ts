@@ -16,6 +16,7 @@ import type { Running } from './running.ts'
 export interface Walls {
   readonly gatewayUrl: string
   readonly claudePath: string
+  readonly nodePath: string
   readonly uid: number | null
   start(command: readonly string[], o: SpawnOptions): Running
   /** Ends what no `Running` knows of any more. */
@@ -28,6 +29,7 @@ export class OpenSandbox implements Sandbox {
   readonly paths: SandboxPaths
   readonly gatewayUrl: string
   readonly claudePath: string
+  readonly nodePath: string
   readonly uid: number | null
   readonly #walls: Walls
   readonly #clock: Clock
@@ -38,6 +40,7 @@ export class OpenSandbox implements Sandbox {
     this.paths = o.paths
     this.gatewayUrl = o.walls.gatewayUrl
     this.claudePath = o.walls.claudePath
+    this.nodePath = o.walls.nodePath
     this.uid = o.walls.uid
     this.#walls = o.walls
     this.#clock = o.clock

@@ -97,6 +97,24 @@ export function listArtifacts(
   return query.orderBy('id').limit(o.limit).execute()
 }
 
+/** How many artifacts of a session have names that begin with `prefix`, without one; their bytes. */
+export async function countArtifacts(
+  db: Db,
+  o: { sessionId: string; prefix: string; except: string },
+): Promise<{ count: number; bytes: number }> {
+  const { count, bytes } = await db
+    .selectFrom('artifacts')
+    .select(({ fn }) => [
+      fn.countAll<string>().as('count'),
+      fn.sum<string | null>('bytes').as('bytes'),
+    ])
+    .where('session_id', '=', o.sessionId)
+    .where(sql<boolean>`starts_with(name, ${o.prefix})`)
+    .where('name', '!=', o.except)
+    .executeTakeFirstOrThrow()
+  return { count: Number(count), bytes: Number(bytes ?? 0) }
+}
+
 async function* readChunks(
   db: Db,
   meta: ArtifactRow,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { createLog } from '../../src/log.ts'
-import { ensureClaude, findClaude } from '../../src/sandbox/claude.ts'
+import { ensureReachable, findClaude } from '../../src/sandbox/binaries.ts'
 import { never, openBench } from './support.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -95,15 +95,16 @@ test('the claude binary is made reachable once, and again when it changed', {
   skip: !isRoot,
 }, async () => {
   const dataDir = await temporary('lh-claude-')
-  const o = { dataDir, log: createLog('silent') }
-  const [path, same] = await Promise.all([ensureClaude(o), ensureClaude(o)])
+  const o = { name: 'claude', dataDir, log: createLog('silent') }
+  const ensure = () => ensureReachable(findClaude(), o)
+  const [path, same] = await Promise.all([ensure(), ensure()])
   assert.equal(path, join(dataDir, 'bin', 'claude'))
   assert.equal(same, path)
   const first = await stat(path)
   assert.equal(first.size, (await stat(findClaude())).size)
   await rm(path)
   await writeFile(path, 'an older one')
-  await ensureClaude(o)
+  await ensure()
   assert.equal((await stat(path)).size, first.size)
   assert.deepEqual(await readdir(join(dataDir, 'bin')), ['claude'])
 })

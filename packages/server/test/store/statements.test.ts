@@ -5,6 +5,7 @@ import { systemClock } from '../../src/clock.ts'
 import { newId } from '../../src/ids.ts'
 import {
   artifactBytesMax,
+  countArtifacts,
   getArtifact,
   listArtifacts,
   putArtifact,
@@ -226,6 +227,10 @@ test('an artifact comes back in pieces, and a new one takes its name', async () 
     a: 0,
     b: data.length,
   })
+  const count = (prefix: string, except: string) =>
+    countArtifacts(store.db, { sessionId, prefix, except })
+  assert.deepEqual(await count('', 'a'), { count: 1, bytes: data.length })
+  assert.deepEqual(await count('b', 'b'), { count: 0, bytes: 0 })
   assert.equal(await getArtifact(store.db, { sessionId, name: 'c' }), null)
   assert.throws(() => put('large', Buffer.alloc(artifactBytesMax + 1)), RangeError)
 })

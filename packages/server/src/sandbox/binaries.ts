@@ -6,17 +6,17 @@ import type { Log } from '../log.ts'
 import { makeTraversable } from './directories.ts'
 
 /**
- * The claude binary that sandboxes are shown. Below a root server an unprivileged uid must reach
- * it, and a checkout below /root is not reachable: so it is linked (or, on another file system,
- * copied) into `<dataDir>/bin`, anew when the SDK's binary changed. Rejects when there is none.
+ * A program of the host's at a path that a sandbox can be shown. Below a root server an unprivileged
+ * uid must reach it, and a checkout below /root is not reachable: so it is linked (or, on another
+ * file system, copied) into `<dataDir>/bin`, anew when the program changed. Rejects when there is
+ * none.
  */
-export async function ensureClaude(o: {
-  readonly dataDir: string
-  readonly log: Log
-}): Promise<string> {
-  const source = findClaude()
+export async function ensureReachable(
+  source: string,
+  o: { readonly name: string; readonly dataDir: string; readonly log: Log },
+): Promise<string> {
   if (process.getuid?.() !== 0) return source
-  const target = join(o.dataDir, 'bin', 'claude')
+  const target = join(o.dataDir, 'bin', o.name)
   await makeTraversable(dirname(target))
   if (await isSame(source, target)) return target
   // A name of its own and a rename: what runs keeps the old file, and nobody sees half of one.
@@ -27,7 +27,7 @@ export async function ensureClaude(o: {
     () => copy(source, fresh), // Another file system, or one without hard links.
   )
   await rename(fresh, target)
-  o.log.info({ target, way }, 'claude binary made reachable')
+  o.log.info({ target, way }, 'a program was made reachable for sandboxes')
   return target
 }
 
