@@ -1,5 +1,8 @@
+import { resolve } from 'node:path'
 import { z } from 'zod'
 import { logLevels } from './log.ts'
+import type { CustomTool } from './tools-file/custom-tool.ts'
+import { readToolsFile } from './tools-file/load.ts'
 
 /**
  * Every setting the server reads, in one place. `loadConfig` is the only code that looks at the
@@ -72,6 +75,11 @@ const schema = z
       .describe(
         'Seconds a shell command of the agent may take before it is moved to the background.',
       ),
+    TOOLS_FILE: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('JSON file of custom tools for agents, read at the start; see tools.md.'),
     LOG_LEVEL: z.enum(logLevels).default('info').describe('Least severe level that is logged.'),
   })
   .refine((env) => !(env.ANTHROPIC_API_KEY && env.ANTHROPIC_AUTH_TOKEN), {
@@ -105,6 +113,8 @@ export type Config = Readonly<{
   callbackSecret: string | null
   taskConcurrency: number
   bashTimeoutMs: number
+  /** Those of TOOLS_FILE, with their secrets. */
+  tools: readonly CustomTool[]
   logLevel: Settings['LOG_LEVEL']
   /** Whose npm and pip are asked for their registries: the PATH and HOME of who started us. */
   operator: { path: string; home: string }
@@ -119,7 +129,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   const parsed = schema.safeParse(Object.fromEntries(given))
   if (!parsed.success) throw new Error(sentenceOf(parsed.error))
   const operator = { path: env['PATH'] ?? '', home: env['HOME'] ?? '/' }
-  return Object.freeze({ ...configOf(parsed.data), operator })
+  return Object.freeze({ ...configOf(parsed.data), tools: toolsOf(parsed.data, env), operator })
 }
 
 /** One row a setting: name, default and meaning, for `longhaul config` and the reference page. */
@@ -135,7 +145,19 @@ export function describeConfig(): { name: string; default: string; meaning: stri
   })
 }
 
-function configOf(env: Settings): Omit<Config, 'operator'> {
+/** Throws an Error with a sentence for every mistake in the file. */
+function toolsOf(settings: Settings, env: NodeJS.ProcessEnv): CustomTool[] {
+  if (settings.TOOLS_FILE === undefined) return []
+  const mayBePlain = settings.GATEWAY_ALLOW_PRIVATE
+  return readToolsFile({
+    path: resolve(settings.TOOLS_FILE),
+    env,
+    plainAllowed: ({ host, port }) =>
+      mayBePlain.some((entry) => entry.host === host && entry.port === port),
+  })
+}
+
+function configOf(env: Settings): Omit<Config, 'operator' | 'tools'> {
   return {
     host: env.HOST,
     port: env.PORT,

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { describeConfig } from '../src/config.ts'
 import { Metrics } from '../src/metrics.ts'
+import { toolsFileJsonSchema } from '../src/tools-file/schema.ts'
 import { makeWorld } from './support/world.ts'
 
 const docs = join(import.meta.dirname, '../../../docs')
@@ -63,6 +64,10 @@ test('docs/metrics.md lists every metric with its labels and meaning', () => {
     '',
   ].join('\n')
   assertCurrent('metrics.md', text)
+})
+
+test('docs/tools.schema.json is the form that the file of custom tools is checked against', () => {
+  assertCurrent('tools.schema.json', `${JSON.stringify(toolsFileJsonSchema(), null, 2)}\n`)
 })
 
 test('docs/openapi.json is the document that the server serves', async () => {

@@ -15,6 +15,7 @@ const level: Record<string, number> = {
   'log.ts': 0,
   'metrics.ts': 0,
   'scrub.ts': 0,
+  'tools-file': 0,
   'caller.ts': 0,
   store: 1,
   events: 2,

@@ -7,6 +7,7 @@ import { agentEnv, profileOptions } from './options.ts'
 import { AgentOutput } from './output.ts'
 import { AgentProcess } from './process.ts'
 import { turnEndEvents } from './session-error.ts'
+import { mcpServersOf } from './tools/custom/mcp.ts'
 import { toolServer, toolServerName } from './tools/server.ts'
 import { Turns } from './turn.ts'
 import type { TurnEnd, TurnFailed } from './turn-end.ts'
@@ -52,6 +53,7 @@ export class RunningAgent implements Agent {
       options: {
         ...profileOptions(o.profile),
         mcpServers: {
+          ...mcpServersOf(o.toolbox.servers, o.sandbox.gatewayUrl),
           [toolServerName]: toolServer({ ...o, ...o.toolbox, signal: this.#calls.signal }),
         },
         ...(resumed ? { resume: o.conversationId } : { sessionId: o.conversationId }),

@@ -14,10 +14,23 @@ export interface GatewayPolicy {
   } | null
   /** Null: no git at all. */
   readonly git: GitPolicy | null
+  /** MCP servers of the operator's, elsewhere. */
+  readonly mcp: readonly McpUpstream[]
   /** Hosts that CONNECT and plain HTTP may reach, compared exactly, with their port. */
   readonly connect: readonly HostPort[]
   /** Of the hosts above, those that may resolve to an address which `judgeAddress` refuses. */
   readonly allowPrivate: readonly HostPort[]
+}
+
+/** An MCP server that answers over streamable HTTP, at `/mcp/<name>` inside. */
+export interface McpUpstream {
+  readonly name: string
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  /** Headers whose values are secret, added on the way out. */
+  readonly secretHeaders: Readonly<Record<string, string>>
+  /** What no answer may have. */
+  readonly secrets: readonly string[]
 }
 
 /** The one repository of a session. */
@@ -50,7 +63,7 @@ export interface GatewayHooks {
 export interface Denial {
   readonly host: string
   readonly port: number
-  readonly route: 'connect' | 'http' | 'git' | 'anthropic'
+  readonly route: 'connect' | 'http' | 'git' | 'anthropic' | 'mcp'
   /** One sentence. */
   readonly why: string
 }

@@ -9,6 +9,7 @@ import { routeModel } from './anthropic.ts'
 import { routeConnect } from './connect.ts'
 import { limitDenials, type RouteContext } from './context.ts'
 import { routeGit } from './git.ts'
+import { routeMcp } from './mcp.ts'
 import { Meter } from './meter.ts'
 import { routePlainHttp } from './plain-http.ts'
 import type { Budget, GatewayHooks, GatewayPolicy } from './policy.ts'
@@ -134,9 +135,11 @@ export class Gateway implements AsyncDisposable {
       ? routeModel(this.#context, o)
       : url.startsWith('/git/')
         ? routeGit(this.#context, o)
-        : url.startsWith('/')
-          ? this.#unknown(o)
-          : routePlainHttp(this.#context, o)
+        : url.startsWith('/mcp/')
+          ? routeMcp(this.#context, o)
+          : url.startsWith('/')
+            ? this.#unknown(o)
+            : routePlainHttp(this.#context, o)
     this.#run(route, () => {
       // What the route did not read is thrown away, so that the client reads its answer.
       request.resume()
@@ -153,7 +156,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   async #unknown(o: { response: ServerResponse }): Promise<void> {
-    const sentence = 'The gateway has the routes /anthropic and /git, and is an HTTP proxy.'
+    const sentence = 'The gateway has the routes /anthropic, /git and /mcp, and is an HTTP proxy.'
     await refuse(o.response, { status: 403, sentence })
   }
 

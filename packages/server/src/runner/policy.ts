@@ -5,6 +5,7 @@ import type { GatewayPolicy } from '../gateway/policy.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { branchOf, keptBranchOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
+import { mcpServersFor } from './custom-tools.ts'
 import type { RunnerDeps } from './deps.ts'
 
 /** The ways out of one task's sandbox, and nothing else. */
@@ -29,6 +30,9 @@ export function policyOf(
         ? [`refs/heads/${branch}`, `refs/heads/${keptBranchOf(branch)}`]
         : [],
     },
+    mcp: mcpServersFor({ config }, { order }).flatMap(({ name, at }) =>
+      at.where === 'remote' ? [{ name, ...at }] : [],
+    ),
     connect: egress.allow,
     allowPrivate: [
       ...config.gatewayAllowPrivate,

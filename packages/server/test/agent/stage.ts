@@ -86,7 +86,7 @@ export async function setStage(o: {
           maxTurns: 20,
           readOnly: false,
         },
-        toolbox: { tools: [], policy: () => 'allow', observe: () => undefined },
+        toolbox: { tools: [], servers: [], policy: () => 'allow', observe: () => undefined },
         bashTimeoutMs: 60_000,
         deadline: Date.now() + 600_000,
         emit: async (event) => void events.push(event),

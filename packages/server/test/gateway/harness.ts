@@ -44,7 +44,13 @@ export interface Answer {
   readonly text: string
 }
 
-export const nothing: GatewayPolicy = { model: null, git: null, connect: [], allowPrivate: [] }
+export const nothing: GatewayPolicy = {
+  model: null,
+  git: null,
+  mcp: [],
+  connect: [],
+  allowPrivate: [],
+}
 
 /** A real gateway on a real socket in a directory of its own. */
 export async function startGateway(

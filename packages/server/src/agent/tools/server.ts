@@ -6,11 +6,14 @@ import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprot
 import { z } from 'zod'
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
+import type { McpServer } from '../../tools-file/custom-tool.ts'
 import { type Tool, ToolRefused } from './tool.ts'
 
 /** The typed tools of one agent, and what may be done with them. */
 export interface Toolbox {
   readonly tools: readonly Tool[]
+  /** MCP servers of the operator's, whose tools the agent has as well. */
+  readonly servers: readonly McpServer[]
   /** `off`: the agent does not see it. `deny`: it does, and every call is refused. */
   readonly policy: (toolName: string) => 'allow' | 'deny' | 'off'
   /** Told of every call of a tool that exists, after its end. Must not throw. */
@@ -39,7 +42,7 @@ const answerCharsMax = 40_000
 /** Calls of one agent at once; the CLI itself makes ten at most, each of its subagents as well. */
 const callsMax = 32
 
-interface ServerOptions extends Toolbox {
+interface ServerOptions extends Omit<Toolbox, 'servers'> {
   readonly clock: Clock
   readonly log: Log
   readonly sessionId: string

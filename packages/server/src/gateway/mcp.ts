@@ -1,0 +1,116 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
+import { Scrubber } from '../scrub.ts'
+import { bounded, readBody } from './body.ts'
+import type { RouteContext } from './context.ts'
+import { pickHeaders } from './headers.ts'
+import type { McpUpstream } from './policy.ts'
+import { refuse } from './refuse.ts'
+import { type Address, AddressRefused, resolveJudged } from './resolve.ts'
+import { clientSignal, openRequest } from './upstream.ts'
+
+/** A tool's input, and what it answers. */
+const requestBytesMax = 4 * 1024 * 1024
+const answerBytesMax = 64 * 1024 * 1024
+/** A stream of a server's notices may be silent for long; shorter than the client's own socket may. */
+const idleMs = 10 * 60_000
+
+/** Of the streamable HTTP transport (MCP 2025-11-25); no other header passes, in either direction. */
+const requestHeaders = [
+  'accept',
+  'content-type',
+  'last-event-id',
+  'mcp-protocol-version',
+  'mcp-session-id',
+]
+const answerHeaders = ['cache-control', 'content-type', 'mcp-session-id']
+const methods = ['DELETE', 'GET', 'POST']
+
+/**
+ * `/mcp/<name>`: an MCP server that the operator declared. The URL is the operator's whole; its
+ * credential is added here, and taken out of whatever comes back.
+ */
+export async function routeMcp(
+  context: RouteContext,
+  o: { request: IncomingMessage; response: ServerResponse },
+): Promise<void> {
+  const { request, response } = o
+  const name = (request.url ?? '').slice('/mcp/'.length)
+  const server = context.policy.mcp.find((each) => each.name === name)
+  const method = request.method ?? ''
+  if (server === undefined || !methods.includes(method)) {
+    const sentence = 'There is no such MCP server here.'
+    context.denied({ host: 'mcp', port: 0, route: 'mcp', why: sentence })
+    return refuse(response, { status: 404, sentence })
+  }
+  const signal = clientSignal(response, context.signal)
+  const body = await readBody(request, requestBytesMax)
+  const { host } = server.url
+  try {
+    const address = await addressOf(context, { server, signal })
+    const sent = openRequest({
+      url: server.url,
+      method,
+      headers: {
+        'user-agent': 'longhaul',
+        ...pickHeaders(request.headers, requestHeaders),
+        ...server.headers,
+        'accept-encoding': 'identity',
+        ...(body.length === 0 ? {} : { 'content-length': String(body.length) }),
+        ...server.secretHeaders,
+      },
+      address,
+      idleMs,
+      clock: context.clock,
+      signal,
+    })
+    sent.request.end(body)
+    await relayScrubbed(await sent.response, { server, response })
+  } catch (error) {
+    if (error instanceof AddressRefused) {
+      const port = Number(server.url.port || 443)
+      context.denied({ host: server.url.hostname, port, route: 'mcp', why: error.message })
+      return refuse(response, { status: 403, sentence: error.message })
+    }
+    context.log.info({ err: error, host }, 'a request to an MCP server failed')
+    await refuse(response, { status: 502, sentence: `The MCP server ${name} does not answer.` })
+  }
+}
+
+function addressOf(
+  { policy, clock, lookup }: RouteContext,
+  { server, signal }: { server: McpUpstream; signal: AbortSignal },
+): Promise<Address> {
+  const { hostname: host, port: given, protocol } = server.url
+  const port = Number(given || (protocol === 'https:' ? 443 : 80))
+  const { allowPrivate } = policy
+  return resolveJudged({
+    ...{ host, port, allowPrivate, clock, signal },
+    ...(lookup === undefined ? {} : { lookup }),
+  })
+}
+
+async function relayScrubbed(
+  from: IncomingMessage,
+  { server, response }: { server: McpUpstream; response: ServerResponse },
+): Promise<void> {
+  const status = from.statusCode ?? 502
+  const refused = refusalOf(status, from.headers['content-encoding'])
+  if (refused !== null) {
+    from.destroy()
+    return refuse(response, { status: 502, sentence: `The MCP server ${server.name} ${refused}.` })
+  }
+  const scrubber = new Scrubber(server.secrets)
+  const picked = Object.entries(pickHeaders(from.headers, answerHeaders))
+  const headers = picked.map(([name, value]) => [name, scrubber.text(String(value))])
+  response.writeHead(status, Object.fromEntries(headers))
+  response.flushHeaders()
+  await pipeline(scrubber.stream(bounded(from, answerBytesMax)), response)
+}
+
+/** A client inside would answer 401 by asking its user to sign in: the credential is the operator's. */
+function refusalOf(status: number, encoding: string | undefined): string | null {
+  if (status === 401) return 'does not accept the credential that the operator gave'
+  if (status >= 300 && status < 400) return 'redirects, which is not followed'
+  return (encoding ?? 'identity') === 'identity' ? null : 'used an encoding nobody asked for'
+}

@@ -1,0 +1,372 @@
+/** The file of custom tools: each mistake has its own sentence, with its place, and all are told at once. */
+import assert from 'node:assert/strict'
+import { globSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { loadConfig } from '../src/config.ts'
+import { isReserved } from '../src/tools-file/reserved.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'longhaul-tools-'))
+after(() => rmSync(directory, { recursive: true }))
+writeFileSync(join(directory, 'beside.sh'), 'echo beside')
+writeFileSync(join(directory, 'large.sh'), 'x'.repeat(100 * 1024))
+symlinkSync('/etc/passwd', join(directory, 'link.sh'))
+
+const env = { TICKETS_TOKEN: 'canary-of-the-tickets', SHORT: 'abc' }
+
+/** The tools of a file with this content; throws as the start of the server would. */
+function read(content: unknown, settings: Readonly<Record<string, string>> = {}) {
+  const path = join(directory, 'tools.json')
+  writeFileSync(path, typeof content === 'string' ? content : JSON.stringify(content))
+  return loadConfig({ ...env, ...settings, TOOLS_FILE: path }).tools
+}
+
+/** The sentences of a refused file. */
+function refusal(content: unknown): string[] {
+  try {
+    read(content)
+  } catch (error) {
+    assert.ok(error instanceof Error)
+    return error.message.split('\n').map((line) => line.trim())
+  }
+  assert.fail(`accepted: ${JSON.stringify(content)}`)
+}
+
+const description = 'Does something.'
+const word = { type: 'string' }
+const input = { type: 'object', properties: { word }, required: ['word'] }
+const command = { argv: ['echo', '{word}'] }
+const http = { method: 'GET', url: 'https://example.com/{word}' }
+const tool = { name: 'say_word', description, input, command }
+const request = { name: 'get_word', description, input, http }
+const server = { name: 'words', mcp: { argv: ['words-mcp'] } }
+const remote = { name: 'words', mcp: { url: 'https://example.com/mcp' } }
+const secret = (name: string) => ({ authorization: { env: name } })
+
+/** A tool that is right but for one thing, and the sentence for that thing after its place. */
+const mistakes: readonly (readonly [object, string])[] = [
+  [{ ...tool, name: undefined }, 'name: expected a text, came nothing.'],
+  [{ ...tool, name: 7 }, 'name: expected a text, came 7.'],
+  [
+    { ...tool, name: 'Say-Word' },
+    'name: expected letters and digits in lower case, with single _, came "Say-Word".',
+  ],
+  [
+    { ...tool, name: 'git_word' },
+    'name: expected a name that is not reserved for built-in tools, came "git_word".',
+  ],
+  [
+    { ...tool, name: 'report_progress' },
+    'name: expected a name that is not reserved for built-in tools, came "report_progress".',
+  ],
+  [
+    { ...server, name: 'longhaul' },
+    'name: expected a name that is not reserved for built-in tools, came "longhaul".',
+  ],
+  [
+    { ...tool, description: undefined },
+    'description: expected a text for the agent, came nothing.',
+  ],
+  [{ ...tool, description: '' }, 'description: expected at least 1 character, came "".'],
+  [{ ...tool, comand: command }, 'comand: expected no field of this name, came an object.'],
+  [
+    { ...tool, permission_policy: 'always_ask' },
+    'permission_policy: expected always_allow or always_deny (always_ask is not supported yet), came "always_ask".',
+  ],
+  [
+    { ...tool, permission_policy: 'allow' },
+    'permission_policy: expected always_allow or always_deny, came "allow".',
+  ],
+  [{ ...tool, read_only: 'yes' }, 'read_only: expected true or false, came "yes".'],
+  [{ ...tool, timeout_seconds: 0 }, 'timeout_seconds: expected a number of at least 1, came 0.'],
+  [
+    { ...tool, timeout_seconds: 601 },
+    'timeout_seconds: expected a number of at most 600, came 601.',
+  ],
+  [{ ...tool, timeout_seconds: 1.5 }, 'timeout_seconds: expected a whole number, came 1.5.'],
+  [{ ...tool, command: undefined }, ': expected one of command, http and mcp, came none.'],
+  [{ ...tool, http }, ': expected one of command, http and mcp, came command and http.'],
+  // Inputs.
+  [{ ...tool, input: 'word' }, 'input: expected an object, came "word".'],
+  [{ ...tool, input: { ...input, type: 'array' } }, 'input.type: expected object, came "array".'],
+  [
+    { ...tool, input: { ...input, properties: { word: { type: 'text' } } } },
+    'input.properties.word.type: expected a `type`: string, integer, number, boolean, array or object, came "text".',
+  ],
+  [
+    { ...tool, input: { ...input, properties: { word: { ...word, pattern: 'a' } } } },
+    'input.properties.word.pattern: expected no field of this name, came "a".',
+  ],
+  [
+    { ...tool, input: { ...input, properties: { word: { ...word, maxLength: -1 } } } },
+    'input.properties.word.maxLength: expected a number of at least 0, came -1.',
+  ],
+  [
+    { ...tool, input: { ...input, properties: { word, other: word } } },
+    'input.properties.other: expected a field that the tool uses, came an object.',
+  ],
+  [
+    { ...tool, input: { ...input, required: ['word', 'wrod'] } },
+    'input.required[1]: expected one of the properties, came "wrod".',
+  ],
+  [
+    { ...tool, input: { ...input, additionalProperties: true } },
+    'input.additionalProperties: expected false, came true.',
+  ],
+  // Commands.
+  [{ ...tool, command: {} }, 'command.argv: expected a list, came nothing.'],
+  [
+    { ...tool, input: undefined, command: { argv: [] } },
+    'command.argv: expected at least 1 item, came a list of 0.',
+  ],
+  [
+    { ...tool, command: { argv: ['echo', '{word}', 'a {word}'] } },
+    'command.argv[2]: expected a placeholder to be the whole argument, came "a {word}".',
+  ],
+  [
+    { ...tool, command: { argv: ['echo', '{word}', '{wrod}'] } },
+    'command.argv[2]: expected a field that is required, and plain, came "{wrod}".',
+  ],
+  [
+    { ...tool, input: { ...input, required: [] } },
+    'command.argv[1]: expected a field that is required, and plain, came "{word}".',
+  ],
+  [
+    { ...tool, command: { ...command, stdin: true } },
+    'command.argv[1]: expected no field where stdin is true, came "{word}".',
+  ],
+  [
+    { ...tool, command: { argv: ['{word}'] } },
+    'command.argv[0]: expected the name of a program, came "{word}".',
+  ],
+  [
+    { ...tool, command: { argv: ['/bin/bash', '-ec', '{word}'] } },
+    'command.argv[2]: expected a fixed text: a shell would run it, came "{word}".',
+  ],
+  [
+    { ...tool, command: { argv: ['sh', '-c', '{file:none.sh}', 'sh', '{word}'] } },
+    'command.argv[2]: expected a file beside the tools file, came {file:none.sh}.',
+  ],
+  [
+    { ...tool, command: { argv: ['sh', '-c', '{file:../beside.sh}', 'sh', '{word}'] } },
+    'command.argv[2]: expected the name of a file beside the tools file, came {file:../beside.sh}.',
+  ],
+  [
+    { ...tool, command: { argv: ['sh', '-c', '{file:link.sh}', 'sh', '{word}'] } },
+    'command.argv[2]: expected a file beside the tools file, came {file:link.sh}.',
+  ],
+  [
+    { ...tool, command: { argv: ['sh', '-c', '{file:large.sh}', 'sh', '{word}'] } },
+    'command.argv[2]: expected a file of at most 98304 bytes, came {file:large.sh}.',
+  ],
+  [
+    { ...tool, command: { ...command, env: { 'A-B': 'c' } } },
+    'command.env.A-B: expected the name of an environment variable, came a text of 1 characters.',
+  ],
+  [
+    { ...tool, command: { ...command, network: 'on' } },
+    'command.network: expected true or false, came "on".',
+  ],
+  // Requests.
+  [
+    { ...request, http: { ...http, method: 'get' } },
+    'http.method: expected GET or POST or PUT or PATCH or DELETE, came "get".',
+  ],
+  [
+    { ...request, http: { ...http, url: 'ftp://example.com/{word}' } },
+    'http.url: expected an http or https URL without credentials and without #, came "ftp://example.com/{word}".',
+  ],
+  [
+    { ...request, http: { ...http, url: 'https://a:b@example.com/{word}' } },
+    'http.url: expected an http or https URL without credentials and without #, came "https://a:b@example.com/{word}".',
+  ],
+  [
+    { ...request, http: { ...http, url: 'https://{word}.example.com/' } },
+    'http.url: expected an http or https URL without credentials and without #, came "https://{word}.example.com/".',
+  ],
+  [
+    { ...request, http: { ...http, url: 'https://example.com/a/../{word}' } },
+    'http.url: expected a path without . and .. in it, came "https://example.com/a/../{word}".',
+  ],
+  [
+    { ...request, http: { ...http, url: 'https://example.com/{word}?{word}=1' } },
+    'http.url: expected placeholders in the path and in query values only, came "https://example.com/{word}?{word}=1".',
+  ],
+  [
+    { ...request, http: { ...http, url: 'https://example.com/ä/{word}' } },
+    'http.url: expected `{field}` and escaped characters only, came "https://example.com/ä/{word}".',
+  ],
+  [
+    { ...request, http: { ...http, url: 'http://example.com/{word}' } },
+    'http.url: expected https, or http to what GATEWAY_ALLOW_PRIVATE lists, came "http://example.com/{word}".',
+  ],
+  [
+    { ...request, http: { ...http, url: 'https://example.com/{word}/{wrod}' } },
+    'http.url: expected {wrod} to be a plain field of the input, came "https://example.com/{word}/{wrod}".',
+  ],
+  [
+    { ...request, input: { ...input, required: [] } },
+    'http.url: expected {word}, in the path, to be a required field, came "https://example.com/{word}".',
+  ],
+  [
+    { ...request, http: { ...http, body: 'json' } },
+    'http.body: expected none for a GET, came "json".',
+  ],
+  [
+    { ...request, http: { ...http, headers: { Accept: 'a' } } },
+    'http.headers.Accept: expected a header name in lower case, came a text of 1 characters.',
+  ],
+  [
+    { ...request, http: { ...http, headers: { host: 'a' } } },
+    "http.headers.host: expected a header that is not the server's, came a text of 1 characters.",
+  ],
+  [
+    { ...request, http: { ...http, headers: { accept: 'a\nb' } } },
+    'http.headers.accept: expected printable ASCII characters, came a text of 3 characters.',
+  ],
+  [
+    { ...request, http: { ...http, secret_headers: secret('NOT_SET') } },
+    'http.secret_headers.authorization.env: expected a variable of the server that is set, to 8 to 4096 printable characters without spaces, came NOT_SET, which is not.',
+  ],
+  [
+    { ...request, http: { ...http, secret_headers: secret('SHORT') } },
+    'http.secret_headers.authorization.env: expected a variable of the server that is set, to 8 to 4096 printable characters without spaces, came one of 3 characters.',
+  ],
+  [
+    { ...request, http: { ...http, secret_headers: { authorization: 'canary-of-the-tickets' } } },
+    'http.secret_headers.authorization: expected an object, came a text of 21 characters.',
+  ],
+  [
+    {
+      ...request,
+      http: {
+        ...http,
+        headers: { authorization: 'a' },
+        secret_headers: secret('TICKETS_TOKEN'),
+      },
+    },
+    'http.secret_headers.authorization: expected a header that `headers` does not have, came an object.',
+  ],
+  // Servers.
+  [{ ...server, mcp: {} }, 'mcp: expected either argv or url, came neither.'],
+  [
+    { ...server, mcp: { ...server.mcp, ...remote.mcp } },
+    'mcp: expected either argv or url, came both.',
+  ],
+  [
+    { ...server, description },
+    'description: expected none: an MCP server has its own, came "Does something.".',
+  ],
+  [{ ...server, input }, 'input: expected none: an MCP server has its own, came an object.'],
+  [
+    { ...server, mcp: { argv: ['words-mcp', '{word}'] } },
+    'mcp.argv[1]: expected no field: a server has no input, came "{word}".',
+  ],
+  [
+    { ...server, mcp: { ...server.mcp, headers: { a: 'b' } } },
+    'mcp.headers: expected none without url, came an object.',
+  ],
+  [
+    { ...remote, mcp: { ...remote.mcp, env: { A: 'b' } } },
+    'mcp.env: expected none without argv, came an object.',
+  ],
+  [
+    { ...remote, mcp: { url: 'https://example.com/{word}' } },
+    'mcp.url: expected no {field}: a server has no input, came "https://example.com/{word}".',
+  ],
+]
+
+for (const [wrong, sentence] of mistakes) {
+  test(`the file is refused for: ${sentence}`, () => {
+    const place = sentence.startsWith(':') ? 'tools[1]' : 'tools[1].'
+    const [heading, ...sentences] = refusal({ tools: [{ ...tool, name: 'first' }, wrong] })
+    assert.deepEqual(sentences, [`${place}${sentence}`])
+    assert.match(heading ?? '', /^TOOLS_FILE .*tools\.json has 1 mistake:$/)
+  })
+}
+
+test('every mistake of a file is told at once, and a name that comes twice is one', () => {
+  const [heading, ...sentences] = refusal({
+    tools: [
+      { ...tool, description: 1, command: { argv: ['sh', '{word} '] }, colour: 'red' },
+      { ...tool, http: { url: 'https://example.com/{wrod}' }, command: undefined },
+      7,
+    ],
+    version: 2,
+  })
+  assert.match(heading ?? '', /has 10 mistakes:$/)
+  assert.deepEqual(sentences.sort(), [
+    'tools[0].colour: expected no field of this name, came "red".',
+    'tools[0].command.argv[1]: expected a placeholder to be the whole argument, came "{word} ".',
+    'tools[0].description: expected a text, came 1.',
+    'tools[0].input.properties.word: expected a field that the tool uses, came an object.',
+    'tools[1].http.method: expected GET or POST or PUT or PATCH or DELETE, came nothing.',
+    'tools[1].http.url: expected {wrod} to be a plain field of the input, came "https://example.com/{wrod}".',
+    'tools[1].input.properties.word: expected a field that the tool uses, came an object.',
+    'tools[1].name: expected a name that no other tool has, came "say_word".',
+    'tools[2]: expected an object, came 7.',
+    'version: expected no field of this name, came 2.',
+  ])
+})
+
+test('a file that is none, is no JSON, or has no tools, is refused in a sentence', () => {
+  assert.throws(
+    () => loadConfig({ TOOLS_FILE: join(directory, 'none.json') }),
+    /cannot be read: ENOENT/,
+  )
+  assert.throws(() => loadConfig({ TOOLS_FILE: directory }), /cannot be read: EISDIR/)
+  assert.match(
+    refusal('{"tools": [}')[0] ?? '',
+    /expected JSON, came something else: Unexpected token/,
+  )
+  assert.deepEqual(refusal([]).slice(1), ['the file: expected an object, came a list of 0.'])
+  assert.deepEqual(refusal({}).slice(1), ['tools: expected a list, came nothing.'])
+  assert.deepEqual(refusal({ tools: new Array(65).fill(7) }).slice(1), [
+    'tools: expected at most 64 items, came a list of 65.',
+  ])
+})
+
+test('the names of all built-in tools are reserved', () => {
+  const files = globSync(join(import.meta.dirname, '../src/agent/tools/*.ts'))
+  const sources = files.map((file) => readFileSync(file, 'utf8')).join('\n')
+  const names = [...sources.matchAll(/^ +name: '([a-z_]+)',$/gm)].map(([, name = '']) => name)
+  assert.ok(names.includes('report_progress'))
+  assert.deepEqual(
+    names.filter((name) => !isReserved(name)),
+    [],
+  )
+})
+
+test('what is right is read: files beside it, secrets, bounds, and http where it may go', () => {
+  const [first, second, third] = read(
+    {
+      tools: [
+        {
+          ...tool,
+          timeout_seconds: 5,
+          permission_policy: 'always_deny',
+          command: { argv: ['sh', '-c', '{file:beside.sh}', 'x', '{word}'] },
+        },
+        {
+          ...request,
+          http: {
+            ...http,
+            url: 'http://tracker.internal:8080/{word}',
+            secret_headers: { authorization: { env: 'TICKETS_TOKEN', prefix: 'Bearer ' } },
+          },
+        },
+        server,
+      ],
+    },
+    { GATEWAY_ALLOW_PRIVATE: 'tracker.internal:8080' },
+  )
+  assert.ok(first?.kind === 'command' && second?.kind === 'http' && third?.kind === 'mcp')
+  assert.deepEqual(first.argv[2], { kind: 'text', text: 'echo beside' })
+  assert.deepEqual([first.timeoutMs, first.denied, second.denied], [5000, true, false])
+  assert.equal(second.secretHeaders['authorization'], 'Bearer canary-of-the-tickets')
+  assert.deepEqual(second.secrets, ['canary-of-the-tickets'])
+  assert.ok(first.input.safeParse({ word: 'a' }).success)
+  for (const wrong of [{}, { word: 1 }, { word: 'a', more: 1 }, { word: 'a'.repeat(16_385) }])
+    assert.ok(!first.input.safeParse(wrong).success)
+})
