@@ -7,6 +7,7 @@ import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import { CallbackSender } from './delivery/callback.ts'
 import { sseRoute } from './delivery/sse.ts'
+import { webSocketRoute } from './delivery/websocket.ts'
 import { LiveEvents } from './events/live.ts'
 import { createApp } from './http/app.ts'
 import { ensureFirstKey } from './http/first-key.ts'
@@ -88,7 +89,11 @@ export async function buildServer(o: {
       sandbox: () => ({ driver: sandboxes.name, ...report }),
       modelConfigured: config.model.headers !== null,
     },
-    mount: sseRoute({ store, live, clock, log, metrics, signal: draining.signal }),
+    mount: (app) => {
+      const readers = { store, live, clock, log, metrics, signal: draining.signal }
+      sseRoute(readers)(app)
+      webSocketRoute(readers)(app)
+    },
   })
   const mintedKey = await ensureFirstKey({ store, clock }, config.apiKey)
   const listening = opened.use(await listen(app, { ...config, clock }))

@@ -69,7 +69,7 @@ export class Metrics {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
   })
   readonly openStreams = this.#gauge('open_streams', {
-    help: 'Streams of events that are open now.',
+    help: 'Streams of events that are open now. Kind: sse, websocket.',
     labels: ['kind'],
   })
 

@@ -81,6 +81,7 @@ export {
   type Usage,
   usage,
 } from './results.ts'
+export { deltaType, type SocketAnswer, type SocketMessage, socketMessage } from './socket.ts'
 export { type Task, type TaskCreate, task, taskCreateOrder, taskPage } from './tasks.ts'
 export {
   type Workflow,

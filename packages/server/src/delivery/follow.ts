@@ -5,6 +5,7 @@ import type { LiveEvents } from '../events/live.ts'
 import { readEvents } from '../events/read.ts'
 import type { Store } from '../store/open.ts'
 import { Deltas } from './deltas.ts'
+import type { Turns } from './turns.ts'
 
 /** Who reads a session's log, and from where. */
 export interface Following {
@@ -18,6 +19,8 @@ export interface Following {
   readonly ended: boolean
   /** Types of events whose live deltas the reader asked for; they carry no number. */
   readonly deltas: ReadonlySet<string>
+  /** Whose turn it is to read, among followers that share a connection; held for one page. */
+  readonly turns?: Turns
   readonly signal: AbortSignal
 }
 
@@ -42,7 +45,7 @@ const heartbeatMs = 15_000
  * when `signal` aborts. Nothing is held before the first `next()` and nothing after the end.
  */
 export async function* follow(o: Following): AsyncGenerator<Followed> {
-  const { store, live, clock, sessionId, signal } = o
+  const { live, clock, sessionId, signal } = o
   using hints = live.subscribe(sessionId)
   const deltas = new Deltas(o.deltas)
   let cursor = o.after
@@ -50,15 +53,15 @@ export async function* follow(o: Following): AsyncGenerator<Followed> {
   let spoke = clock.now()
   while (!signal.aborted) {
     deltas.hold(hints.takeDeltas())
-    const page = await readEvents(store.db, { sessionId, after: cursor, limit: pageRows })
-    for (const event of page) {
-      if (signal.aborted) return
+    let isBehind = false
+    for await (const event of nextPage(o, cursor)) {
       yield { kind: 'event', event }
+      isBehind = true
       cursor = event.seq
       deltas.sent(event.id)
       ended ||= event.type === 'session.status_terminated'
     }
-    if (page.length > 0) {
+    if (isBehind) {
       spoke = clock.now()
       continue
     }
@@ -70,5 +73,16 @@ export async function* follow(o: Following): AsyncGenerator<Followed> {
     }
     // Rejects when the signal aborts, which the loop sees by itself.
     await hints.wait(signal).catch(() => undefined)
+  }
+}
+
+/** The next events that are stored; while there are some left to take, it is this reader's turn. */
+async function* nextPage(o: Following, after: number): AsyncGenerator<SessionEvent> {
+  const { store, sessionId, signal } = o
+  using _turn = await o.turns?.take()
+  if (signal.aborted) return
+  for (const event of await readEvents(store.db, { sessionId, after, limit: pageRows })) {
+    if (signal.aborted) return
+    yield event
   }
 }

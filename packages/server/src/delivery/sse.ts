@@ -1,6 +1,6 @@
 import { ServerResponse } from 'node:http'
 import { createRoute, type OpenAPIHono } from '@hono/zod-openapi'
-import { errorBody, listParam, seqParam, sessionId } from '@longhaul/client/contract'
+import { deltaType, errorBody, listParam, seqParam, sessionId } from '@longhaul/client/contract'
 import type { Env } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { z } from 'zod'
@@ -28,7 +28,7 @@ export interface SseDeps {
 const defaultStreamsMax = 1000
 
 /** Kinds of events whose deltas may be asked for. */
-const deltaTypes = listParam(z.enum(['agent.message', 'agent.thinking']), 2)
+const deltaTypes = listParam(deltaType, deltaType.options.length)
 
 const stream = createRoute({
   method: 'get',

@@ -24,6 +24,7 @@ export function authenticate(o: {
     const key = keyOf({
       authorization: c.req.header('authorization'),
       apiKey: c.req.header('x-api-key'),
+      protocols: c.req.header('sec-websocket-protocol'),
     })
     if (key === null) throw refusals.keyMissing()
     const { caller, scopes } = await callerOf(o, key)

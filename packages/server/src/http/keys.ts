@@ -26,12 +26,17 @@ export function sameHash(a: string, b: string): boolean {
   return left.length === right.length && timingSafeEqual(left, right)
 }
 
-/** The key in a request's headers, `Authorization: Bearer` or `x-api-key`; null: none was sent. */
+/**
+ * The key in a request's headers: `Authorization: Bearer`, `x-api-key`, or, where a browser opens a
+ * WebSocket and can set neither, one of its protocols, `bearer.<key>`. Null: none was sent.
+ */
 export function keyOf(headers: {
   readonly authorization: string | undefined
   readonly apiKey: string | undefined
+  readonly protocols: string | undefined
 }): string | null {
   const bearer = /^bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1]
-  const key = bearer ?? headers.apiKey?.trim() ?? ''
+  const offered = /(?:^|,)\s*bearer\.([^\s,]+)\s*(?:,|$)/.exec(headers.protocols ?? '')?.[1]
+  const key = bearer ?? headers.apiKey?.trim() ?? offered ?? ''
   return key !== '' && key.length <= keyCharsMax ? key : null
 }

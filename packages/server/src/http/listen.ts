@@ -1,4 +1,5 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
 import type { ErrorBody } from '@longhaul/client/contract'
@@ -44,13 +45,20 @@ export async function listen(
       void listener(incoming, outgoing)
     },
   )
+  const upgraded = new Set<Socket>()
+  server.on('upgrade', (incoming, socket, head) => {
+    if (!(socket instanceof Socket)) throw new Error('not a connection of this server')
+    upgraded.add(socket)
+    socket.once('close', () => upgraded.delete(socket))
+    void listener(incoming, responseOn(socket, incoming, head))
+  })
   server.on('clientError', (_error, socket) => refuse(socket, o.clock))
   await bound(server, o)
   return {
     url: urlOf(server, o.host),
     [Symbol.asyncDispose]() {
       closing = true
-      return close(server, o.clock)
+      return close(server, o.clock, upgraded)
     },
   }
 }
@@ -67,11 +75,31 @@ function bound(server: Server, o: { readonly host: string; readonly port: number
   return promise
 }
 
-async function close(server: Server, clock: Clock): Promise<void> {
+/** `upgraded`: connections that are open and that the server no longer counts as its own. */
+async function close(server: Server, clock: Clock, upgraded: ReadonlySet<Socket>): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   server.closeIdleConnections()
-  using _timer = clock.after(closeMsMax, () => server.closeAllConnections())
+  using _timer = clock.after(closeMsMax, () => {
+    server.closeAllConnections()
+    for (const socket of upgraded) socket.destroy()
+  })
   await closed
+}
+
+/**
+ * The answer to a request for a WebSocket, as to any other: a route may take its connection instead,
+ * and if none does the answer is sent and the connection ends.
+ */
+function responseOn(socket: Socket, incoming: IncomingMessage, head: Buffer): ServerResponse {
+  // Bytes that came with the request belong to whoever takes the connection.
+  if (head.length > 0) socket.unshift(head)
+  // Without a listener a reset would end the process; the response hears of the close.
+  socket.on('error', () => socket.destroy())
+  const outgoing = new ServerResponse(incoming)
+  outgoing.shouldKeepAlive = false
+  outgoing.assignSocket(socket)
+  outgoing.once('finish', () => socket.destroySoon())
+  return outgoing
 }
 
 /** Answers what is not HTTP, or did not arrive in time, in the one envelope as well. */

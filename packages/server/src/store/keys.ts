@@ -42,6 +42,17 @@ export function findKeyByHash(db: Db, hash: string): Promise<KeyRow | undefined>
     .executeTakeFirst()
 }
 
+/** Whether the key is there and was not revoked. */
+export async function isKeyInUse(db: Db, id: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('keys')
+    .select('id')
+    .where('id', '=', id)
+    .where('revoked_at', 'is', null)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** Notes the use of a key, to the minute. */
 export async function touchKey(db: Db, o: { id: string; now: Date }): Promise<void> {
   const stale = new Date(o.now.getTime() - touchMs)

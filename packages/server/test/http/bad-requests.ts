@@ -222,6 +222,9 @@ function badStream({ sessionId }: Made): Row[] {
 }
 
 const badRoute: readonly Row[] = [
+  bad('/v1/ws?after=1', 'after: unknown field, got "1"'),
+  { send: ['GET', '/v1/ws'], status: 426, says: ['expected `Upgrade: websocket`'] },
+  wrongMethod('POST', '/v1/ws', 'GET, HEAD'),
   missing('GET', '/', 'route GET /'),
   missing('GET', '/v2/tasks', 'route GET /v2/tasks'),
   missing('GET', '/v1/tasks/', '/v1/tasks/'),

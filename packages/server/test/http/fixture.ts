@@ -1,5 +1,6 @@
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { sseRoute } from '../../src/delivery/sse.ts'
+import { webSocketRoute } from '../../src/delivery/websocket.ts'
 import { LiveEvents } from '../../src/events/live.ts'
 import { createApp } from '../../src/http/app.ts'
 import type { AppDeps } from '../../src/http/deps.ts'
@@ -39,6 +40,7 @@ export async function openTestApp(
   o: {
     readonly log?: Log
     readonly streamsMax?: number
+    readonly socketsMax?: number
     readonly clock?: Clock
     /** Time of the streams alone. */
     readonly streamClock?: Clock
@@ -53,13 +55,14 @@ export async function openTestApp(
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const drain = new AbortController()
-  const { streamsMax, streamClock = clock } = o
-  const stream = sseRoute({
-    ...{ store, live, clock: streamClock, log, metrics, signal: drain.signal },
-    ...(streamsMax !== undefined && { streamsMax }),
-  })
+  const { streamsMax, socketsMax, streamClock = clock } = o
+  const readers = { store, live, clock: streamClock, log, metrics, signal: drain.signal }
+  const mount = (app: App): void => {
+    sseRoute({ ...readers, ...(streamsMax !== undefined && { streamsMax }) })(app)
+    webSocketRoute({ ...readers, ...(socketsMax !== undefined && { socketsMax }) })(app)
+  }
   const app = createApp({
-    ...{ store, clock, log, metrics, version: '0.0.0-test', mount: stream },
+    ...{ store, clock, log, metrics, version: '0.0.0-test', mount },
     measureQueue: () => measureQueue(store.db, metrics),
     tasks: {
       policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock }),

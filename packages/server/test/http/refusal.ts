@@ -18,6 +18,7 @@ const kinds: Readonly<Record<number, readonly [type: string, code?: string]>> = 
   405: ['invalid_request_error', 'method_not_allowed'],
   413: ['request_too_large', 'body_too_large'],
   415: ['invalid_request_error', 'unsupported_media_type'],
+  426: ['invalid_request_error'],
 }
 
 /** Sends a row and holds the answer against it: status, envelope, type, and every part of the text. */
