@@ -17,6 +17,7 @@ import { Metrics } from './metrics.ts'
 import { measureQueue } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
 import type { RunnerDeps } from './runner/deps.ts'
+import { Mirrors } from './runner/mirrors.ts'
 import { Worker } from './runner/worker.ts'
 import { createSandboxDriver } from './sandbox/create.ts'
 import { makeTraversable } from './sandbox/directories.ts'
@@ -69,6 +70,7 @@ export async function buildServer(o: {
   const deps: Omit<RunnerDeps, 'publicUrl'> = {
     ...{ config, store, queue, live, sandboxes, dataDir, clock, log, metrics, node: store.node },
     egress: await egress,
+    mirrors: new Mirrors({ config, sandboxes, dataDir, metrics, clock, log }),
     ended: () => callbacks.poke(),
   }
   const draining = new AbortController()

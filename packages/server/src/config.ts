@@ -69,6 +69,11 @@ const schema = z
       .regex(/^whsec_[A-Za-z0-9+/=]{32,128}$/, 'expected `whsec_` and base64')
       .optional()
       .describe('Standard Webhooks secret that signs callbacks; minted at first start if absent.'),
+    REPOSITORY_CACHE_GIB: count(0, 100_000)
+      .default(20)
+      .describe(
+        'GiB on disk for mirrors of repositories and package managers’ caches, which make the next task of a repository start sooner; 0: none are kept.',
+      ),
     TASK_CONCURRENCY: count(1, 64).default(2).describe('Tasks that run at once.'),
     BASH_TIMEOUT_SECONDS: count(1, 82_800)
       .default(300)
@@ -111,6 +116,7 @@ export type Config = Readonly<{
   gatewayAllowPrivate: readonly HostPort[]
   callbackAllow: readonly HostPort[]
   callbackSecret: string | null
+  repositoryCacheBytes: number
   taskConcurrency: number
   bashTimeoutMs: number
   /** Those of TOOLS_FILE, with their secrets. */
@@ -172,6 +178,7 @@ function configOf(env: Settings): Omit<Config, 'operator' | 'tools'> {
     gatewayAllowPrivate: env.GATEWAY_ALLOW_PRIVATE,
     callbackAllow: env.CALLBACK_ALLOW,
     callbackSecret: env.CALLBACK_SECRET ?? null,
+    repositoryCacheBytes: env.REPOSITORY_CACHE_GIB * 1024 ** 3,
     taskConcurrency: env.TASK_CONCURRENCY,
     bashTimeoutMs: env.BASH_TIMEOUT_SECONDS * 1000,
     logLevel: env.LOG_LEVEL,

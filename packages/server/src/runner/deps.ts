@@ -6,6 +6,7 @@ import type { Metrics } from '../metrics.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
 import type { SandboxDriver } from '../sandbox/driver.ts'
 import type { Store } from '../store/open.ts'
+import type { Mirrors } from './mirrors.ts'
 
 /** What every attempt of this process works with. */
 export interface RunnerDeps {
@@ -16,6 +17,7 @@ export interface RunnerDeps {
   readonly queue: WorkQueue
   readonly live: LiveEvents
   readonly sandboxes: SandboxDriver
+  readonly mirrors: Mirrors
   /** Absolute; a session's directory is `sessions/<id>` below it. */
   readonly dataDir: string
   /** Hosts that an agent may reach, and what its package managers are told. */

@@ -1,7 +1,7 @@
 import { parseRepoUrl, type TaskOrder } from '@longhaul/client/contract'
-import type { HostPort } from '../config.ts'
+import type { Config, HostPort } from '../config.ts'
 import { createGitHub, type GitHub } from '../gateway/github.ts'
-import type { GatewayPolicy } from '../gateway/policy.ts'
+import type { GatewayPolicy, GitPolicy } from '../gateway/policy.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { branchOf, keptBranchOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
@@ -14,18 +14,15 @@ export function policyOf(
   { id, order }: Pick<TaskRow, 'id' | 'order'>,
 ): GatewayPolicy {
   const branch = branchOf(order, id)
-  const { origin, path } = parseRepoUrl(order.repoUrl)
-  const onGitHub = origin === config.github.url.origin
+  const reading = readingPolicyOf(config, order)
   return {
+    ...reading,
     model:
       config.model.headers === null
         ? null
         : { baseUrl: config.model.baseUrl, headers: config.model.headers },
     git: {
-      origin,
-      path,
-      // The token is for the operator's GitHub alone; any other host gets none.
-      credential: onGitHub ? config.github.token : null,
+      ...reading.git,
       pushRefs: presets[order.type].publishes
         ? [`refs/heads/${branch}`, `refs/heads/${keptBranchOf(branch)}`]
         : [],
@@ -34,6 +31,27 @@ export function policyOf(
       at.where === 'remote' ? [{ name, ...at }] : [],
     ),
     connect: egress.allow,
+  }
+}
+
+/** A way out that leads to the order's repository, for reading, and nowhere else. */
+export function readingPolicyOf(
+  config: Config,
+  { repoUrl }: Pick<TaskOrder, 'repoUrl'>,
+): GatewayPolicy & { readonly git: GitPolicy } {
+  const { origin, path } = parseRepoUrl(repoUrl)
+  const onGitHub = origin === config.github.url.origin
+  return {
+    model: null,
+    git: {
+      origin,
+      path,
+      // The token is for the operator's GitHub alone; any other host gets none.
+      credential: onGitHub ? config.github.token : null,
+      pushRefs: [],
+    },
+    mcp: [],
+    connect: [],
     allowPrivate: [
       ...config.gatewayAllowPrivate,
       ...(onGitHub ? [hostPortOf(config.github.url)] : []),

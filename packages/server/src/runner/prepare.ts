@@ -1,6 +1,7 @@
 import { parseRepoUrl } from '@longhaul/client/contract'
 import { putArtifact } from '../store/artifacts.ts'
 import { excludeByProducts, listByProducts } from '../workspace/by-products.ts'
+import { packagesOf, seedCaches } from '../workspace/caches.ts'
 import { type Base, clearLocks, clone, startBranch } from '../workspace/clone.ts'
 import { runCommand } from '../workspace/commands.ts'
 import { detectPlan } from '../workspace/detect.ts'
@@ -57,7 +58,12 @@ async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>>
   const { repoUrl, baseBranch } = task.order
   for (let tried = 0; ; tried += 1) {
     try {
-      return await clone(workspace, { url: repoUrl, baseBranch, workBranch: branch })
+      return await deps.mirrors.read(task.order, workspace.signal, (mirror) =>
+        clone(workspace, {
+          ...{ url: repoUrl, baseBranch, workBranch: branch },
+          mirror: mirror?.repository ?? null,
+        }),
+      )
     } catch (error) {
       if (!(error instanceof GitFailed)) throw error
       const waitMs = cloneWaitsMs[tried]
@@ -76,6 +82,19 @@ function isPassing({ message }: GitFailed): boolean {
   )
 }
 
+/** A home that has the packages of the set-up before it. */
+async function seed({ deps, task, workspace }: Attempt): Promise<void> {
+  const mirror = deps.mirrors.of(task.order)
+  if (mirror !== null) await seedCaches(workspace, mirror.home)
+}
+
+async function keepForNext({ deps, task, workspace }: Attempt, base: Base): Promise<void> {
+  if (!base.isDefault) return
+  const { workdir } = task.order
+  const packages = await packagesOf(workspace, { commit: base.commit, workdir })
+  await deps.mirrors.keepCaches(task.order, workspace, packages)
+}
+
 async function setUp(attempt: Attempt): Promise<PhaseEnd> {
   const { task, workspace, journal, deps, lease } = attempt
   const given = task.order.setup
@@ -87,6 +106,7 @@ async function setUp(attempt: Attempt): Promise<PhaseEnd> {
   if (commands.length > 0) {
     await journal.write({}, [{ type: 'workspace.setup_started', commands }])
   }
+  if (commands.length > 0) await seed(attempt)
   for (const command of commands) {
     const { result, output } = await runCommand(workspace, command, {
       workdir,
@@ -111,6 +131,7 @@ async function setUp(attempt: Attempt): Promise<PhaseEnd> {
     break
   }
   await keepHome(workspace)
+  if (journal.progress.setupFailure === undefined) await keepForNext(attempt, base)
   const byProducts = await listByProducts(workspace)
   await excludeByProducts(workspace, byProducts)
   const { setupFailure } = journal.progress

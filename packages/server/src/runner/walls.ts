@@ -5,7 +5,7 @@ import type { EventWriter } from '../events/writer.ts'
 import { type Gateway, openGateway } from '../gateway/server.ts'
 import type { Lease } from '../queue/work-queue.ts'
 import type { Sandbox } from '../sandbox/driver.ts'
-import { slotsMax } from '../sandbox/limits.ts'
+import { sharedSlot } from '../sandbox/limits.ts'
 import { getSession, leaseSlot } from '../store/sessions.ts'
 import type { TaskRow } from '../store/tables.ts'
 import type { RunnerDeps } from './deps.ts'
@@ -32,8 +32,9 @@ export async function openWalls(o: {
   readonly ending: Ending
 }): Promise<Walls> {
   const { deps, task, lease } = o
-  const { store, node, sandboxes, dataDir, egress } = deps
-  const slot = await leaseSlot(store.db, { id: lease.sessionId, node, slotsMax: slotsMax - 1 })
+  const { store, node, sandboxes, dataDir, egress, mirrors } = deps
+  const mirror = mirrors.of(task.order)
+  const slot = await leaseSlot(store.db, { id: lease.sessionId, node, slotsMax: sharedSlot - 1 })
   const sandbox = await sandboxes.open({
     sessionId: lease.sessionId,
     directory: join(dataDir, 'sessions', lease.sessionId),
@@ -41,6 +42,7 @@ export async function openWalls(o: {
     env: egress.env,
     gitRewrite: [{ from: `${parseRepoUrl(task.order.repoUrl).origin}/` }],
     committer: task.order.commit,
+    shared: mirror === null ? [] : [mirror.repository],
   })
   let gateway: Gateway
   try {

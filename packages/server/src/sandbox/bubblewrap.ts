@@ -14,7 +14,7 @@ import type { Sandbox, SandboxPaths, SandboxSpec, SpawnOptions } from './driver.
 import { environmentInside, systemPath } from './environment.ts'
 import { gitConfig } from './git-config.ts'
 import { initScript } from './init-script.ts'
-import { bridgePort, memoryFilesBytesMax } from './limits.ts'
+import { bridgePort, memoryFilesBytesMax, sharedSlot } from './limits.ts'
 import { OpenSandbox, type Walls } from './open-sandbox.ts'
 import { killEvery, sandboxedProcesses } from './process-table.ts'
 import { etcFiles, type Mount, systemMounts } from './system-files.ts'
@@ -45,7 +45,7 @@ const initPath = '/run/longhaul/init'
 export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): Promise<Sandbox> {
   const paths = pathsOf(spec.directory)
   const uid = process.getuid?.() === 0 ? uidOfSlot(spec.slot) : null
-  await endLeftovers({ uid, spec, host })
+  await endLeftovers({ uid, spec, paths, host })
   const files = {
     ...etcFiles({ home: paths.home }),
     gitconfig: gitConfig({ ...spec, gatewayUrl, rewrites: spec.gitRewrite }),
@@ -73,6 +73,7 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
           mounts: [
             ...mounts,
             ...homeMounts(paths, o.home),
+            ...(o.show ?? []).map((path) => readOnly(path, path)),
             ...(o.network ? [socketMount(paths)] : []),
           ],
           env: environmentOf({ paths, spec, options: o }),
@@ -90,17 +91,20 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
 
 /**
  * What a server that was killed may have left: die-with-parent ends it, save for rare races. A
- * slot's uid is this session's alone; the server's own uid is every session's.
+ * slot's uid is this session's alone, whatever ran there before; the server's own uid, and that of
+ * the shared slot, are told apart by a directory that nobody else is ever shown.
  */
 async function endLeftovers(o: {
   readonly uid: number | null
   readonly spec: SandboxSpec
+  readonly paths: SandboxPaths
   readonly host: BubblewrapHost
 }): Promise<void> {
-  const { spec, host } = o
+  const { spec, paths, host } = o
   const uid = o.uid ?? process.getuid?.() ?? 0
-  const directory = o.uid === null ? spec.directory : dirname(spec.directory)
-  const find = () => sandboxedProcesses({ uid, directory })
+  const isAlone = o.uid !== null && spec.slot !== sharedSlot
+  const mounted = isAlone ? join(dirname(spec.directory), '/') : paths.config
+  const find = () => sandboxedProcesses({ uid, mounted })
   const killed = await killEvery({ find, clock: host.clock })
   if (killed > 0) host.log.warn({ sessionId: spec.sessionId, uid, killed }, 'leftovers killed')
 }

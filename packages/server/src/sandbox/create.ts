@@ -5,7 +5,7 @@ import { ensureReachable, findClaude } from './binaries.ts'
 import { openBubblewrap } from './bubblewrap.ts'
 import type { ProbeReport, SandboxDriver, SandboxSpec } from './driver.ts'
 import { systemPath } from './environment.ts'
-import { slotsMax } from './limits.ts'
+import { sharedSlot, slotsMax } from './limits.ts'
 import { openNone } from './none.ts'
 import { probeBubblewrap, supportsDisableUserns } from './probe.ts'
 
@@ -78,7 +78,8 @@ function noneDriver(o: { readonly log: Log; readonly clock: Clock }): SandboxDri
 function checkSpec(spec: SandboxSpec, dataDir: string): void {
   if (!Number.isInteger(spec.slot) || spec.slot < 0 || spec.slot >= slotsMax)
     throw new Error(`a slot is a whole number from 0 to ${slotsMax - 1}, not ${spec.slot}`)
-  if (join(dataDir, 'sessions', spec.sessionId) !== spec.directory)
+  const room = spec.slot === sharedSlot ? 'repositories' : 'sessions'
+  if (join(dataDir, room, spec.sessionId) !== spec.directory)
     throw new Error(`the directory ${spec.directory} is not that of session ${spec.sessionId}`)
 }
 

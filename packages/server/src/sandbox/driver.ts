@@ -30,9 +30,9 @@ export interface ProbeReport {
 /** What a session's sandbox is made of. */
 export interface SandboxSpec {
   readonly sessionId: string
-  /** Absolute, `<dataDir>/sessions/<session id>`. */
+  /** Absolute, `<dataDir>/sessions/<session id>`, or `<dataDir>/repositories/<name>` of the shared slot. */
   readonly directory: string
-  /** 1 to 999, unique among the living sessions of this node: the uid below a root server. */
+  /** 1 to 998, unique among the living sessions of this node: the uid below a root server; 999 is shared. */
   readonly slot: number
   /** Extra variables inside; never a secret, every process inside can read them. */
   readonly env: Readonly<Record<string, string>>
@@ -40,6 +40,8 @@ export interface SandboxSpec {
   readonly gitRewrite: readonly { readonly from: string }[]
   /** Who commits, unless a command of git's says otherwise; absent: a placeholder. */
   readonly committer?: { readonly name: string; readonly email: string } | undefined
+  /** What `SpawnOptions.show` may name: directories of the shared slot, repositories among them. */
+  readonly shared?: readonly string[]
 }
 
 /** One session's walls, open. Disposing ends its processes and keeps its files. */
@@ -94,6 +96,8 @@ export interface SpawnOptions {
    * nothing of the agent's ever sees. `all`: the agent's, and the other two in their own places.
    */
   readonly home?: 'agent' | 'checks' | 'all'
+  /** Directories of the shared slot that this process alone sees, read-only, at their own paths. */
+  readonly show?: readonly string[]
 }
 
 export interface ExecOptions extends SpawnOptions {

@@ -6,9 +6,12 @@ export function gitConfig(o: {
   readonly gatewayUrl: string
   readonly rewrites: readonly { readonly from: string }[]
   readonly committer?: { readonly name: string; readonly email: string } | undefined
+  /** Repositories that are another uid's, and may be read all the same. */
+  readonly shared?: readonly string[]
 }): string {
   const { name, email } = o.committer ?? placeholder
   const rewrites = o.rewrites.map(({ from }) => `\tinsteadOf = ${quoted(from)}\n`).join('')
+  const trusted = (o.shared ?? []).map((path) => `\tdirectory = ${quoted(path)}\n`).join('')
   return `[user]
 	name = ${quoted(name)}
 	email = ${quoted(email)}
@@ -28,7 +31,7 @@ export function gitConfig(o: {
 	allow = never
 [http ${quoted(`${o.gatewayUrl}/`)}]
 	proxy =
-${rewrites === '' ? '' : `[url ${quoted(`${o.gatewayUrl}/git/`)}]\n${rewrites}`}`
+${trusted === '' ? '' : `[safe]\n${trusted}`}${rewrites === '' ? '' : `[url ${quoted(`${o.gatewayUrl}/git/`)}]\n${rewrites}`}`
 }
 
 const placeholder = { name: 'Longhaul', email: 'longhaul@localhost' }

@@ -4,6 +4,8 @@
 export const slotUidBase = 20_000
 /** A root server owns the uids 20000 to 20999. */
 export const slotsMax = 1000
+/** The slot of what sessions share: mirrors of repositories and package managers' caches. */
+export const sharedSlot = slotsMax - 1
 
 /** `sun_path` holds 108 bytes with its final NUL. */
 export const socketPathBytesMax = 107

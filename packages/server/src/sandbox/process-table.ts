@@ -79,15 +79,17 @@ export async function killEvery(o: {
 }
 
 /**
- * What runs with a real uid and inside a sandbox below `directory`. The uid alone is not enough:
- * two servers of one host use the same slots, and each sandbox binds its session's directory at
- * its own path, which its mount table therefore names.
+ * What runs with a real uid and inside a sandbox that has something mounted at `mounted`, or, when
+ * that ends with a slash, below it. The uid alone is not enough: two servers of one host use the
+ * same slots, and each sandbox binds its session's directories at their own paths, which its mount
+ * table therefore names.
  */
 export async function sandboxedProcesses(o: {
   readonly uid: number
-  readonly directory: string
+  readonly mounted: string
 }): Promise<ProcessIdentity[]> {
-  const mounted = ` ${mountinfoPath(o.directory)}/`
+  const path = mountinfoPath(o.mounted)
+  const mounted = path.endsWith('/') ? ` ${path}` : ` ${path} `
   return matchingProcesses(async (pid) => {
     const status = await readFile(`/proc/${pid}/status`, 'utf8')
     if (!status.includes(`\nUid:\t${o.uid}\t`)) return false

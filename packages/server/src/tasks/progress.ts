@@ -9,7 +9,9 @@ import { z } from 'zod'
 const schema = z.object({
   /** The phase that the next attempt goes on with. */
   next: z.enum(['clone', 'setup', 'agent', 'checks', 'commands', 'publish']).default('clone'),
-  base: z.object({ branch: z.string(), commit: z.string() }).optional(),
+  base: z
+    .object({ branch: z.string(), commit: z.string(), isDefault: z.boolean().default(false) })
+    .optional(),
   /** The node that holds the workspace; on another one it is cloned again. */
   node: z.string().optional(),
   /** The commands that decide, fixed before the agent starts. */

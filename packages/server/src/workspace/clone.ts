@@ -8,6 +8,8 @@ const cloneMsMax = 30 * 60_000
 export interface Base {
   readonly branch: string
   readonly commit: string
+  /** Whether the branch is the repository's default one. */
+  readonly isDefault: boolean
 }
 
 /** What to clone. */
@@ -17,21 +19,32 @@ interface Order {
   readonly baseBranch: string | undefined
   /** The branch that the work goes to. */
   readonly workBranch: string
+  /** Directory of an up-to-date mirror of it to copy from; null: everything comes over the network. */
+  readonly mirror: string | null
 }
 
 /**
  * Clones one branch of the repository into the workspace: a clone of its own, that shares no
- * object with any other. Whatever an interrupted clone left is removed first.
+ * object with any other, a mirror's included. Whatever an interrupted clone left is removed first.
  *
  * Throws `GitFailed` when the repository or the branch cannot be had, or could not take the work.
  */
 export async function clone(workspace: Workspace, o: Order): Promise<Base> {
   await empty(workspace)
-  const branch = await findBranch(workspace, o)
+  const { branch, isDefault } = await findBranch(workspace, o)
   const args = ['clone', '--no-recurse-submodules', '--single-branch', '--branch', branch]
-  await git(workspace, [...args, '--', o.url, '.'], { network: true, timeoutMs: cloneMsMax })
+  if (o.mirror === null) {
+    await git(workspace, [...args, '--', o.url, '.'], { network: true, timeoutMs: cloneMsMax })
+  } else {
+    await git(workspace, [...args, '--no-hardlinks', '--', o.mirror, '.'], {
+      env: { GIT_ALLOW_PROTOCOL: 'file' },
+      show: [o.mirror],
+      timeoutMs: cloneMsMax,
+    })
+    await git(workspace, ['remote', 'set-url', 'origin', o.url])
+  }
   const commit = (await git(workspace, ['rev-parse', '--verify', 'HEAD^{commit}'])).trim()
-  return { branch, commit }
+  return { branch, commit, isDefault }
 }
 
 /**
@@ -41,7 +54,7 @@ export async function clone(workspace: Workspace, o: Order): Promise<Base> {
 async function findBranch(
   workspace: Workspace,
   { url, baseBranch, workBranch }: Order,
-): Promise<string> {
+): Promise<Pick<Base, 'branch' | 'isDefault'>> {
   const [prefix = workBranch] = workBranch.split('/')
   const names = [prefix, ...(baseBranch === undefined ? [] : [baseBranch])]
   const refs = names.map((name) => `${heads}${name}`)
@@ -59,11 +72,11 @@ async function findBranch(
     )
   if (baseBranch !== undefined && !has(`${heads}${baseBranch}`))
     throw refused(`${baseBranch} is not a branch of ${url}.`)
-  if (baseBranch !== undefined) return baseBranch
   const head = lines.map((line) => /^ref: refs\/heads\/(.*)\tHEAD$/.exec(line)?.[1]).find(Boolean)
+  if (baseBranch !== undefined) return { branch: baseBranch, isDefault: baseBranch === head }
   if (head === undefined || !has('HEAD'))
     throw refused('it has no default branch with a commit; name a branch as baseBranch.')
-  return head
+  return { branch: head, isDefault: true }
 }
 
 const heads = 'refs/heads/'

@@ -108,6 +108,7 @@ function run(
     timeoutMs = gitMsMax,
     outputBytesMax = gitOutputBytesMax,
     env = {},
+    show = [],
     input,
   }: GitOptions,
 ): Promise<ExecResult> {
@@ -117,6 +118,7 @@ function run(
     // Where there is no repository, that of a directory above is not meant.
     env: { ...environment, GIT_CEILING_DIRECTORIES: root, ...env },
     ...(input === undefined ? {} : { input }),
+    show,
     network,
     timeoutMs,
     outputBytesMax,
@@ -130,4 +132,5 @@ interface GitOptions {
   readonly outputBytesMax?: number
   readonly env?: Readonly<Record<string, string>>
   readonly input?: string
+  readonly show?: readonly string[]
 }

@@ -8,6 +8,7 @@ import { newId } from '../../src/ids.ts'
 import { createLog } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { WorkQueue } from '../../src/queue/work-queue.ts'
+import { Mirrors } from '../../src/runner/mirrors.ts'
 import { Worker } from '../../src/runner/worker.ts'
 import { createSandboxDriver } from '../../src/sandbox/create.ts'
 import type { SandboxDriver } from '../../src/sandbox/driver.ts'
@@ -30,17 +31,19 @@ test('a worker that claims what it still runs ends the earlier attempt before it
   const { steps, sandboxes } = slowToClose(
     createSandboxDriver({ kind: 'none', dataDir: directory.path, log, clock }),
   )
+  const dataDir = directory.path
+  const metrics = new Metrics()
+  const config = loadConfig({
+    ANTHROPIC_API_KEY: 'none',
+    DATA_DIR: dataDir,
+    REPOSITORY_CACHE_GIB: '0',
+    GITHUB_URL: github.url,
+    GITHUB_API_URL: github.apiUrl,
+    GITHUB_TOKEN: github.token,
+  })
   await using worker = new Worker({
-    ...{ store, queue, live, sandboxes, clock, log, node: store.node },
-    metrics: new Metrics(),
-    config: loadConfig({
-      ANTHROPIC_API_KEY: 'none',
-      DATA_DIR: directory.path,
-      GITHUB_URL: github.url,
-      GITHUB_API_URL: github.apiUrl,
-      GITHUB_TOKEN: github.token,
-    }),
-    dataDir: directory.path,
+    ...{ store, queue, live, sandboxes, clock, log, node: store.node, config, dataDir, metrics },
+    mirrors: new Mirrors({ config, sandboxes, dataDir, metrics, clock, log }),
     publicUrl: new URL('http://127.0.0.1'),
     egress: { allow: [], env: {} },
     ended: () => undefined,

@@ -120,5 +120,5 @@ export function assertWholeLog(events: readonly SessionEvent[]): void {
 
 /** Pids of processes that work in a sandbox of this data directory, as the host sees them. */
 export function sandboxProcessesOf(dataDir: string): number[] {
-  return processesIn(`${dataDir}/sessions/`)
+  return ['sessions', 'repositories'].flatMap((room) => processesIn(`${dataDir}/${room}/`))
 }

@@ -1,0 +1,66 @@
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { z } from 'zod'
+
+const schema = z.object({
+  /** Epoch milliseconds. */
+  usedAt: z.number(),
+  bytes: z.number(),
+  /** `packagesOf` the commit whose set-up filled the caches; empty: none did. */
+  packages: z.string(),
+})
+type Note = z.infer<typeof schema>
+
+/** What the server knows of each mirror: files of its own, `<name>.json` beside the mirrors. */
+export class MirrorNotes {
+  readonly #directory: string
+
+  constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  /** Null: the mirror was never whole. */
+  async read(name: string): Promise<Note | null> {
+    try {
+      return schema.parse(JSON.parse(await readFile(this.#fileOf(name), 'utf8')))
+    } catch {
+      return null // A file that was cut short by a power failure as well: the mirror is made anew.
+    }
+  }
+
+  async write(name: string, note: Note): Promise<void> {
+    const file = this.#fileOf(name)
+    await writeFile(`${file}.new`, JSON.stringify(note))
+    await rename(`${file}.new`, file)
+  }
+
+  async remove(name: string): Promise<void> {
+    await rm(this.#fileOf(name), { force: true })
+  }
+
+  /** Names of those to give up so that the rest has at most `bytesMax`; least recently used first. */
+  async beyond(bytesMax: number): Promise<string[]> {
+    await mkdir(this.#directory, { recursive: true })
+    const entries = await readdir(this.#directory, { withFileTypes: true })
+    const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+    const all = await Promise.all(
+      // One without a note was never finished, and goes first.
+      names.map(async (name) => ({ name, ...((await this.read(name)) ?? unfinished) })),
+    )
+    const newestFirst = all.toSorted((a, b) => b.usedAt - a.usedAt)
+    let bytes = 0
+    return newestFirst
+      .filter((one) => {
+        bytes += one.bytes
+        return bytes > bytesMax || one.usedAt === unfinished.usedAt
+      })
+      .map(({ name }) => name)
+      .toReversed()
+  }
+
+  #fileOf(name: string): string {
+    return join(this.#directory, `${name}.json`)
+  }
+}
+
+const unfinished = { usedAt: 0, bytes: 0 }

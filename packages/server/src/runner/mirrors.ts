@@ -1,0 +1,177 @@
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { parseRepoUrl, type TaskOrder } from '@longhaul/client/contract'
+import { openGateway } from '../gateway/server.ts'
+import { pathsOf } from '../sandbox/directories.ts'
+import type { Sandbox } from '../sandbox/driver.ts'
+import { sharedSlot } from '../sandbox/limits.ts'
+import { keepCaches } from '../workspace/caches.ts'
+import { GitFailed, type Workspace } from '../workspace/git.ts'
+import { refreshMirror, sizeOf, tidyMirror } from '../workspace/mirror.ts'
+import type { RunnerDeps } from './deps.ts'
+import { Door } from './door.ts'
+import { MirrorNotes } from './mirror-notes.ts'
+import { readingPolicyOf } from './policy.ts'
+
+/** What tasks of one repository share on this node; no task ever writes it. */
+export interface Mirror {
+  /** The bare repository. */
+  readonly repository: string
+  /** Where package managers' `caches/` are, once a set-up filled them. */
+  readonly home: string
+}
+
+type Deps = Pick<RunnerDeps, 'config' | 'sandboxes' | 'dataDir' | 'metrics' | 'clock' | 'log'>
+type Repository = Pick<TaskOrder, 'repoUrl'>
+
+/**
+ * The mirrors of this node, `<dataDir>/repositories/<name>`: each is written in a sandbox of its own,
+ * by one at a time, and read by any number of clones. When all of them are larger than
+ * `REPOSITORY_CACHE_GIB`, those go that were not used for the longest.
+ */
+export class Mirrors {
+  readonly #deps: Deps
+  readonly #notes: MirrorNotes
+  readonly #doors = new Map<string, { door: Door; refreshes: number }>()
+
+  constructor(deps: Deps) {
+    this.#deps = deps
+    this.#notes = new MirrorNotes(join(deps.dataDir, 'repositories'))
+  }
+
+  /** Where the mirror is, or will be; null when this server keeps none. */
+  of({ repoUrl }: Repository): Mirror | null {
+    if (this.#deps.config.repositoryCacheBytes === 0) return null
+    const { workspace, home } = pathsOf(this.#rootOf(nameOf(repoUrl)))
+    return { repository: workspace, home }
+  }
+
+  /**
+   * Lets `use` read the mirror, which was brought up to date after the call began. A mirror that
+   * cannot be had, or read, costs time and nothing else: `use` is called with null then, and is to
+   * do without; if it can, the mirror was at fault, and is removed.
+   */
+  async read<T>(
+    repository: Repository,
+    signal: AbortSignal,
+    use: (mirror: Mirror | null) => Promise<T>,
+  ): Promise<T> {
+    const mirror = this.of(repository)
+    if (mirror === null) return use(null)
+    const name = nameOf(repository.repoUrl)
+    const { door } = this.#at(name)
+    try {
+      await this.#refresh(repository, signal)
+      return await door.read(signal, () => use(mirror))
+    } catch (error) {
+      if (signal.aborted || !(error instanceof GitFailed)) throw error
+      const result = await use(null)
+      this.#deps.log.warn({ err: error, repository: repository.repoUrl }, 'a mirror is made anew')
+      await door.write(signal, () => this.#remove(name, signal))
+      return result
+    }
+  }
+
+  /**
+   * Keeps the package managers' caches of a set-up that went well, unless those are kept that
+   * `packages` stands for. Only ever of a repository's default branch: what others may push
+   * elsewhere, nobody's later set-up shall find.
+   */
+  async keepCaches(repository: Repository, from: Workspace, packages: string): Promise<void> {
+    if (this.of(repository) === null || packages === '') return
+    const { signal } = from
+    const name = nameOf(repository.repoUrl)
+    await this.#at(name).door.write(signal, async () => {
+      const note = await this.#notes.read(name)
+      if (note === null || note.packages === packages) return
+      await using sandbox = await this.#open(name, repository)
+      const to = { sandbox, signal }
+      // Too large, or not to be had: tried again when the packages are others.
+      await keepCaches(from, to)
+      await this.#notes.write(name, { ...note, packages, bytes: await sizeOf(to) })
+    })
+  }
+
+  async #refresh(repository: Repository, signal: AbortSignal): Promise<void> {
+    const name = nameOf(repository.repoUrl)
+    const at = this.#at(name)
+    const asked = at.refreshes
+    await at.door.write(signal, async () => {
+      // Somebody's that began after we asked will do.
+      if (at.refreshes > asked) return
+      await using sandbox = await this.#open(name, repository)
+      await using _wayOut = await this.#openWayOut(repository, sandbox)
+      const mirror = { sandbox, signal }
+      await refreshMirror(mirror, { url: repository.repoUrl })
+      await tidyMirror(mirror)
+      at.refreshes += 1
+      const { packages = '' } = (await this.#notes.read(name)) ?? {}
+      const usedAt = this.#deps.clock.now()
+      await this.#notes.write(name, { packages, usedAt, bytes: await sizeOf(mirror) })
+    })
+    await this.#makeRoom(name, signal)
+  }
+
+  async #makeRoom(latest: string, signal: AbortSignal): Promise<void> {
+    const { config, log } = this.#deps
+    for (const name of await this.#notes.beyond(config.repositoryCacheBytes)) {
+      const { door } = this.#at(name)
+      if (name === latest || !door.isFree) continue
+      log.info({ mirror: name }, 'a mirror gives way to newer ones')
+      await door.write(signal, () => this.#remove(name, signal))
+    }
+  }
+
+  async #remove(name: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    await this.#notes.remove(name)
+    const sandbox = await this.#open(name, null)
+    await sandbox.destroy()
+  }
+
+  #open(name: string, repository: Repository | null): Promise<Sandbox> {
+    const origin = repository === null ? [] : [parseRepoUrl(repository.repoUrl).origin]
+    return this.#deps.sandboxes.open({
+      sessionId: name,
+      directory: this.#rootOf(name),
+      slot: sharedSlot,
+      env: {},
+      gitRewrite: origin.map((from) => ({ from: `${from}/` })),
+    })
+  }
+
+  #openWayOut(repository: Repository, sandbox: Sandbox): Promise<AsyncDisposable> {
+    const { config, metrics, clock, log } = this.#deps
+    return openGateway({
+      socketPath: sandbox.paths.gatewaySocket,
+      ownerUid: sandbox.uid,
+      policy: readingPolicyOf(config, repository),
+      budget: { limitUsd: 0, spentUsd: 0 },
+      hooks: {
+        // There is no model here: no request comes this far.
+        beforeModelRequest: async () => undefined,
+        onUsage: () => undefined,
+        onRefused: () => undefined,
+        onDenied: (denial) => log.warn(denial, 'a mirror was denied a way out'),
+      },
+      metrics,
+      clock,
+      log,
+    })
+  }
+
+  #at(name: string): { door: Door; refreshes: number } {
+    const at = this.#doors.get(name) ?? { door: new Door(), refreshes: 0 }
+    this.#doors.set(name, at)
+    return at
+  }
+
+  #rootOf(name: string): string {
+    return join(this.#deps.dataDir, 'repositories', name)
+  }
+}
+
+/** Short, so that the path of its socket is. */
+function nameOf(repoUrl: string): string {
+  return createHash('sha256').update(repoUrl).digest('hex').slice(0, 24)
+}
