@@ -49,6 +49,11 @@ const schema = z
     GITHUB_TOKEN: secret().describe('Token for clones, pushes and pull requests on GITHUB_URL.'),
     GITHUB_URL: httpUrl().prefault('https://github.com').describe('GitHub, or GitHub Enterprise.'),
     GITHUB_API_URL: httpUrl().prefault('https://api.github.com').describe('Its REST API.'),
+    GIT_READ_ALLOW: repositories()
+      .default([])
+      .describe(
+        "Other repositories that agents may clone to read, `owner/name` or `owner/*`, comma-separated, on the host of their task's own; on GITHUB_URL with the token, so whoever orders work can see what is in them.",
+      ),
     SANDBOX: z
       .enum(['bubblewrap', 'none'])
       .default('bubblewrap')
@@ -111,6 +116,8 @@ export type Config = Readonly<{
   /** Where the model is, and what the gateway adds to reach it; no headers: not configured. */
   model: { baseUrl: URL; headers: Readonly<Record<string, string>> | null; name: string | null }
   github: { url: URL; apiUrl: URL; token: string | null }
+  /** Paths on the host of a task's own repository: `/owner/name` or `/owner/*`. */
+  gitReadAllow: readonly string[]
   sandbox: Settings['SANDBOX']
   gatewayAllow: readonly HostPort[] | null
   gatewayAllowPrivate: readonly HostPort[]
@@ -173,6 +180,7 @@ function configOf(env: Settings): Omit<Config, 'operator' | 'tools'> {
     apiKey: env.LONGHAUL_API_KEY ?? null,
     model: { baseUrl: env.ANTHROPIC_BASE_URL, headers: modelHeaders(env), name: env.MODEL ?? null },
     github: { url: env.GITHUB_URL, apiUrl: env.GITHUB_API_URL, token: env.GITHUB_TOKEN ?? null },
+    gitReadAllow: env.GIT_READ_ALLOW,
     sandbox: env.SANDBOX,
     gatewayAllow: env.GATEWAY_ALLOW ?? null,
     gatewayAllowPrivate: env.GATEWAY_ALLOW_PRIVATE,
@@ -219,6 +227,20 @@ function httpUrl() {
     .url({ protocol: /^https?$/ })
     .transform((text) => new URL(text))
     .refine((url) => url.username === '' && url.password === '', 'no credentials in the URL')
+}
+
+function repositories() {
+  return z.string().transform((text, context): string[] =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== '')
+      .map((part) => {
+        if (!/^[\w.-]+(\/[\w.-]+)*\/([\w.-]+|\*)$/.test(part) || /(^|\/)\.+(\/|$)/.test(part))
+          context.addIssue(`expected owner/name or owner/*, got ${JSON.stringify(part)}`)
+        return `/${part.replace(/\.git$/, '')}`
+      }),
+  )
 }
 
 function hostPorts() {

@@ -9,7 +9,7 @@ export interface GitRequest {
 }
 
 /**
- * Judges method, path and query of a `/git` request against the one repository of the policy. Any
+ * Judges method, path and query of a `/git` request against the repositories of the policy. Any
  * path that a server might read differently from us (escapes, dots, doubled slashes) is refused.
  * Pure; `why` is a sentence that git prints.
  */
@@ -23,11 +23,14 @@ export function judgeGitRequest(o: {
     /^\/git(\/.*)\/(info\/refs|git-upload-pack|git-receive-pack)$/.exec(path) ?? []
   if (endpoint === '' || !isPlain(repository))
     return refused('Only fetch and push of the repository of this session are allowed.')
-  if (withoutSuffix(repository) !== withoutSuffix(o.git.path))
+  const isOwn = withoutSuffix(repository) === withoutSuffix(o.git.path)
+  if (!isOwn && !mayRead(o.git, repository))
     return refused(`Only ${o.git.origin}${o.git.path} may be reached from this session.`)
   const asked = `${o.method} ${endpoint}${query === '' ? '' : `?${query}`}`
   const kind = kinds.get(asked)
   if (kind === undefined) return refused('Only the smart HTTP protocol of git is allowed.')
+  if (!isOwn && asked.includes('git-receive-pack'))
+    return refused('This session may read that repository, but not push to it.')
   if (asked.includes('git-receive-pack') && o.git.pushRefs.length === 0)
     return refused('This session may read its repository, but not push to it.')
   const origin = new URL(o.git.origin)
@@ -39,6 +42,12 @@ export function judgeGitRequest(o: {
       origin,
     ),
   }
+}
+
+function mayRead({ readAlso = [] }: GitPolicy, repository: string): boolean {
+  const path = withoutSuffix(repository)
+  const owner = path.slice(0, path.lastIndexOf('/'))
+  return readAlso.includes(path) || readAlso.includes(`${owner}/*`)
 }
 
 /** The host to dial. */

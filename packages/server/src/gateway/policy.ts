@@ -41,6 +41,11 @@ export interface GitPolicy {
   readonly path: string
   /** Token, sent as the password of `x-access-token`. */
   readonly credential: string | null
+  /**
+   * Other repositories of this host that may be fetched, never pushed to: `/acme/lib`, or `/acme/*`
+   * for all of one owner. Absent: none.
+   */
+  readonly readAlso?: readonly string[]
   /** The refs that may be pushed, whole names, compared exactly; none: it may only be read. */
   readonly pushRefs: readonly string[]
 }

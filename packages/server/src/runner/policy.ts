@@ -23,6 +23,7 @@ export function policyOf(
         : { baseUrl: config.model.baseUrl, headers: config.model.headers },
     git: {
       ...reading.git,
+      readAlso: config.gitReadAllow,
       pushRefs: presets[order.type].publishes
         ? [`refs/heads/${branch}`, `refs/heads/${keptBranchOf(branch)}`]
         : [],

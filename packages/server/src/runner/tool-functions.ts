@@ -3,7 +3,7 @@ import type { TaskFunctions } from '../agent/tools/task.ts'
 import { ToolRefused } from '../agent/tools/tool.ts'
 import { countArtifacts, putArtifact } from '../store/artifacts.ts'
 import * as files from '../workspace/files.ts'
-import type { Workspace } from '../workspace/git.ts'
+import { GitFailed, type Workspace } from '../workspace/git.ts'
 import { FileRefused } from '../workspace/path.ts'
 import type { Attempt } from './phase.ts'
 
@@ -67,16 +67,17 @@ export function fileFunctions(attempt: Pick<Attempt, 'workspace'>): FileFunction
 }
 
 /** The workspace, for as long as the call is waited for. */
-function callOf({ workspace }: Pick<Attempt, 'workspace'>, signal: AbortSignal): Workspace {
+export function callOf({ workspace }: Pick<Attempt, 'workspace'>, signal: AbortSignal): Workspace {
   return { ...workspace, signal: AbortSignal.any([workspace.signal, signal]) }
 }
 
 /** What the workspace refuses, the agent is told. */
-async function told<T>(answer: Promise<T>): Promise<T> {
+export async function told<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer
   } catch (error) {
-    if (error instanceof FileRefused) throw new ToolRefused(error.message, { cause: error })
+    if (error instanceof FileRefused || error instanceof GitFailed)
+      throw new ToolRefused(error.message, { cause: error })
     throw error
   }
 }

@@ -1,8 +1,10 @@
 import { fileTools } from '../agent/tools/fs.ts'
+import { gitTools } from '../agent/tools/git.ts'
 import type { Toolbox } from '../agent/tools/server.ts'
 import { taskTools } from '../agent/tools/task.ts'
 import { presets } from '../tasks/presets.ts'
 import { customTools, mcpServersFor } from './custom-tools.ts'
+import { gitFunctions } from './git-functions.ts'
 import type { Attempt } from './phase.ts'
 import { fileFunctions, taskFunctions } from './tool-functions.ts'
 
@@ -12,6 +14,7 @@ export function toolboxOf(attempt: Attempt): Toolbox {
   const tools = [
     ...taskTools(taskFunctions(attempt)),
     ...fileTools(fileFunctions(attempt)),
+    ...gitTools(gitFunctions(attempt)),
     ...customTools(attempt),
   ]
   const denied = deps.config.tools.filter((tool) => tool.denied).map(({ name }) => name)

@@ -60,6 +60,6 @@ async function open(
 }
 
 /** The pattern that fits a path from the root, and no other. */
-function patternOf(path: string): string {
+export function patternOf(path: string): string {
   return `/${path.replace(/[\\*?[\]!#]/g, '\\$&').replace(/ $/, '\\ ')}`
 }

@@ -1,11 +1,12 @@
 /** The typed tools, called by a scripted model through the real CLI, sandbox and server. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { type Rule, say, script, use, when } from '@longhaul/testing'
+import { type Step, say, script, use, when } from '@longhaul/testing'
+import { advance } from '../support/advance.ts'
 import type { ServerProcess } from '../support/server.ts'
 import { assertWholeLog, makeWorld, type World } from '../support/world.ts'
 
-const tool = (name: string, input: Readonly<Record<string, unknown>> = {}): Rule['steps'][0] =>
+const tool = (name: string, input: Readonly<Record<string, unknown>> = {}): Step =>
   use(`mcp__longhaul__${name}`, input)
 
 const scenario = script(
@@ -29,6 +30,58 @@ const scenario = script(
     tool('attach_artifact', { path: '.git/config' }),
     say('Tidied.'),
   ),
+  when(
+    'Use git',
+    tool('git_status'),
+    tool('fs_write', { path: 'a.txt', content: 'mine\n' }),
+    tool('fs_write', { path: 'b.txt', content: 'b\n' }),
+    tool('git_status'),
+    tool('git_diff'),
+    tool('git_push'),
+    tool('git_commit', { message: 'Only b', paths: ['b.txt'] }),
+    tool('git_commit', { message: 'The rest' }),
+    tool('git_commit', { message: 'Nothing' }),
+    tool('git_log', { task: true }),
+    tool('git_log', { path: 'b.txt', limit: 5 }),
+    tool('git_diff', { from: 'base', to: 'HEAD', summary: true }),
+    tool('git_push'),
+    say('Half of it.'),
+  ),
+)
+
+let moveMain: () => Promise<unknown> = async () => undefined
+const at = (path: string): string => `${world.github.url}/${path}`
+const clone = (path: string, directory: string) => () =>
+  tool('git_clone', { url: at(path), directory })
+
+const others = script(
+  when(
+    'Use others',
+    tool('fs_write', { path: 'a.txt', content: 'mine\n' }),
+    tool('git_commit', { message: 'Mine' }),
+    use('mcp__longhaul__git_pull', {}, { until: () => moveMain() }),
+    tool('git_pull', { branch: 'next' }),
+    tool('git_status'),
+    tool('fs_write', { path: 'a.txt', content: 'both\n' }),
+    tool('git_commit', { message: 'Merge next' }),
+    tool('git_pull', { branch: 'none' }),
+    clone('acme/library', 'deps/library'),
+    clone('acme/library.git', 'deps/library'),
+    clone('acme/secret', 'deps/secret'),
+    clone('acme/library', '../x'),
+    tool('git_clone', { url: 'https://elsewhere.example/acme/library', directory: 'x' }),
+    tool('git_clone', { url: 'file:///etc', directory: 'x' }),
+    use('Bash', {
+      command: `ln -s "$HOME" out; ls -A deps; git -C deps/library log --format=%s
+        git -C deps/library push origin HEAD:refs/heads/x 2>&1 | grep -o 'not push to it'; true`,
+    }),
+    clone('acme/library', 'out/x'),
+    use('Bash', { command: 'ls -A "$HOME" | grep -cx x; rm out' }),
+    tool('git_log', { revision: '--output=/tmp/x' }),
+    tool('git_diff', { path: '../x' }),
+    tool('git_pull', { branch: '--upload-pack=x' }),
+    say('Used.'),
+  ),
 )
 
 /** The answers of the typed tools, an error with that word before it. */
@@ -43,8 +96,8 @@ async function answers(id: string): Promise<string[]> {
 let world: World
 let server: ServerProcess
 before(async () => {
-  world = await makeWorld([scenario])
-  server = await world.start()
+  world = await makeWorld([scenario, others])
+  server = await world.start({ GIT_READ_ALLOW: 'acme/library, docs/*' })
 })
 after(() => world[Symbol.asyncDispose]())
 
@@ -93,3 +146,78 @@ test('an agent changes files by typed tools and attaches one, and is told what i
   assert.equal(await repository.fileAt(branch, 'src/a.txt'), null)
   assert.equal(await server.artifact(id, 'attached-report.txt'), 'b\n')
 })
+
+test('an agent uses git by typed tools, and pushes to the branch of its task', async () => {
+  const repository = await world.repository('git', { 'a.txt': 'theirs\n' })
+  const { id } = await server.order({ repoUrl: repository.url, instructions: 'Use git.' })
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+  const branch = task.result?.branch ?? ''
+  const said = await answers(id)
+  const expected: readonly (string | RegExp)[] = [
+    `## ${branch}\n`,
+    /^Replaced a\.txt/,
+    /^Made b\.txt/,
+    `## ${branch}\n M a.txt\n?? b.txt\n`,
+    /^diff --git a\/a\.txt b\/a\.txt[\s\S]*-theirs\n\+mine\n$/,
+    'error: There is no commit of this task to push yet.',
+    /^[0-9a-f]{7} Only b\n\n b\.txt \| 1 \+\n 1 file changed/,
+    /^[0-9a-f]{7} The rest\n\n a\.txt \| 2 \+-\n/,
+    'error: There is nothing to commit.',
+    /^[0-9a-f]{7} [\d-]{10} Longhaul: The rest\n[0-9a-f]{7} [\d-]{10} Longhaul: Only b\n$/,
+    /^[0-9a-f]{7} [\d-]{10} Longhaul: Only b\n$/,
+    / a\.txt \| 2 \+-\n b\.txt \| 1 \+\n 2 files changed/,
+    new RegExp(`^The branch ${branch} is [0-9a-f]{40} on the git host now\\.$`),
+  ]
+  assertAnswers(said, expected)
+  const subjects = (await repository.commits(branch)).map(({ subject }) => subject)
+  assert.deepEqual(subjects, ['The rest', 'Only b', 'First commit'])
+  const pushed = (await server.events(id)).filter(({ type }) => type === 'workspace.pushed')
+  assert.equal(pushed.length, 2)
+})
+
+test('an agent pulls, resolves conflicts, and reads other repositories that the operator allows', async () => {
+  const repository = await world.repository('others', { 'a.txt': 'theirs\n' })
+  await world.repository('library', { 'lib.txt': 'lib\n' })
+  await world.repository('secret', { 'secret.txt': 'secret\n' })
+  moveMain = async () => {
+    await advance(repository, { branch: 'main', path: 'c.txt', text: 'c\n' })
+    await advance(repository, { branch: 'main', path: 'a.txt', text: 'next\n', to: 'next' })
+  }
+  const { id } = await server.order({ repoUrl: repository.url, instructions: 'Use others.' })
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+  const branch = task.result?.branch ?? ''
+  assertAnswers(await answers(id), [
+    /^Replaced/,
+    / Mine\n/,
+    /^Merged main\.\nMerge made by/,
+    'Merging next has conflicts in these files; resolve them, then commit:\na.txt',
+    /^## .*\nUU a\.txt\n$/,
+    /^Replaced/,
+    / Merge next\n/,
+    /^error: git fetch failed: .*couldn't find remote ref refs\/heads\/none/,
+    /^Cloned http.*\/acme\/library into deps\/library, at [0-9a-f]{40}\./,
+    'error: "deps/library" exists already.',
+    /^error: git clone failed: .*may be reached from this session/,
+    /^error: "\.\.\/x" has a `\.\.`/,
+    new RegExp(`^error: Only repositories of ${world.github.url} can be cloned\\.$`),
+    /^error: .*expected a repository URL/,
+    /^error: "out\/x" leads over something that is not a directory/,
+    'error: There is no commit "--output=/tmp/x" here.',
+    /^error: "\.\.\/x" has a `\.\.`/,
+    /^error: The input of git_pull is not valid\. branch: expected a branch name\.$/,
+  ])
+  assert.deepEqual(await server.toolResults(id), ['library\nFirst commit\nnot push to it', '0'])
+  assert.equal(await repository.fileAt(branch, 'a.txt'), 'both\n')
+  assert.equal(await repository.fileAt(branch, 'c.txt'), 'c\n')
+  assert.equal(await repository.fileAt(branch, 'deps/library/lib.txt'), null)
+})
+
+function assertAnswers(said: readonly string[], expected: readonly (string | RegExp)[]): void {
+  for (const [n, answer] of expected.entries()) {
+    if (typeof answer === 'string') assert.equal(said[n], answer)
+    else assert.match(said[n] ?? '', answer)
+  }
+  assert.equal(said.length, expected.length)
+}

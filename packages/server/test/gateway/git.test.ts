@@ -170,6 +170,29 @@ test('paths beside the one repository are refused', async (t) => {
     })
 })
 
+const readable: readonly (readonly [path: string, status: number])[] = [
+  [`/git/acme/other/info/refs${query}`, 200],
+  [`/git/acme/other.git/info/refs${query}`, 200],
+  ['/git/acme/other/info/refs?service=git-receive-pack', 403],
+  [`/git/acme/third/info/refs${query}`, 403],
+  [`/git/docs/info/refs${query}`, 403],
+  // Allowed, and not there.
+  [`/git/docs/any/info/refs${query}`, 404],
+  [`/git/docs/deep/er/info/refs${query}`, 403],
+  [`/git/docs/../acme/third/info/refs${query}`, 403],
+]
+test('repositories that may be read as well are fetched, and no others, and none is pushed to', async () => {
+  const { git, ...policy } = gitPolicy({ push: true })
+  assert.ok(git)
+  const readAlso = ['/acme/other', '/docs/*']
+  await using gateway = await startGateway({ policy: { ...policy, git: { ...git, readAlso } } })
+  for (const [path, status] of readable)
+    assert.equal((await gateway.ask({ path })).status, status, path)
+  const body = pushBody('refs/heads/agent/x')
+  const pushed = await gateway.ask({ path: '/git/acme/other/git-receive-pack', body })
+  assert.equal(pushed.status, 403)
+})
+
 const zero = '0'.repeat(40)
 const one = '1'.repeat(40)
 function pushBody(ref: string): string {
