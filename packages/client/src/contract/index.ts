@@ -13,6 +13,7 @@ export {
   sessionId,
   taskId,
 } from './common.ts'
+export { type DiffFile, type TaskDiff, taskDiff } from './diff.ts'
 export {
   type ErrorBody,
   type ErrorType,

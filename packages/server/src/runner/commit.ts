@@ -1,9 +1,10 @@
 import { type Changes, commitAll } from '../workspace/changes.ts'
+import { storeDifference } from './difference.ts'
 import type { Attempt } from './phase.ts'
 
 /**
- * Commits everything that is in the workspace, and writes down what the task's commits are now, and
- * that the work was found on another branch, if so. Throws `GitFailed` when git cannot.
+ * Commits everything that is in the workspace, and writes down what the task's commits are now, what
+ * they change, and that the work was found on another branch, if so. Throws `GitFailed` when git cannot.
  */
 export async function commitWork(attempt: Attempt, message: string): Promise<Changes> {
   const { task, workspace, journal, branch } = attempt
@@ -17,5 +18,6 @@ export async function commitWork(attempt: Attempt, message: string): Promise<Cha
     { commits: [...commits] },
     taken === undefined ? [] : [{ type: 'workspace.branch_taken', branch: taken, commit: tip }],
   )
+  if (commits.length > 0) await storeDifference(attempt, { base: base.commit, tip })
   return changes
 }

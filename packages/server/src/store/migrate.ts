@@ -4,6 +4,7 @@ import { initial } from './migrations/0001-initial.ts'
 import { kept } from './migrations/0002-kept.ts'
 import { taskSearch } from './migrations/0003-task-search.ts'
 import { repositories } from './migrations/0004-repositories.ts'
+import { readers } from './migrations/0007-readers.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -13,7 +14,7 @@ interface Migration {
   readonly sql: string
 }
 
-const migrations: readonly Migration[] = [initial, kept, taskSearch, repositories]
+const migrations: readonly Migration[] = [initial, kept, taskSearch, repositories, readers]
 
 /** One key for every server of a database: they migrate one after the other. */
 const lockKey = 6_014_302_011

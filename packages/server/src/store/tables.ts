@@ -111,6 +111,17 @@ interface ArtifactChunks {
   data: Buffer
 }
 
+interface Diffs {
+  session_id: string
+  attempt: number
+  base_commit: string
+  commit: string
+  patch: Buffer
+  /** JSON text in the form of the API. */
+  body: Buffer
+  created_at: Date
+}
+
 interface TranscriptEntries {
   position: Generated<number>
   session_id: string
@@ -178,6 +189,7 @@ export interface Tables {
   events: Events
   artifacts: Artifacts
   artifact_chunks: ArtifactChunks
+  diffs: Diffs
   transcript_entries: TranscriptEntries
   deliveries: Deliveries
   idempotency_keys: IdempotencyKeys
@@ -190,6 +202,7 @@ export type SessionRow = Selectable<Sessions>
 export type TaskRow = Selectable<Tasks>
 export type EventRow = Selectable<Events>
 export type ArtifactRow = Selectable<Artifacts>
+export type DiffRow = Selectable<Diffs>
 export type DeliveryRow = Selectable<Deliveries>
 export type IdempotencyRow = Selectable<IdempotencyKeys>
 export type RepositoryRow = Selectable<Repositories>

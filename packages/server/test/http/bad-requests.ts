@@ -26,6 +26,7 @@ export function badRequests(made: Made): Row[] {
     ...badRepositories,
     ...badJson('/v1/repositories'),
     ...badArtifact(id),
+    ...badDiff(id),
     ...badEvents(made),
     ...badStream(made),
     ...badRoute,
@@ -167,6 +168,19 @@ function badArtifact(id: string): Row[] {
     bad(`${files}?page=x&limit=0&colour=1`, 'page:', 'limit:', 'colour:'),
     missing('GET', `/v1/tasks/${unknownTask}/artifacts`, unknownTask),
     wrongMethod('POST', files, 'GET, HEAD'),
+  ]
+}
+
+function badDiff(id: string): Row[] {
+  const path = `/v1/tasks/${id}/diff`
+  return [
+    bad('/v1/tasks/nope/diff', 'id: expected task_ and 26 letters or digits, got "nope"'),
+    missing('GET', `/v1/tasks/${unknownTask}/diff`, unknownTask),
+    missing('GET', path, 'nothing is committed'),
+    bad(`${path}?format=html`, 'format: expected one of json, patch, got "html"'),
+    bad(`${path}?format=json&format=patch`, 'format', 'got an array of 2'),
+    bad(`${path}?base=x`, 'base: unknown field, got "x"'),
+    wrongMethod('POST', path, 'GET, HEAD'),
   ]
 }
 

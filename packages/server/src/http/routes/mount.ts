@@ -1,6 +1,7 @@
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { artifactRoutes } from './artifacts.ts'
+import { diffRoutes } from './diff.ts'
 import { eventRoutes } from './events.ts'
 import { healthRoutes } from './health.ts'
 import { metricsRoute } from './metrics.ts'
@@ -14,6 +15,7 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   taskRoutes(app, deps)
   repositoryRoutes(app, deps)
   artifactRoutes(app, deps)
+  diffRoutes(app, deps)
   eventRoutes(app, deps)
   healthRoutes(app, deps)
   metricsRoute(app, deps)
