@@ -34,6 +34,9 @@ export function pageOf<T extends z.ZodType>(id: string, row: T) {
   return z.object({ data: z.array(row), next_page: z.string().nullable() }).meta({ id })
 }
 
+/** What a list has on all of its pages together, counted with the page. */
+export const total = z.int().nonnegative().describe('How many there are on all pages together.')
+
 /** A whole number in a query string, from `min` to `max`. */
 export function countParam(min: number, max: number) {
   const expected = `expected a whole number from ${min} to ${max}`

@@ -83,6 +83,14 @@ export {
   usage,
 } from './results.ts'
 export { deltaType, type SocketAnswer, type SocketMessage, socketMessage } from './socket.ts'
+export {
+  type Range,
+  type TaskFilter,
+  type TaskQuery,
+  taskCursor,
+  taskQuery,
+  workflowQuery,
+} from './task-filter.ts'
 export { type Task, type TaskCreate, task, taskCreateOrder, taskPage } from './tasks.ts'
 export {
   type Workflow,

@@ -91,7 +91,7 @@ export interface OrderPolicy {
 }
 
 /** A word that tasks are found by: `team:payments`, `nightly`. */
-const label = z
+export const label = z
   .string()
   .regex(
     /^[a-z0-9][a-z0-9._:/-]{0,62}$/,

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { pageOf, sessionId, taskId, timestamp } from './common.ts'
+import { sessionId, taskId, timestamp, total } from './common.ts'
 import {
   commandsAreOfDeploys,
   type GivenOrder,
@@ -118,4 +118,6 @@ export const task = z
 export type Task = z.infer<typeof task>
 
 /** A page of tasks, newest first. */
-export const taskPage = pageOf('TaskPage', task)
+export const taskPage = z
+  .object({ data: z.array(task), next_page: z.string().nullable(), total })
+  .meta({ id: 'TaskPage' })

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { epochMs, taskId, usd } from './common.ts'
+import { epochMs, taskId, total, usd } from './common.ts'
 import {
   commandsAreOfDeploys,
   type GivenOrder,
@@ -117,5 +117,5 @@ export type Workflow = z.infer<typeof workflow>
 
 /** A page of workflows, newest first. */
 export const workflowPage = z
-  .object({ data: z.array(workflow), nextPage: z.string().nullable() })
+  .object({ data: z.array(workflow), nextPage: z.string().nullable(), total })
   .meta({ id: 'WorkflowPage' })

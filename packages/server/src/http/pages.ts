@@ -1,27 +1,18 @@
-import { countParam, pageDefault, pageMax, taskId, taskStatus } from '@longhaul/client/contract'
-import { z } from 'zod'
+import { pageDefault, type TaskQuery, taskCursor } from '@longhaul/client/contract'
 import type { Store } from '../store/open.ts'
 import type { TaskRow } from '../store/tables.ts'
-import { listTasks } from '../store/tasks.ts'
+import { countTasks, listTasks } from '../store/task-search.ts'
 
-/** The query of both lists of tasks. */
-export const listQuery = z.strictObject({
-  status: taskStatus.optional(),
-  limit: countParam(1, pageMax).optional(),
-  page: taskId.optional().describe('Opaque: the next page as the page before named it.'),
-})
-
-/** One page of tasks, newest first, and the cursor of the next. */
+/** One page of the tasks that fit, newest first, the cursor of the next, and how many there are. */
 export async function pageOfTasks(
   store: Store,
-  query: z.output<typeof listQuery>,
-): Promise<{ rows: TaskRow[]; next: string | null }> {
-  const limit = query.limit ?? pageDefault
-  const rows = await listTasks(store.db, {
-    ...(query.status && { status: query.status }),
-    ...(query.page && { before: query.page }),
-    limit: limit + 1,
-  })
-  const last = rows.length > limit ? rows[limit - 1] : undefined
-  return { rows: rows.slice(0, limit), next: last?.id ?? null }
+  { filter, after, limit = pageDefault }: TaskQuery,
+): Promise<{ rows: TaskRow[]; next: string | null; total: number }> {
+  const [found, total] = await Promise.all([
+    listTasks(store.db, { filter, after, limit: limit + 1 }),
+    countTasks(store.db, filter),
+  ])
+  const last = found.length > limit ? found[limit - 1] : undefined
+  const next = last ? taskCursor({ createdAt: last.created_at, id: last.id }) : null
+  return { rows: found.slice(0, limit), next, total }
 }

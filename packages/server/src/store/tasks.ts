@@ -107,17 +107,3 @@ export function listDueTasks(
     .limit(limit)
     .execute()
 }
-
-/** Newest first; `before` is the id of the last task of the page before. */
-export function listTasks(
-  db: Db,
-  o: { status?: TaskStatus; limit: number; before?: string },
-): Promise<TaskRow[]> {
-  let query = db.selectFrom('tasks').selectAll()
-  if (o.status !== undefined) query = query.where('status', '=', o.status)
-  if (o.before !== undefined)
-    query = query.where(
-      sql<boolean>`(created_at, id) < (select created_at, id from tasks where id = ${o.before})`,
-    )
-  return query.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(o.limit).execute()
-}

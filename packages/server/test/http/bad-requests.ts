@@ -57,19 +57,55 @@ function badLimits(path: string, max: number): Row[] {
 }
 
 function badList(path: string, { id }: Made): Row[] {
+  const [time, times] = path === '/v1/tasks' ? ['created_at', rfc3339] : ['createdAt', milliseconds]
+  const [repo, cost] = path === '/v1/tasks' ? ['repo_url', 'cost_usd'] : ['repoUrl', 'costUsd']
+  const many = Array(51).fill('status=failed').join('&')
   return [
     ...badLimits(path, 100),
-    bad(`${path}?status=done`, 'status: expected one of pending, running', 'got "done"'),
-    bad(`${path}?status=`, 'status: expected one of pending, running', 'got ""'),
-    bad(`${path}?status=failed&status=running`, 'status', 'got an array of 2'),
-    bad(`${path}?page=nope`, 'page: expected task_', 'got "nope"'),
-    bad(`${path}?page=${id}%00`, 'page', String.raw`\u0000`),
-    bad(`${path}?page=${id}&page=${id}`, 'page: expected a string, got an array of 2'),
+    bad(`${path}?status=done`, 'status.0: expected one of pending, running', 'got "done"'),
+    bad(`${path}?status=`, 'status.0: expected one of pending, running', 'got ""'),
+    bad(`${path}?status=failed&status=x`, 'status.1: expected one of pending', 'got "x"'),
+    bad(`${path}?${many}`, 'status: expected at most 50 entries, got an array of 51'),
+    bad(`${path}?type=build`, 'type.0: expected one of refactor', 'got "build"'),
+    bad(`${path}?priority=urgent`, 'priority.0: expected one of low', 'got "urgent"'),
+    bad(`${path}?reason=bored`, 'reason.0: expected one of queued', 'got "bored"'),
+    bad(`${path}?label=A`, 'label.0: expected 1 to 63 of a-z', 'got "A"'),
+    bad(`${path}?label=a&label=%25`, 'label.1: expected 1 to 63 of a-z', 'got "%"'),
+    bad(`${path}?${repo}=acme/app`, `${repo}.0: expected a repository URL`, 'got "acme/app"'),
+    bad(`${path}?${repo}=https://joe:secret@a.example/b`, 'without credentials', '://***@'),
+    ...['', ' ', '%2A%2A', '%27%3A%2A', '%25_%25', 'a%00b', 'a'.repeat(201)].map((q) =>
+      bad(`${path}?q=${q}`, 'q: expected'),
+    ),
+    bad(`${path}?q=a&q=b`, 'q: expected a string, got an array of 2'),
+    ...times.bad.map((value) => bad(`${path}?${time}[gte]=${value}`, `${time}[gte]: expected`)),
+    bad(`${path}?${time}=${times.good}`, `${time}: unknown field`),
+    bad(`${path}?${time}[ne]=${times.good}`, `${time}[ne]: unknown field`),
+    bad(`${path}?${time}[lt]=${times.good}&${time}[lt]=${times.good}`, `${time}[lt]: expected a`),
+    ...['', '-1', '1e3', '1,5', '.5', '$5', 'NaN', '9'.repeat(10)].map((value) =>
+      bad(`${path}?${cost}[gt]=${value}`, `${cost}[gt]: expected US dollars`, `got "${value}"`),
+    ),
+    ...['nope', id, `${id}-1`, `-1-${id}`, `1-${id}%00`, `${'9'.repeat(16)}-${id}`].map((page) =>
+      bad(`${path}?page=${page}`, 'page: expected what the page before named'),
+    ),
+    bad(`${path}?page=1-${id}&page=1-${id}`, 'page: expected a string, got an array of 2'),
     bad(`${path}?colour=1`, 'colour: unknown field, got "1"'),
-    bad(`${path}?status=x&limit=0&page=y&colour=1`, 'status:', 'limit:', 'page:', 'colour:'),
+    bad(
+      `${path}?status=x&limit=0&page=y&colour=1&q=&label=A&${cost}[lt]=x&${time}[gt]=x`,
+      ...['status.0:', 'limit:', 'page:', 'colour:', 'q:', 'label.0:', `${cost}[lt]:`],
+      `${time}[gt]:`,
+    ),
     wrongMethod('PUT', path, 'GET, HEAD, POST'),
     wrongMethod('DELETE', path, 'GET, HEAD, POST'),
   ]
+}
+
+const rfc3339 = {
+  good: '2026-11-24T10:00:00Z',
+  bad: ['', 'x', '0', '2026-11-24', '2026-11-24T10:00:00', '2026-13-01T00:00:00Z'],
+}
+const milliseconds = {
+  good: '1796000000000',
+  bad: ['', 'x', '-1', '1.5', '1e3', '2026-11-24T10:00:00Z', '9'.repeat(16)],
 }
 
 function badTask(path: string, { id, sessionId }: Made): Row[] {

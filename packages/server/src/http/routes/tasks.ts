@@ -5,6 +5,7 @@ import {
   taskCreateOrder,
   taskId,
   taskPage,
+  taskQuery,
 } from '@longhaul/client/contract'
 import { z } from 'zod'
 import { getTask } from '../../store/tasks.ts'
@@ -12,7 +13,7 @@ import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
 import { idempotencyHeaders, once } from '../idempotency.ts'
-import { listQuery, pageOfTasks } from '../pages.ts'
+import { pageOfTasks } from '../pages.ts'
 import { presentTask } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
 
@@ -40,9 +41,9 @@ const list = createRoute({
   method: 'get',
   path: '/v1/tasks',
   operationId: 'listTasks',
-  summary: 'List tasks, newest first',
+  summary: 'List or search tasks, newest first',
   tags: ['tasks'],
-  request: { query: listQuery },
+  request: { query: taskQuery },
   responses: { 200: { description: 'A page.', content: json(taskPage) }, ...refusalsOf() },
 })
 
@@ -85,8 +86,8 @@ export function taskRoutes(app: App, deps: AppDeps): void {
   })
 
   app.openapi(list, async (c) => {
-    const { rows, next } = await pageOfTasks(store, c.req.valid('query'))
-    return c.json({ data: rows.map(presentTask), next_page: next }, 200)
+    const { rows, next, total } = await pageOfTasks(store, c.req.valid('query'))
+    return c.json({ data: rows.map(presentTask), next_page: next, total }, 200)
   })
 
   app.openapi(get, async (c) => {

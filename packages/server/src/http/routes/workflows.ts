@@ -5,6 +5,7 @@ import {
   workflow,
   workflowCreateOrder,
   workflowPage,
+  workflowQuery,
 } from '@longhaul/client/contract'
 import { z } from 'zod'
 import { getTask } from '../../store/tasks.ts'
@@ -12,7 +13,7 @@ import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
 import { idempotencyHeaders, once } from '../idempotency.ts'
-import { listQuery, pageOfTasks } from '../pages.ts'
+import { pageOfTasks } from '../pages.ts'
 import { presentWorkflow } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
 
@@ -38,9 +39,9 @@ const list = createRoute({
   method: 'get',
   path: '/api/workflows',
   operationId: 'listWorkflows',
-  summary: 'List tasks, newest first',
+  summary: 'List or search tasks, newest first',
   tags: ['workflows'],
-  request: { query: listQuery },
+  request: { query: workflowQuery },
   responses: { 200: { description: 'A page.', content: json(workflowPage) }, ...refusalsOf() },
 })
 
@@ -67,8 +68,8 @@ export function workflowRoutes(app: App, deps: AppDeps): void {
   })
 
   app.openapi(list, async (c) => {
-    const { rows, next } = await pageOfTasks(store, c.req.valid('query'))
-    return c.json({ data: rows.map(presentWorkflow), nextPage: next }, 200)
+    const { rows, next, total } = await pageOfTasks(store, c.req.valid('query'))
+    return c.json({ data: rows.map(presentWorkflow), nextPage: next, total }, 200)
   })
 
   app.openapi(get, async (c) => {

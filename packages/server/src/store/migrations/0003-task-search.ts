@@ -1,4 +1,11 @@
-/** What the task API needs: keys that make an order once. */
+/**
+ * What the task API needs: keys that make an order once, delayed starts, filters and search.
+ *
+ * `task_search` says which words a task is found by. It is an index's expression, made and analysed
+ * with an empty search path, so it names nothing but built-in functions. "und-x-icu" knows the
+ * letters of every script and their case, whatever locale the database has; words are cut to far
+ * below the 2,046 bytes that a lexeme may have.
+ */
 export const taskSearch = {
   name: '0003-task-search',
   sql: `
@@ -17,5 +24,20 @@ create index idempotency_keys_oldest on idempotency_keys (created_at);
 create index idempotency_keys_of_task on idempotency_keys (task_id) where task_id is not null;
 
 create index tasks_delayed on tasks ((("order" ->> 'startAt')::bigint)) where reason = 'delayed';
+
+create function task_search(given jsonb, result jsonb) returns tsvector
+language sql immutable parallel safe cost 1000
+return (
+  select array_to_tsvector(coalesce(array_agg(distinct left(word, 64)), '{}'))
+  from regexp_split_to_table(lower(
+    ((given ->> 'instructions')
+      || ' ' || coalesce(result ->> 'summary', '')
+      || ' ' || coalesce(result ->> 'branch', '')) collate "und-x-icu"
+  ), '[^[:alnum:]]+') as word
+  where word <> ''
+);
+create index tasks_search on tasks using gin (task_search("order", result));
+create index tasks_labels on tasks using gin (("order" -> 'labels') jsonb_path_ops);
+create index tasks_of_repository on tasks (("order" ->> 'repoUrl'), created_at desc, id desc);
 `,
 }
