@@ -1,9 +1,8 @@
 import type { TaskOrder, TaskResult } from '@longhaul/client/contract'
+import { inlineCode } from './markdown.ts'
 
 /** Files that are listed; the rest is counted. */
 const filesMax = 100
-/** Characters of a file's name or a command that are shown. */
-const codeCharsMax = 300
 /** Characters of the agent's own words. All sections together stay below GitHub's 65,536. */
 const summaryCharsMax = 20_000
 
@@ -81,16 +80,4 @@ function isWatched(file: string): boolean {
 
 function section(title: string, text: string): string {
   return text === '' ? '' : `### ${title}\n\n${text}`
-}
-
-/**
- * Untrusted text as Markdown code. What could close the span, start a line, or hide or turn what
- * stands around it is shown as an escape.
- */
-function inlineCode(text: string): string {
-  const line = text.replace(
-    /[`\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
-    (sign) => `\\u{${sign.codePointAt(0)?.toString(16)}}`,
-  )
-  return `\` ${line.slice(0, codeCharsMax).toWellFormed()} \``
 }

@@ -27,6 +27,7 @@ export function badRequests(made: Made): Row[] {
     ...badJson('/v1/repositories'),
     ...badArtifact(id),
     ...badDiff(id),
+    ...badTranscript(id),
     ...badEvents(made),
     ...badStream(made),
     ...badRoute,
@@ -216,6 +217,17 @@ function badDiff(id: string): Row[] {
     bad(`${path}?format=html`, 'format: expected one of json, patch, got "html"'),
     bad(`${path}?format=json&format=patch`, 'format', 'got an array of 2'),
     bad(`${path}?base=x`, 'base: unknown field, got "x"'),
+    wrongMethod('POST', path, 'GET, HEAD'),
+  ]
+}
+
+function badTranscript(id: string): Row[] {
+  const path = `/v1/tasks/${id}/transcript`
+  return [
+    bad('/v1/tasks/nope/transcript', 'id: expected task_ and 26 letters or digits, got "nope"'),
+    missing('GET', `/v1/tasks/${unknownTask}/transcript`, unknownTask),
+    bad(`${path}?format=md`, 'format: expected one of markdown, jsonl, got "md"'),
+    bad(`${path}?after=1&format=`, 'format:', 'after: unknown field, got "1"'),
     wrongMethod('POST', path, 'GET, HEAD'),
   ]
 }

@@ -7,6 +7,7 @@ import { healthRoutes } from './health.ts'
 import { metricsRoute } from './metrics.ts'
 import { repositoryRoutes } from './repositories.ts'
 import { taskRoutes } from './tasks.ts'
+import { transcriptRoutes } from './transcript.ts'
 import { workflowRoutes } from './workflows.ts'
 
 /** Every route of this room, in the order of the OpenAPI document. */
@@ -16,6 +17,7 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   repositoryRoutes(app, deps)
   artifactRoutes(app, deps)
   diffRoutes(app, deps)
+  transcriptRoutes(app, deps)
   eventRoutes(app, deps)
   healthRoutes(app, deps)
   metricsRoute(app, deps)
