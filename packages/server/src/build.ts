@@ -18,17 +18,20 @@ import { measureQueue } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
 import type { RunnerDeps } from './runner/deps.ts'
 import { Mirrors } from './runner/mirrors.ts'
+import { toolNames } from './runner/toolbox.ts'
 import { Worker } from './runner/worker.ts'
 import { createSandboxDriver } from './sandbox/create.ts'
 import { makeTraversable } from './sandbox/directories.ts'
 import type { ProbeReport, SandboxDriver } from './sandbox/driver.ts'
 import { detectRegistries } from './sandbox/registries.ts'
+import { archiveAgent, changeAgent, createAgent } from './sessions/agents.ts'
 import { openStore, type Store } from './store/open.ts'
 import { putSettingIfAbsent } from './store/settings.ts'
 import { cancelTask } from './tasks/cancel.ts'
 import { createTask } from './tasks/create.ts'
 import { orderPolicy } from './tasks/policy.ts'
 import { changeRepository, createRepository } from './tasks/repositories.ts'
+import { seedAgents } from './tasks/seed-agents.ts'
 
 /** A running server. Disposing drains it: what runs is handed back, then everything is closed. */
 export interface Server extends AsyncDisposable {
@@ -64,6 +67,7 @@ export async function buildServer(o: {
   egress.catch(() => undefined) // A start that fails before the await below has its own reason.
   const { sandboxes, report } = await openSandboxes(o, dataDir)
   const store = opened.use(await openStore({ ...o, dataDir, databaseUrl: config.databaseUrl }))
+  await seedAgents({ store, clock })
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const callbacks = opened.use(await openCallbacks(o, store))
@@ -81,6 +85,12 @@ export async function buildServer(o: {
       policy: policyOf(config, clock),
       create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
+    },
+    agents: {
+      policy: { tools: toolNames(config) },
+      create: (trx, content, caller) => createAgent(trx, { clock }, content, caller),
+      change: (change, caller) => changeAgent({ store, clock }, change, caller),
+      archive: (id) => archiveAgent({ store, clock }, id),
     },
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),

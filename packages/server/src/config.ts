@@ -45,7 +45,7 @@ const schema = z
       .min(1)
       .max(128)
       .optional()
-      .describe('Model of every agent; without it the Agent SDK chooses.'),
+      .describe('Model of agents that name none; without it the Agent SDK chooses.'),
     GITHUB_TOKEN: secret().describe('Token for clones, pushes and pull requests on GITHUB_URL.'),
     GITHUB_URL: httpUrl().prefault('https://github.com').describe('GitHub, or GitHub Enterprise.'),
     GITHUB_API_URL: httpUrl().prefault('https://api.github.com').describe('Its REST API.'),

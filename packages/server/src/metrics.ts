@@ -34,7 +34,7 @@ export class Metrics {
     buckets: [0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 1800, 3600, 14_400],
   })
   readonly toolCalls = this.#counter('tool_calls_total', {
-    help: 'Calls of the agents’ tools that ended. Outcome: succeeded, failed, refused, denied, timed_out, cancelled; a built-in tool has the first two. A name that is no tool is other.',
+    help: 'Calls of the agents’ tools that ended. Outcome: succeeded, failed, refused, denied, timed_out, cancelled; a built-in tool has succeeded, failed and denied. Tools of MCP servers are mcp together; a name that is no tool is other.',
     labels: ['tool', 'outcome'],
   })
   readonly toolSeconds = this.#histogram('tool_duration_seconds', {

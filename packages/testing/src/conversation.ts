@@ -8,6 +8,8 @@ export interface Conversation {
   /** The session's id (and the subagent's); without the CLI's headers a hash of the first message. */
   readonly key: string
   readonly model: string
+  /** `output_config.effort`; empty: the request says nothing of it. */
+  readonly effort: string
   readonly system: string
   /** Names of the tools on offer. */
   readonly tools: readonly string[]
@@ -71,6 +73,7 @@ export function readConversation(
   return {
     key: keyOf({ request, headers, firstText: userTexts[0] ?? '' }),
     model: request.model,
+    effort: request.effort,
     system: request.system,
     tools: request.tools,
     history,

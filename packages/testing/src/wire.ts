@@ -27,6 +27,7 @@ export interface WireMessage {
 /** The part of a request that is read, with every content in its block form. */
 export interface WireRequest {
   readonly model: string
+  readonly effort: string
   readonly maxTokens: number
   readonly stream: boolean
   readonly system: string
@@ -39,8 +40,10 @@ export interface WireRequest {
 /** Reads a request's JSON; missing or misshapen parts become empty, for `findViolations` to tell. */
 export function readRequest(json: unknown): WireRequest {
   const { model, max_tokens: maxTokens, stream, system, tools, messages, metadata } = objectOf(json)
+  const { effort } = objectOf(objectOf(json)['output_config'])
   return {
     model: textOf(model),
+    effort: textOf(effort),
     maxTokens: typeof maxTokens === 'number' ? maxTokens : 0,
     stream: stream === true,
     system: joinTexts(blocksOf(system)),

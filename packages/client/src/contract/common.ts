@@ -12,6 +12,7 @@ function idOf(prefix: string, example: string) {
 }
 
 export const taskId = idOf('task', '01kaw3n6hvf2zt5e8q4w9rxm7c')
+export const agentId = idOf('agent', '01kaw3n6hzf8r2c5m7t9w4ybdg')
 export const sessionId = idOf('sesn', '01kaw3n6hwetmv0q6j2r8d5yba')
 export const artifactId = idOf('art', '01kaw3n6hyk2r7w0c5d8m4xzqe')
 export const repositoryId = idOf('repo', '01kaw3n6hzq4t7w9x2c5v8b1nd')
@@ -99,7 +100,7 @@ export function check<T>(problem: (value: T) => string | null) {
   }
 }
 
-function isStorable(value: string): boolean {
+export function isStorable(value: string): boolean {
   return !value.includes('\0') && value.isWellFormed()
 }
 

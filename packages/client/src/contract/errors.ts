@@ -43,14 +43,32 @@ const fieldsMax = 100
  * what was parsed; credentials in URLs are masked before they are repeated.
  */
 export function fieldErrors(error: z.ZodError, input: unknown): FieldError[] {
-  return error.issues.slice(0, fieldsMax).flatMap((issue) => {
-    if (issue.code === 'unrecognized_keys')
-      return issue.keys.slice(0, fieldsMax).map((key) => ({
-        field: nameOf([...issue.path, key]),
-        message: `unknown field, got ${shown(valueAt(input, [...issue.path, key]))}`,
-      }))
-    const got = shown(valueAt(input, issue.path))
-    return [{ field: nameOf(issue.path), message: `${expectedBy(issue)}, got ${got}` }]
+  return meant(error.issues)
+    .slice(0, fieldsMax)
+    .flatMap((issue) => {
+      if (issue.code === 'unrecognized_keys')
+        return issue.keys.slice(0, fieldsMax).map((key) => ({
+          field: nameOf([...issue.path, key]),
+          message: `unknown field, got ${shown(valueAt(input, [...issue.path, key]))}`,
+        }))
+      const got = shown(valueAt(input, issue.path))
+      return [{ field: nameOf(issue.path), message: `${expectedBy(issue)}, got ${got}` }]
+    })
+}
+
+/**
+ * Of a union, the problems of the one form that was meant: of `{id: 7}` those of the object, not that
+ * it is no string.
+ */
+function meant(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
+  return issues.flatMap((issue) => {
+    if (issue.code !== 'invalid_union') return [issue]
+    const forms = issue.errors.filter(
+      (form) => !form.some(({ code, path }) => code === 'invalid_type' && path.length === 0),
+    )
+    const [form] = forms
+    if (form === undefined || forms.length > 1) return [issue]
+    return meant(form.map((one) => ({ ...one, path: [...issue.path, ...one.path] })))
   })
 }
 

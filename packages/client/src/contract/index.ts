@@ -2,8 +2,33 @@
  * The wire contract of the server, in zod: what its routes validate, what the OpenAPI document is
  * made of and what the client's types are inferred from. Neutral: it runs wherever zod does.
  */
+
+export type { AgentReference } from './agent-reference.ts'
+export {
+  type AgentPolicy,
+  type BuiltInTool,
+  builtInTool,
+  defaultTools,
+  isUnsupported,
+  type ToolAccess,
+  type Toolset,
+  toolAccess,
+} from './agent-tools.ts'
+export {
+  type Agent,
+  type AgentContent,
+  type AgentPatch,
+  agent,
+  agentContent,
+  agentCreate,
+  agentPage,
+  agentProblems,
+  agentUpdate,
+  patchAgent,
+} from './agents.ts'
 export { type Artifact, artifact, artifactName, artifactPage } from './artifacts.ts'
 export {
+  agentId,
   artifactId,
   countParam,
   listParam,

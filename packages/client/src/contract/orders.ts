@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { type AgentReference, agentReference } from './agent-reference.ts'
 import { check, jsonProblem, text } from './common.ts'
 import type { PullRequestOptions } from './pull-requests.ts'
 import { parseRepoUrl, type RepoUrl, repoUrlField } from './repo-url.ts'
@@ -19,6 +20,8 @@ export interface GivenOrder {
   readonly repoUrl: string
   readonly instructions: string
   readonly priority: Priority
+  /** Absent: the newest version of the agent of the type. */
+  readonly agent?: AgentReference
   /** Branch to start from; absent: the repository's default branch. */
   readonly baseBranch?: string
   /** Commands that prepare the clone; absent: detected from the lock file. */
@@ -57,6 +60,8 @@ export interface CommitIdentity {
  */
 export interface TaskOrder extends GivenOrder {
   readonly timeLimitMinutes: number
+  /** The version that works, whatever becomes of the agent; absent in tasks older than versions. */
+  readonly agent?: Required<AgentReference>
   readonly commit?: CommitIdentity
   /** Names of the fields that the repository's settings filled. */
   readonly fromRepository?: readonly string[]
@@ -103,6 +108,7 @@ export function orderFields(policy: OrderPolicy) {
   return {
     repoUrl: repoUrlField(policy.repoUrl),
     instructions: text(instructionsCharsMax).describe('What to do, for the agent.'),
+    agent: agentReference,
     priority: priority.default('medium').describe('Higher ones are started first.'),
     baseBranch: z
       .string()
@@ -185,12 +191,13 @@ type ParsedOrder = { readonly [Field in keyof GivenOrder]: GivenOrder[Field] | u
 /** Makes the order: the repository in its normal form, absent fields left out. */
 export function toOrder(given: ParsedOrder): GivenOrder {
   const { baseBranch, setup, checks, workdir, timeLimitMinutes, maxBudgetUsd } = given
-  const { pullRequest, callbackUrl, context, payload, labels, startAt } = given
+  const { agent, pullRequest, callbackUrl, context, payload, labels, startAt } = given
   return {
     type: given.type,
     repoUrl: parseRepoUrl(given.repoUrl).url,
     instructions: given.instructions,
     priority: given.priority,
+    ...(agent && { agent }),
     ...(baseBranch !== undefined && { baseBranch }),
     ...(setup && { setup }),
     ...(checks && { checks }),

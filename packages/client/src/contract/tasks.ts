@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { agentPin } from './agent-reference.ts'
 import { sessionId, taskId, timestamp, total } from './common.ts'
 import {
   commandsAreOfDeploys,
@@ -22,6 +23,7 @@ function taskCreate(policy: OrderPolicy) {
       repo_url: fields.repoUrl,
       instructions: fields.instructions,
       priority: fields.priority,
+      agent: fields.agent.optional(),
       base_branch: fields.baseBranch.optional(),
       setup: fields.setup.optional(),
       checks: fields.checks.optional(),
@@ -58,6 +60,7 @@ export function taskCreateOrder(policy: OrderPolicy) {
     }): GivenOrder =>
       toOrder({
         ...same,
+        agent: same.agent,
         repoUrl: repo_url,
         baseBranch: base_branch,
         timeLimitMinutes: time_limit_minutes,
@@ -89,6 +92,7 @@ export const task = z
     message: z.string(),
     repo_url: z.string(),
     instructions: z.string(),
+    agent: agentPin.nullable().describe('Null: from before agents had versions.'),
     base_branch: z.string().nullable(),
     setup: z.array(z.string()).nullable(),
     checks: z.array(z.string()).nullable(),

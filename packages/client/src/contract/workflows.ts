@@ -22,6 +22,7 @@ function workflowCreate(policy: OrderPolicy) {
       repoUrl: fields.repoUrl,
       instructions: fields.instructions,
       priority: fields.priority,
+      agent: fields.agent.optional(),
       baseBranch: fields.baseBranch.optional(),
       setup: fields.setup.optional(),
       checks: fields.checks.optional(),
@@ -49,6 +50,7 @@ export function workflowCreateOrder(policy: OrderPolicy) {
     (given): GivenOrder =>
       toOrder({
         ...given,
+        agent: given.agent,
         baseBranch: given.baseBranch,
         setup: given.setup,
         checks: given.checks,

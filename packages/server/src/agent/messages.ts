@@ -27,10 +27,17 @@ export class MessageMap {
   readonly #sessionId: string
   readonly #spans: Spans
   readonly #previews: Previews
+  readonly #isDenied: (name: string) => boolean
   readonly #mcpCalls = new Set<string>()
   #isRescheduled = false
 
-  constructor(o: { readonly sessionId: string; readonly clock: Clock }) {
+  constructor(o: {
+    readonly sessionId: string
+    readonly clock: Clock
+    /** Whether every call of a tool, by the SDK's name, is refused. */
+    readonly isDenied: (name: string) => boolean
+  }) {
+    this.#isDenied = o.isDenied
     this.#sessionId = o.sessionId
     this.#spans = new Spans(o.clock)
     this.#previews = new Previews(o.clock)
@@ -85,7 +92,9 @@ export class MessageMap {
   #toolUse(block: Fields): NewEvent {
     const id = textOf(block['id'])
     const name = textOf(block['name'])
-    const call = { tool_use_id: id, input: fieldsOf(block['input']), evaluated_permission: 'allow' }
+    const permission = this.#isDenied(name) ? 'deny' : 'allow'
+    const input = fieldsOf(block['input'])
+    const call = { tool_use_id: id, input, evaluated_permission: permission }
     const [, server, tool] = /^mcp__(.+?)__(.+)$/.exec(name) ?? []
     if (server === undefined || tool === undefined) return { type: 'agent.tool_use', name, ...call }
     if (this.#mcpCalls.size < mcpCallsMax) this.#mcpCalls.add(id)

@@ -1,24 +1,48 @@
-import type { Options } from '@anthropic-ai/claude-agent-sdk'
+import type { AgentDefinition, HookCallback, Options } from '@anthropic-ai/claude-agent-sdk'
 import type { Sandbox } from '../sandbox/driver.ts'
 
 /** What an agent is: a model, a prompt, tools. */
 export interface AgentProfile {
   /** Null: the CLI's default. */
   readonly model: string | null
+  /** How hard it thinks; null: the CLI's default for the model. */
+  readonly effort: Effort | null
   /** Appended to Claude Code's own. The first one of a conversation counts, also when it resumes. */
   readonly systemPrompt: string
   /** Names of the SDK's tools; beside them the agent has its toolbox's, and no others. */
   readonly tools: readonly string[]
+  /** Of these, those whose every call is refused. */
+  readonly deniedTools: readonly string[]
+  /** Agents that it may start. */
+  readonly subagents: readonly Subagent[]
   /** Model turns of one `turn`. */
   readonly maxTurns: number
   /** Refuses the tools that write files, even if `tools` names them. */
   readonly readOnly: boolean
 }
 
+type Effort = 'low' | 'medium' | 'high' | 'xhigh' | 'max'
+
+/** An agent for a part of the work, started by the agent itself. */
+interface Subagent {
+  readonly name: string
+  readonly description: string
+  readonly prompt: string
+  /** Names of the SDK's and the toolbox's tools; null: those of the agent. */
+  readonly tools: readonly string[] | null
+  /** Null: the agent's. */
+  readonly model: string | null
+  readonly effort: Effort | null
+  readonly maxTurns: number | null
+}
+
 /** The options of the SDK that depend on the profile alone. */
 export function profileOptions(profile: AgentProfile): Options {
   return {
     ...(profile.model === null ? {} : { model: profile.model }),
+    ...(profile.effort === null ? {} : { effort: profile.effort }),
+    agents: Object.fromEntries(profile.subagents.map((one) => [one.name, definitionOf(one)])),
+    ...(profile.deniedTools.length === 0 ? {} : { hooks: deny(profile.deniedTools) }),
     systemPrompt: {
       type: 'preset',
       preset: 'claude_code',
@@ -44,6 +68,34 @@ export function profileOptions(profile: AgentProfile): Options {
     includePartialMessages: true,
     forwardSubagentText: true,
   }
+}
+
+function definitionOf(one: Subagent): AgentDefinition {
+  return {
+    description: one.description,
+    prompt: one.prompt,
+    model: one.model ?? 'inherit',
+    ...(one.tools === null ? {} : { tools: [...one.tools] }),
+    ...(one.effort === null ? {} : { effort: one.effort }),
+    ...(one.maxTurns === null ? {} : { maxTurns: one.maxTurns }),
+  }
+}
+
+/**
+ * Refuses calls of tools that the agent sees: a hook, because `disallowedTools` would hide them. It
+ * holds for subagents, too.
+ */
+function deny(tools: readonly string[]): NonNullable<Options['hooks']> {
+  const refuse: HookCallback = (input) => {
+    const name = input.hook_event_name === 'PreToolUse' ? input.tool_name : 'this tool'
+    const hookSpecificOutput = {
+      hookEventName: 'PreToolUse',
+      permissionDecision: 'deny',
+      permissionDecisionReason: `The agent's profile does not allow ${name}.`,
+    } as const
+    return Promise.resolve({ hookSpecificOutput })
+  }
+  return { PreToolUse: [{ matcher: tools.join('|'), hooks: [refuse] }] }
 }
 
 /**

@@ -8,7 +8,7 @@ import { AgentOutput } from './output.ts'
 import { AgentProcess } from './process.ts'
 import { turnEndEvents } from './session-error.ts'
 import { mcpServersOf } from './tools/custom/mcp.ts'
-import { toolServer, toolServerName } from './tools/server.ts'
+import { sdkToolName, toolServer, toolServerName } from './tools/server.ts'
 import { Turns } from './turn.ts'
 import type { TurnEnd, TurnFailed } from './turn-end.ts'
 
@@ -43,7 +43,8 @@ export class RunningAgent implements Agent {
     this.#o = o
     this.resumed = resumed
     this.#process = new AgentProcess(o.sandbox, this.#output)
-    this.#messages = new MessageMap(o)
+    const denied = deniedBy(o)
+    this.#messages = new MessageMap({ ...o, isDenied: (name) => denied.has(name) })
     this.#turns = new Turns({
       ...o,
       controls: { stopTask: (id) => this.#control('stop_task', () => this.#query.stopTask(id)) },
@@ -177,6 +178,12 @@ export class RunningAgent implements Agent {
       log.warn({ err: error, sessionId, control: name }, 'the agent did not obey')
     }
   }
+}
+
+/** The tools whose every call is refused, by the SDK's names. */
+function deniedBy({ profile, toolbox }: AgentOptions): ReadonlySet<string> {
+  const typed = toolbox.tools.filter(({ name }) => toolbox.policy(name) === 'deny')
+  return new Set([...profile.deniedTools, ...typed.map(({ name }) => sdkToolName(name))])
 }
 
 const closed: TurnFailed = {

@@ -61,7 +61,8 @@ export function webSocketRoute(
   const admit = places(subscriptionsMax)
 
   return (app) => {
-    app.openAPIRegistry.register('SocketMessage', socketMessage)
+    // A copy: a schema that was made before zod-openapi was loaded lacks what that adds to schemas.
+    app.openAPIRegistry.register('SocketMessage', socketMessage.clone())
     app.openapi(route, (c) => {
       const request = c.req.raw.headers
       if (!isUpgrade(request)) {

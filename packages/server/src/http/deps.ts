@@ -1,4 +1,7 @@
 import type {
+  AgentContent,
+  AgentPatch,
+  AgentPolicy,
   GivenOrder,
   NewRepository,
   OrderPolicy,
@@ -8,6 +11,7 @@ import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { AgentRow } from '../store/agents.ts'
 import type { Store } from '../store/open.ts'
 import type { RepositoryRow, TaskRow, Trx } from '../store/tables.ts'
 import type { App } from './env.ts'
@@ -28,6 +32,18 @@ export interface AppDeps {
     readonly create: (trx: Trx, order: GivenOrder, caller: Caller) => Promise<TaskRow>
     /** The task as it is now, unchanged if it had ended; undefined: there is none. */
     readonly cancel: (id: string, caller: Caller) => Promise<TaskRow | undefined>
+  }
+  readonly agents: {
+    /** Which tools there are. */
+    readonly policy: AgentPolicy
+    readonly create: (trx: Trx, content: AgentContent, caller: Caller) => Promise<AgentRow>
+    /** Undefined: there is no such agent. */
+    readonly change: (
+      o: { readonly id: string; readonly version: number | null; readonly patch: AgentPatch },
+      caller: Caller,
+    ) => Promise<AgentRow | undefined>
+    /** Undefined: there is no such agent. */
+    readonly archive: (id: string) => Promise<AgentRow | undefined>
   }
   readonly repositories: {
     /** Undefined: it has settings already. */

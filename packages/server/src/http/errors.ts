@@ -2,6 +2,7 @@ import type { ErrorBody, ErrorType, FieldError } from '@longhaul/client/contract
 import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { AgentRefused } from '../sessions/agents.ts'
 import type { AppEnv } from './env.ts'
 
 /** An answer other than the asked one; everything a client may be told about it. */
@@ -81,9 +82,9 @@ export const refusals = {
         fields: [{ field: 'body', message: `expected JSON: ${why}` }],
       },
     }),
-  invalid: (fields: readonly FieldError[]) =>
+  invalid: (fields: readonly FieldError[], code = 'invalid_input') =>
     new ApiError(400, fields.map((one) => `${one.field}: ${one.message}`).join('; '), {
-      details: { error_code: 'invalid_input', fields: [...fields] },
+      details: { error_code: code, fields: [...fields] },
     }),
 } as const
 
@@ -112,6 +113,10 @@ export function isUnexpected(error: unknown): boolean {
 
 function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error
+  if (error instanceof AgentRefused)
+    return error.code === 'invalid_input'
+      ? refusals.invalid(error.fields)
+      : refusals.conflict(error.code, error.message)
   // Rooms that this one mounts, and the framework, speak in these.
   if (error instanceof HTTPException && error.status < 500)
     return new ApiError(error.status as ContentfulStatusCode, error.message)

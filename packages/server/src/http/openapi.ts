@@ -17,6 +17,7 @@ export function openApiDocument(app: App, version: string) {
     tags: [
       { name: 'workflows', description: 'Tasks in camelCase, for Tier 1.' },
       { name: 'tasks', description: 'Tasks.' },
+      { name: 'agents', description: 'Agents and their versions.' },
       { name: 'sessions', description: 'Sessions and their numbered events.' },
       { name: 'health', description: 'How the server is.' },
     ],

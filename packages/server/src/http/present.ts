@@ -25,6 +25,7 @@ export function presentTask(row: TaskRow): Task {
     message: row.message ?? sentenceOf(row.reason),
     repo_url: order.repoUrl,
     instructions: order.instructions,
+    agent: order.agent ? { type: 'agent', ...order.agent } : null,
     base_branch: order.baseBranch ?? null,
     setup: listOf(order.setup),
     checks: listOf(order.checks),

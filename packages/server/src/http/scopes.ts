@@ -1,14 +1,21 @@
 /**
- * What a key may do: read, or order and cancel, or say how a repository's tasks are done, or
- * everything that is there now and later.
+ * What a key may do: read, or order and cancel, or say how a repository's tasks are done and by which
+ * agents, or everything that is there now and later.
  */
-export const scopes = ['tasks:read', 'tasks:write', 'repositories:write', '*'] as const
+export const scopes = [
+  'tasks:read',
+  'tasks:write',
+  'repositories:write',
+  'agents:write',
+  '*',
+] as const
 export type Scope = (typeof scopes)[number]
 
 /** The scope that a request needs; reading and writing do not imply each other. */
 export function scopeOf({ method, path }: { method: string; path: string }): Scope {
   if (method === 'GET' || method === 'HEAD') return 'tasks:read'
-  return /^\/v1\/repositories(\/|$)/.test(path) ? 'repositories:write' : 'tasks:write'
+  if (/^\/v1\/repositories(\/|$)/.test(path)) return 'repositories:write'
+  return /^\/v1\/agents(\/|$)/.test(path) ? 'agents:write' : 'tasks:write'
 }
 
 /** Whether a key with these scopes, as its row holds them, may do what needs `needed`. */

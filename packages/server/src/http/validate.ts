@@ -1,5 +1,5 @@
 import type { Hook } from '@hono/zod-openapi'
-import { fieldErrors } from '@longhaul/client/contract'
+import { fieldErrors, isUnsupported } from '@longhaul/client/contract'
 import type { z } from 'zod'
 import type { AppEnv } from './env.ts'
 import { refusals } from './errors.ts'
@@ -11,10 +11,12 @@ import { refusals } from './errors.ts'
 export function refuseInvalid(result: Parameters<Hook<unknown, AppEnv, string, void>>[0]): void {
   if (result.success) return
   const input: unknown = Reflect.get(result, 'data')
+  const error = result.error as z.ZodError
   throw refusals.invalid(
-    fieldErrors(result.error as z.ZodError, input).map(({ field, message }) => ({
+    fieldErrors(error, input).map(({ field, message }) => ({
       field: field === '' ? 'body' : field,
       message,
     })),
+    isUnsupported(error) ? 'unsupported_feature' : undefined,
   )
 }

@@ -1,3 +1,4 @@
+import { type AgentContent, toolAccess } from '@longhaul/client/contract'
 import { commandTool, type RunCommand } from '../agent/tools/custom/command.ts'
 import { type CallHttp, httpTool } from '../agent/tools/custom/http.ts'
 import type { Tool } from '../agent/tools/tool.ts'
@@ -22,13 +23,16 @@ export function customTools({ deps, workspace }: Attempt): Tool[] {
 
 /**
  * The MCP servers that a task's agent has: the gateway lets its sandbox reach no others. One that is
- * denied is not started at all, because the CLI, not we, would have to refuse its calls.
+ * denied, by the operator or the agent's profile, is not started at all, because the CLI, not we,
+ * would have to refuse its calls.
  */
 export function mcpServersFor(
   { config }: Pick<RunnerDeps, 'config'>,
   { order }: Pick<TaskRow, 'order'>,
+  agent: AgentContent,
 ): McpServer[] {
   return config.tools
     .filter((tool) => tool.kind === 'mcp')
+    .filter(({ name }) => toolAccess(agent.tools, name) === 'allow')
     .filter(({ denied, readOnly }) => !denied && (readOnly || presets[order.type].publishes))
 }

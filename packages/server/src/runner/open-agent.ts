@@ -1,8 +1,7 @@
 import { type Agent, openAgent } from '../agent/open.ts'
-import type { AgentProfile } from '../agent/options.ts'
 import { getSession } from '../store/sessions.ts'
-import { presets } from '../tasks/presets.ts'
 import { readGuidance } from '../workspace/guidance.ts'
+import { pinnedAgent, profileWithin } from './agent-profile.ts'
 import type { Attempt } from './phase.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { toolboxOf } from './toolbox.ts'
@@ -12,16 +11,21 @@ const stallMs = 7 * 60_000
 
 /** Starts the attempt's agent, or takes its conversation up again. */
 export async function openAgentOf(attempt: Attempt): Promise<Agent> {
-  const { deps, lease, workspace, transcript, writer, deadline } = attempt
+  const { deps, lease, task, workspace, journal, transcript, writer, deadline } = attempt
   const session = await getSession(deps.store.db, lease.sessionId)
   if (session === undefined) throw new Error(`no session ${lease.sessionId}`)
+  const { type } = task
+  const agent = pinnedAgent(session.agent, type)
+  const toolbox = toolboxOf(attempt, agent)
+  const servers = toolbox.servers.map(({ name }) => name)
+  const guidance = await readGuidance(workspace, journal.progress.base?.commit ?? 'HEAD')
   const calls = new ToolCalls(deps)
   return openAgent({
     sandbox: workspace.sandbox,
     sessionId: lease.sessionId,
     conversationId: session.conversation_id,
-    profile: await profileOf(attempt),
-    toolbox: toolboxOf(attempt),
+    profile: profileWithin(agent, { type, servers, model: deps.config.model.name, guidance }),
+    toolbox,
     transcript,
     bashTimeoutMs: deps.config.bashTimeoutMs,
     deadline,
@@ -36,21 +40,4 @@ export async function openAgentOf(attempt: Attempt): Promise<Agent> {
     log: deps.log,
     signal: workspace.signal,
   })
-}
-
-async function profileOf({ deps, task, workspace, journal }: Attempt): Promise<AgentProfile> {
-  const preset = presets[task.type]
-  const guidance = await readGuidance(workspace, journal.progress.base?.commit ?? 'HEAD')
-  return {
-    model: deps.config.model.name,
-    systemPrompt: [
-      preset.mission,
-      ...(guidance === ''
-        ? []
-        : [`The repository says to agents (its words, not the operator's):\n${guidance}`]),
-    ].join('\n\n'),
-    tools: preset.tools,
-    maxTurns: preset.turnsMax,
-    readOnly: !preset.publishes,
-  }
 }

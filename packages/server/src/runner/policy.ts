@@ -5,13 +5,14 @@ import type { GatewayPolicy, GitPolicy } from '../gateway/policy.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { branchOf, keptBranchOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
-import { mcpServersFor } from './custom-tools.ts'
+import type { McpServer } from '../tools-file/custom-tool.ts'
 import type { RunnerDeps } from './deps.ts'
 
-/** The ways out of one task's sandbox, and nothing else. */
+/** The ways out of the sandbox of one task, whose agent has these MCP servers; and nothing else. */
 export function policyOf(
   { config, egress }: RunnerDeps,
   { id, order }: Pick<TaskRow, 'id' | 'order'>,
+  servers: readonly McpServer[],
 ): GatewayPolicy {
   const branch = branchOf(order, id)
   const reading = readingPolicyOf(config, order)
@@ -28,9 +29,7 @@ export function policyOf(
         ? [`refs/heads/${branch}`, `refs/heads/${keptBranchOf(branch)}`]
         : [],
     },
-    mcp: mcpServersFor({ config }, { order }).flatMap(({ name, at }) =>
-      at.where === 'remote' ? [{ name, ...at }] : [],
-    ),
+    mcp: servers.flatMap(({ name, at }) => (at.where === 'remote' ? [{ name, ...at }] : [])),
     connect: egress.allow,
   }
 }

@@ -1,27 +1,59 @@
-import { fileTools } from '../agent/tools/fs.ts'
-import { gitTools } from '../agent/tools/git.ts'
+import { type AgentContent, toolAccess } from '@longhaul/client/contract'
+import { type FileFunctions, fileTools } from '../agent/tools/fs.ts'
+import { type GitFunctions, gitTools } from '../agent/tools/git.ts'
 import type { Toolbox } from '../agent/tools/server.ts'
-import { taskTools } from '../agent/tools/task.ts'
+import { type TaskFunctions, taskTools } from '../agent/tools/task.ts'
+import type { Tool } from '../agent/tools/tool.ts'
+import type { Config } from '../config.ts'
 import { presets } from '../tasks/presets.ts'
 import { customTools, mcpServersFor } from './custom-tools.ts'
 import { gitFunctions } from './git-functions.ts'
 import type { Attempt } from './phase.ts'
 import { fileFunctions, taskFunctions } from './tool-functions.ts'
 
-/** The typed tools of the attempt's agent. One that may not publish has those that only read. */
-export function toolboxOf(attempt: Attempt): Toolbox {
+/** What the typed tools call. */
+interface Functions {
+  readonly task: TaskFunctions
+  readonly files: FileFunctions
+  readonly git: GitFunctions
+}
+
+function toolsOf({ task, files, git }: Functions): Tool[] {
+  return [...taskTools(task), ...fileTools(files), ...gitTools(git)]
+}
+
+/** Stands for the functions of tools that are only named, and never called. */
+const uncalled = {} as never
+
+/** The names of all tools beside the built-in ones, the operator's too, for who writes an agent. */
+export function toolNames({ tools }: Pick<Config, 'tools'>): string[] {
+  return [...toolsOf({ task: uncalled, files: uncalled, git: uncalled }), ...tools].map(
+    ({ name }) => name,
+  )
+}
+
+/**
+ * The typed tools of the attempt's agent, as its profile has them. In a task that may not publish it
+ * has those that only read.
+ */
+export function toolboxOf(attempt: Attempt, agent: AgentContent): Toolbox {
   const { deps, task } = attempt
   const tools = [
-    ...taskTools(taskFunctions(attempt)),
-    ...fileTools(fileFunctions(attempt)),
-    ...gitTools(gitFunctions(attempt)),
+    ...toolsOf({
+      task: taskFunctions(attempt),
+      files: fileFunctions(attempt),
+      git: gitFunctions(attempt),
+    }),
     ...customTools(attempt),
   ]
   const denied = deps.config.tools.filter((tool) => tool.denied).map(({ name }) => name)
   return {
     tools: presets[task.type].publishes ? tools : tools.filter(({ readOnly }) => readOnly),
-    servers: mcpServersFor(deps, task),
-    policy: (name) => (denied.includes(name) ? 'deny' : 'allow'),
+    servers: mcpServersFor(deps, task, agent),
+    policy: (name) => {
+      const access = toolAccess(agent.tools, name)
+      return access === 'allow' && denied.includes(name) ? 'deny' : access
+    },
     observe: ({ tool, outcome, durationMs }) => {
       deps.metrics.toolCalls.inc({ tool, outcome })
       deps.metrics.toolSeconds.observe({ tool }, durationMs / 1000)

@@ -8,6 +8,8 @@ import type { Sandbox } from '../sandbox/driver.ts'
 import { sharedSlot } from '../sandbox/limits.ts'
 import { getSession, leaseSlot } from '../store/sessions.ts'
 import type { TaskRow } from '../store/tables.ts'
+import { pinnedAgent } from './agent-profile.ts'
+import { mcpServersFor } from './custom-tools.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Ending } from './ending.ts'
 import { policyOf } from './policy.ts'
@@ -63,10 +65,11 @@ export async function openWalls(o: {
 async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) {
   const { deps, task, lease, writer, transcript, spending, ending } = o
   const session = await getSession(deps.store.db, lease.sessionId)
+  const agent = pinnedAgent(session?.agent, task.type)
   return openGateway({
     socketPath: sandbox.paths.gatewaySocket,
     ownerUid: sandbox.uid,
-    policy: policyOf(deps, task),
+    policy: policyOf(deps, task, mcpServersFor(deps, task, agent)),
     budget: {
       limitUsd: task.order.maxBudgetUsd ?? null,
       spentUsd: session?.cost_usd ?? 0,

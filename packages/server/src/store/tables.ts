@@ -1,4 +1,5 @@
 import type {
+  AgentContent,
   Priority,
   Reason,
   RepositorySettings,
@@ -62,6 +63,24 @@ interface Sessions {
   created_at: Date
   updated_at: Date
   archived_at: Optional<Date>
+}
+
+interface Agents {
+  id: string
+  /** Of the seeded one of a type. */
+  task_type: Optional<TaskType>
+  /** The newest. */
+  version: number
+  created_at: Date
+  archived_at: Optional<Date>
+}
+
+interface AgentVersions {
+  agent_id: string
+  version: number
+  content: Json<AgentContent>
+  created_by: Optional<string>
+  created_at: Date
 }
 
 interface Tasks {
@@ -183,6 +202,8 @@ interface Settings {
 }
 
 export interface Tables {
+  agents: Agents
+  agent_versions: AgentVersions
   keys: Keys
   sessions: Sessions
   tasks: Tasks

@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts'
 import { appendEvents } from '../events/append.ts'
 import { newId, uuidOf } from '../ids.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
+import { agentForTask } from '../sessions/agents.ts'
 import { insertSession } from '../store/sessions.ts'
 import type { TaskRow, Trx } from '../store/tables.ts'
 import { insertTask, updateTask } from '../store/tasks.ts'
@@ -24,13 +25,15 @@ export async function createTask(
   const sessionId = newId('sesn', clock)
   const now = new Date(clock.now())
   const made = { createdBy: caller.keyId, now }
-  const order = await resolveOrder(trx, given)
+  const agent = await agentForTask(trx, given)
+  const pin = { id: agent.id, version: agent.version }
+  const order = await resolveOrder(trx, { ...given, agent: pin })
   const isDelayed = order.startAt !== undefined && order.startAt > now.getTime()
   const reason = isDelayed ? 'delayed' : 'queued'
   await insertSession(trx, {
     id: sessionId,
     conversationId: uuidOf(sessionId),
-    agent: { preset: order.type },
+    agent: { ...pin, ...agent.content },
     environment: {},
     ...made,
   })
@@ -47,7 +50,13 @@ export async function createTask(
   await appendEvents(trx, {
     sessionId,
     events: [
-      { type: 'task.created', task_id: id, task_type: order.type, priority: order.priority },
+      {
+        type: 'task.created',
+        task_id: id,
+        task_type: order.type,
+        priority: order.priority,
+        agent: { type: 'agent', ...pin },
+      },
       { type: 'user.message', content: [{ type: 'text', text: order.instructions }] },
     ],
     clock,

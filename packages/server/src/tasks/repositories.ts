@@ -23,12 +23,15 @@ import type { RepositoryRow, Trx } from '../store/tables.ts'
  * The order, with what it left open filled from the present settings of its repository. What the
  * order says wins; who commits is the repository's alone to say.
  */
-export async function resolveOrder(trx: Trx, given: GivenOrder): Promise<TaskOrder> {
+export async function resolveOrder(trx: Trx, given: Pinned): Promise<TaskOrder> {
   const row = await findRepository(trx, parseRepoUrl(given.repoUrl).url)
   return fillOrder(given, row?.settings ?? {})
 }
 
-function fillOrder(given: GivenOrder, all: RepositorySettings): TaskOrder {
+/** An order that says which version of an agent works. */
+type Pinned = Omit<GivenOrder, 'agent'> & Pick<TaskOrder, 'agent'>
+
+function fillOrder(given: Pinned, all: RepositorySettings): TaskOrder {
   const { commit, pullRequest, ...settings } = all
   const fromRepository = [
     ...missing(settings, given),

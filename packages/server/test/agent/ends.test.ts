@@ -6,7 +6,7 @@ import type { Store } from '../../src/store/open.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
-import { type Stage, setStage } from './stage.ts'
+import { type Stage, setStage, testProfile } from './stage.ts'
 
 let postgres: TestPostgres
 let store: Store
@@ -69,7 +69,7 @@ test('an agent that used all its turns says so', async () => {
     script(when('work', use('Bash', { command: 'echo 1' }), use('Bash', { command: 'echo 2' }))),
   )
   const sandbox = await stage.sandbox()
-  const profile = { model: null, systemPrompt: '', tools: ['Bash'], maxTurns: 1, readOnly: false }
+  const profile = { ...testProfile, tools: ['Bash'], maxTurns: 1 }
   await using agent = await stage.open({ sandbox, transcript: await stage.transcript(), profile })
   const end = await agent.turn('work')
   assert.equal(end.kind === 'failed' && end.reason, 'turns_exhausted')

@@ -4,7 +4,8 @@ import type { SDKMessage } from '@anthropic-ai/claude-agent-sdk'
 import { type Mapped, MessageMap } from '../../src/agent/messages.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 
-const mapper = () => new MessageMap({ sessionId: 'sesn_1', clock: new ManualClock() })
+const mapper = () =>
+  new MessageMap({ sessionId: 'sesn_1', clock: new ManualClock(), isDenied: () => false })
 const map = (map: MessageMap, message: unknown): Mapped => map.map(message as SDKMessage)
 const one = (message: unknown) => map(mapper(), message).events
 

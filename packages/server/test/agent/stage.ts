@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { type Scenario, type ScriptedModel, startScriptedModel } from '@longhaul/testing'
 import type { Agent, AgentOptions } from '../../src/agent/agent.ts'
 import { openAgent } from '../../src/agent/open.ts'
+import type { AgentProfile } from '../../src/agent/options.ts'
 import { Transcript } from '../../src/agent/transcript.ts'
 import { systemClock } from '../../src/clock.ts'
 import type { NewEvent } from '../../src/events/append.ts'
@@ -22,6 +23,17 @@ import { makeSession } from '../support/sessions.ts'
 const log = createLog('silent')
 /** A model request waits this long for the transcript of the turn before it. */
 const storedMsMax = 10_000
+
+export const testProfile: AgentProfile = {
+  model: null,
+  effort: null,
+  systemPrompt: 'You work in a test.',
+  tools: ['Bash', 'Read', 'Edit', 'Write', 'Agent'],
+  deniedTools: [],
+  subagents: [],
+  maxTurns: 20,
+  readOnly: false,
+}
 
 /** A session with a scripted model behind the only way out of its sandboxes. */
 export interface Stage extends AsyncDisposable {
@@ -79,13 +91,7 @@ export async function setStage(o: {
       openAgent({
         sessionId,
         conversationId: uuidOf(sessionId),
-        profile: {
-          model: null,
-          systemPrompt: 'You work in a test.',
-          tools: ['Bash', 'Read', 'Edit', 'Write', 'Agent'],
-          maxTurns: 20,
-          readOnly: false,
-        },
+        profile: testProfile,
         toolbox: { tools: [], servers: [], policy: () => 'allow', observe: () => undefined },
         bashTimeoutMs: 60_000,
         deadline: Date.now() + 600_000,

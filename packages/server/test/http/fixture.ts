@@ -10,6 +10,8 @@ import { createLog, type Log } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { measureQueue } from '../../src/queue/depth.ts'
 import { WorkQueue } from '../../src/queue/work-queue.ts'
+import { toolNames } from '../../src/runner/toolbox.ts'
+import { archiveAgent, changeAgent, createAgent } from '../../src/sessions/agents.ts'
 import type { Store } from '../../src/store/open.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
 import { createTask } from '../../src/tasks/create.ts'
@@ -68,6 +70,12 @@ export async function openTestApp(
       policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock }),
       create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
+    },
+    agents: {
+      policy: { tools: toolNames({ tools: [] }) },
+      create: (trx, content, caller) => createAgent(trx, { clock }, content, caller),
+      change: (o, caller) => changeAgent({ store, clock }, o, caller),
+      archive: (id) => archiveAgent({ store, clock }, id),
     },
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),

@@ -36,6 +36,7 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
     metrics: new Metrics(),
     measureQueue: () => Promise.resolve(),
     tasks: { policy: orderPolicy(nowhere), create: never, cancel: never },
+    agents: { policy: { tools: [] }, create: never, change: never, archive: never },
     repositories: { create: never, change: never },
     health: { ...healthy, ...health },
   })

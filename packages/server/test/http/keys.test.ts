@@ -89,13 +89,16 @@ const writing = (): readonly (readonly [string, string, Sent?])[] => [
   ['POST', `/v1/tasks/${id}/cancel`],
 ]
 
-test('settings of repositories need a scope of their own, which does nothing else', async () => {
+test('settings of repositories, and agents, need a scope of their own, which does nothing else', async () => {
   const body = { url: 'https://github.com/acme/scoped' }
   const post = async (scopes: readonly Scope[], path: string, sent: object) =>
     (await (await senderOf(scopes))('POST', path, { body: sent })).status
   assert.equal(await post(['tasks:read', 'tasks:write'], '/v1/repositories', body), 403)
   assert.equal(await post(['repositories:write'], '/v1/tasks', order), 403)
   assert.equal(await post(['repositories:write'], '/v1/repositories', body), 201)
+  const agent = { name: 'A' }
+  assert.equal(await post(['tasks:write', 'repositories:write'], '/v1/agents', agent), 403)
+  assert.equal(await post(['agents:write'], '/v1/agents', agent), 201)
 })
 
 for (const [scope, may, mayNot, other] of [

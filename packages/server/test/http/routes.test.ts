@@ -77,6 +77,7 @@ test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async (
   const given = {
     ...order,
     type: 'deploy',
+    agent: { type: 'agent', id: `agent_${'4'.padStart(26, '0')}`, version: 1 },
     repo_url: 'git@github.com:acme/app.git',
     priority: 'high',
     base_branch: 'release/1.x',
@@ -213,6 +214,10 @@ test('the OpenAPI document is 3.1 and has every route with its errors', async ()
     '/livez',
     '/metrics',
     '/readyz',
+    '/v1/agents',
+    '/v1/agents/{id}',
+    '/v1/agents/{id}/archive',
+    '/v1/agents/{id}/versions',
     '/v1/repositories',
     '/v1/repositories/{id}',
     '/v1/sessions/{id}/events',

@@ -12,6 +12,7 @@ import { createLog } from '../../src/log.ts'
 import { EmbeddedPostgres } from '../../src/store/embedded.ts'
 import { findBinaries } from '../../src/store/embedded-binaries.ts'
 import { openStore, type Store } from '../../src/store/open.ts'
+import { seedAgents } from '../../src/tasks/seed-agents.ts'
 
 /** A directory that is removed with everything in it; others may pass through, as in production. */
 export interface TestDirectory extends AsyncDisposable {
@@ -77,7 +78,7 @@ const cacheDir = fileURLToPath(new URL('../../../../node_modules/.cache/longhaul
 export interface TestPostgres extends AsyncDisposable {
   /** A fresh database, as a `DATABASE_URL`. */
   createDatabase(): Promise<string>
-  /** A store in a fresh database, as a node of its own; close it before the PostgreSQL. */
+  /** A store in a fresh database with the seeded agents, as a node of its own; close it before the PostgreSQL. */
   openStore(o?: { readonly databaseUrl?: string }): Promise<Store>
 }
 
@@ -117,12 +118,14 @@ export async function startPostgres(): Promise<TestPostgres> {
       const databaseUrl = o.databaseUrl ?? (await createDatabase())
       made += 1
       const dataDir = join(directory.path, `node${made}`)
-      return await openStore({
+      const store = await openStore({
         ...shared,
         dataDir,
         databaseUrl,
         signal: AbortSignal.timeout(60_000),
       })
+      await seedAgents({ store, clock: systemClock })
+      return store
     },
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
   }

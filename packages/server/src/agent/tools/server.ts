@@ -28,8 +28,13 @@ export interface ToolCall {
   readonly durationMs: number
 }
 
-/** The agent knows its tools as `mcp__longhaul__<name>`. */
 export const toolServerName = 'longhaul'
+
+/** The name by which an agent knows one of its typed tools. */
+export function sdkToolName(name: string): string {
+  return `mcp__${toolServerName}__${name}`
+}
+
 /** Milliseconds of a call that has no bound of its own. */
 const toolMsMax = 60_000
 /** The CLI must not give a call up before we do: it gets this much longer. */

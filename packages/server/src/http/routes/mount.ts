@@ -1,5 +1,6 @@
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
+import { agentRoutes } from './agents.ts'
 import { artifactRoutes } from './artifacts.ts'
 import { diffRoutes } from './diff.ts'
 import { eventRoutes } from './events.ts'
@@ -14,6 +15,7 @@ import { workflowRoutes } from './workflows.ts'
 export function mountRoutes(app: App, deps: AppDeps): void {
   workflowRoutes(app, deps)
   taskRoutes(app, deps)
+  agentRoutes(app, deps)
   repositoryRoutes(app, deps)
   artifactRoutes(app, deps)
   diffRoutes(app, deps)

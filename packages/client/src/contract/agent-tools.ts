@@ -1,0 +1,188 @@
+import { z } from 'zod'
+
+/**
+ * The tools that every agent process brings along, by the Managed Agents API's names where it has
+ * them. `agent` starts sub-agents; `plan` is the agent's own list of steps.
+ */
+export const builtInTool = z.enum([
+  'bash',
+  'read',
+  'write',
+  'edit',
+  'glob',
+  'grep',
+  'agent',
+  'plan',
+])
+export type BuiltInTool = z.infer<typeof builtInTool>
+
+/** What one server knows of tools, beside the built-in ones: their names. */
+export interface AgentPolicy {
+  readonly tools: readonly string[]
+}
+
+/** Tools that are configured by name in one agent, at most. */
+const configsMax = 256
+const toolNameCharsMax = 128
+
+/** Built-in tools of the Managed Agents API that reach out by a way which the gateway does not have. */
+const missingTools: readonly string[] = ['web_fetch', 'web_search']
+
+const toolsetType = 'agent_toolset_20260401'
+
+/** What becomes of a call: it is made, or refused. */
+const policyType = z.enum(['always_allow', 'always_deny'])
+
+/** Marks an issue about something that is known, and not supported: see `isUnsupported`. */
+const unsupported = { error_code: 'unsupported_feature' } as const
+
+/** Whether a refused input asks for something that the protocol has and this server has not. */
+export function isUnsupported(error: z.ZodError): boolean {
+  return error.issues.some(
+    (issue) => issue.code === 'custom' && issue.params?.['error_code'] === unsupported.error_code,
+  )
+}
+
+/** A field of the Managed Agents API that may be sent as long as it asks for nothing. */
+export function unsupportedField(what: string) {
+  return z
+    .unknown()
+    .superRefine((value, context) => {
+      const isNothing = value === undefined || value === null
+      if (isNothing || (Array.isArray(value) && value.length === 0)) return
+      const message = `expected none: ${what} are not supported`
+      context.addIssue({ code: 'custom', message, params: unsupported })
+    })
+    .optional()
+    .describe(`Not supported: must be absent, null or empty.`)
+}
+
+/** The name of a tool that the server has. */
+export function toolName(policy: AgentPolicy) {
+  const known: readonly string[] = [...builtInTool.options, ...policy.tools]
+  return z
+    .string()
+    .max(toolNameCharsMax)
+    .superRefine((name, context) => {
+      if (known.includes(name)) return
+      const isMissing = missingTools.includes(name)
+      context.addIssue({
+        code: 'custom',
+        message: isMissing
+          ? `expected another tool: ${name} is not supported`
+          : `expected the name of a tool (${known.join(', ')})`,
+        ...(isMissing && { params: unsupported }),
+      })
+    })
+}
+
+/** Whether an agent has a tool, and what becomes of a call. */
+const toolConfig = z.object({
+  enabled: z.boolean().describe('False: the agent does not see it.'),
+  permission_policy: z
+    .object({ type: policyType })
+    .describe('always_deny: the agent sees it, and every call is refused.'),
+})
+type ToolConfig = z.infer<typeof toolConfig>
+
+/** A set of tools, as it is stored and shown: every tool of the server, with exceptions by name. */
+export const toolset = z
+  .object({
+    type: z.literal(toolsetType),
+    default_config: toolConfig,
+    configs: z.array(toolConfig.extend({ name: z.string() })),
+  })
+  .meta({ id: 'AgentToolset' })
+export type Toolset = z.infer<typeof toolset>
+
+/** What is offered and allowed where nothing is said. */
+export const defaultTools: Toolset = {
+  type: toolsetType,
+  default_config: { enabled: true, permission_policy: { type: 'always_allow' } },
+  configs: [],
+}
+
+/** The tools of an order of an agent; what is left open comes from the default of the set. */
+export function toolsets(policy: AgentPolicy) {
+  const given = z.strictObject({
+    enabled: z.boolean().nullish(),
+    permission_policy: z
+      .strictObject({
+        type: z
+          .enum([...policyType.options, 'always_ask', 'auto'])
+          .superRefine((type, context) => {
+            if (policyType.options.some((each) => each === type)) return
+            const message = `expected always_allow or always_deny: ${type} is not supported`
+            context.addIssue({ code: 'custom', message, params: unsupported })
+          })
+          .pipe(policyType),
+      })
+      .nullish(),
+  })
+  const named = given.extend({ name: toolName(policy), type: z.string().optional() })
+  const set = z.strictObject({
+    type: z
+      .enum([toolsetType, 'mcp_toolset', 'custom'])
+      .superRefine((type, context) => {
+        if (type === toolsetType) return
+        const message = `expected ${toolsetType}: ${type} is not supported`
+        context.addIssue({ code: 'custom', message, params: unsupported })
+      })
+      .pipe(z.literal(toolsetType)),
+    default_config: given.nullish(),
+    configs: z
+      .array(named)
+      .max(configsMax)
+      .superRefine((configs, context) => {
+        configs.forEach(({ name }, at) => {
+          if (configs.findIndex((each) => each.name === name) === at) return
+          const message = 'expected each tool once'
+          context.addIssue({ code: 'custom', path: [at, 'name'], message })
+        })
+      })
+      .optional(),
+  })
+  return z
+    .array(set)
+    .max(1)
+    .transform((sets) => sets.map(({ type, ...one }) => normal(type, one)))
+}
+
+interface GivenConfig {
+  readonly enabled?: boolean | null | undefined
+  readonly permission_policy?: ToolConfig['permission_policy'] | null | undefined
+}
+
+function normal(
+  type: Toolset['type'],
+  given: {
+    readonly default_config?: GivenConfig | null | undefined
+    readonly configs?: readonly (GivenConfig & { readonly name: string })[] | undefined
+  },
+): Toolset {
+  const fallback = over(defaultTools.default_config, given.default_config ?? {})
+  const configs = (given.configs ?? []).map((config) => ({
+    name: config.name,
+    ...over(fallback, config),
+  }))
+  return { type, default_config: fallback, configs }
+}
+
+function over(fallback: ToolConfig, given: GivenConfig): ToolConfig {
+  return {
+    enabled: given.enabled ?? fallback.enabled,
+    permission_policy: given.permission_policy ?? fallback.permission_policy,
+  }
+}
+
+/** What an agent may do with a tool: `off`, it does not see it; `deny`, its calls are refused. */
+export type ToolAccess = 'allow' | 'deny' | 'off'
+
+/** What an agent with these tools may do with one of them. */
+export function toolAccess(sets: readonly Toolset[], name: string): ToolAccess {
+  const [set] = sets
+  if (set === undefined) return 'off'
+  const config = set.configs.find((each) => each.name === name) ?? set.default_config
+  if (!config.enabled) return 'off'
+  return config.permission_policy.type === 'always_allow' ? 'allow' : 'deny'
+}
