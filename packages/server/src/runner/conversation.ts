@@ -1,4 +1,5 @@
 import type { Agent, TurnEnd } from '../agent/open.ts'
+import { CodeParser } from '../agent/tools/code/parser.ts'
 import { readEvents } from '../events/read.ts'
 import { getSession } from '../store/sessions.ts'
 import { checksFailedPrompt, continuePrompt, orderPrompt } from '../tasks/prompts.ts'
@@ -14,12 +15,15 @@ const cutOffEventsMax = 200
 /** The attempt's side of the agent's conversation: one process, from the first turn to the last. */
 export class Conversation implements AsyncDisposable {
   readonly #attempt: Attempt
+  /** The attempt's own: what one repository does to its parser is no other one's trouble. */
+  readonly #parser: CodeParser
   #agent: Agent | null = null
   /** Closed by us after a finished turn: the next message is about checks, not about a crash. */
   #rested = false
 
   constructor(attempt: Attempt) {
     this.#attempt = attempt
+    this.#parser = new CodeParser(attempt.deps)
   }
 
   /**
@@ -56,7 +60,7 @@ export class Conversation implements AsyncDisposable {
   async #turn(): Promise<TurnEnd> {
     const rested = this.#rested
     this.#rested = false
-    this.#agent = await openAgentOf(this.#attempt)
+    this.#agent = await openAgentOf(this.#attempt, this.#parser)
     if (!this.#agent.resumed) return this.#agent.turn(await this.#orderText())
     if (rested) {
       return this.#say(this.#agent, checksFailedPrompt(this.#attempt.journal.progress.checkResults))
@@ -109,5 +113,6 @@ export class Conversation implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#close()
+    await this.#parser[Symbol.asyncDispose]()
   }
 }

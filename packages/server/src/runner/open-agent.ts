@@ -1,4 +1,5 @@
 import { type Agent, openAgent } from '../agent/open.ts'
+import type { CodeParser } from '../agent/tools/code/parser.ts'
 import { getSession } from '../store/sessions.ts'
 import { readGuidance } from '../workspace/guidance.ts'
 import { pinnedAgent, profileWithin } from './agent-profile.ts'
@@ -10,13 +11,13 @@ import { toolboxOf } from './toolbox.ts'
 const stallMs = 7 * 60_000
 
 /** Starts the attempt's agent, or takes its conversation up again. */
-export async function openAgentOf(attempt: Attempt): Promise<Agent> {
+export async function openAgentOf(attempt: Attempt, parser: CodeParser): Promise<Agent> {
   const { deps, lease, task, workspace, journal, transcript, writer, deadline } = attempt
   const session = await getSession(deps.store.db, lease.sessionId)
   if (session === undefined) throw new Error(`no session ${lease.sessionId}`)
   const { type } = task
   const agent = pinnedAgent(session.agent, type)
-  const toolbox = toolboxOf(attempt, agent)
+  const toolbox = toolboxOf(attempt, { agent, parser })
   const servers = toolbox.servers.map(({ name }) => name)
   const guidance = await readGuidance(workspace, journal.progress.base?.commit ?? 'HEAD')
   const calls = new ToolCalls(deps)

@@ -1,3 +1,5 @@
+import type { CodeParser } from '../agent/tools/code/parser.ts'
+import type { CodeFunctions } from '../agent/tools/code.ts'
 import type { FileFunctions } from '../agent/tools/fs.ts'
 import type { TaskFunctions } from '../agent/tools/task.ts'
 import { ToolRefused } from '../agent/tools/tool.ts'
@@ -5,6 +7,7 @@ import { countArtifacts, putArtifact } from '../store/artifacts.ts'
 import * as files from '../workspace/files.ts'
 import { GitFailed, type Workspace } from '../workspace/git.ts'
 import { FileRefused } from '../workspace/path.ts'
+import { searchFiles } from '../workspace/search.ts'
 import type { Attempt } from './phase.ts'
 
 /** Reports of progress: at most one in this time, and so many of one agent process. */
@@ -63,6 +66,18 @@ export function fileFunctions(attempt: Pick<Attempt, 'workspace'>): FileFunction
     delete: (path, recursive, signal) => told(files.deleteFile(at(signal), path, { recursive })),
     move: (way, signal) => told(files.moveFile(at(signal), way)),
     copy: (way, signal) => told(files.copyFile(at(signal), way)),
+  }
+}
+
+/** What the tools for code do there. */
+export function codeFunctions(
+  attempt: Pick<Attempt, 'workspace'>,
+  parser: CodeParser,
+): CodeFunctions {
+  return {
+    files: fileFunctions(attempt),
+    search: (search, signal) => told(searchFiles(callOf(attempt, signal), search)),
+    parser,
   }
 }
 

@@ -1,4 +1,6 @@
 import { type AgentContent, toolAccess } from '@longhaul/client/contract'
+import type { CodeParser } from '../agent/tools/code/parser.ts'
+import { type CodeFunctions, codeTools } from '../agent/tools/code.ts'
 import { type FileFunctions, fileTools } from '../agent/tools/fs.ts'
 import { type GitFunctions, gitTools } from '../agent/tools/git.ts'
 import type { Toolbox } from '../agent/tools/server.ts'
@@ -9,17 +11,18 @@ import { presets } from '../tasks/presets.ts'
 import { customTools, mcpServersFor } from './custom-tools.ts'
 import { gitFunctions } from './git-functions.ts'
 import type { Attempt } from './phase.ts'
-import { fileFunctions, taskFunctions } from './tool-functions.ts'
+import { codeFunctions, fileFunctions, taskFunctions } from './tool-functions.ts'
 
 /** What the typed tools call. */
 interface Functions {
   readonly task: TaskFunctions
   readonly files: FileFunctions
   readonly git: GitFunctions
+  readonly code: CodeFunctions
 }
 
-function toolsOf({ task, files, git }: Functions): Tool[] {
-  return [...taskTools(task), ...fileTools(files), ...gitTools(git)]
+function toolsOf({ task, files, git, code }: Functions): Tool[] {
+  return [...taskTools(task), ...fileTools(files), ...gitTools(git), ...codeTools(code)]
 }
 
 /** Stands for the functions of tools that are only named, and never called. */
@@ -27,22 +30,27 @@ const uncalled = {} as never
 
 /** The names of all tools beside the built-in ones, the operator's too, for who writes an agent. */
 export function toolNames({ tools }: Pick<Config, 'tools'>): string[] {
-  return [...toolsOf({ task: uncalled, files: uncalled, git: uncalled }), ...tools].map(
-    ({ name }) => name,
-  )
+  return [
+    ...toolsOf({ task: uncalled, files: uncalled, git: uncalled, code: uncalled }),
+    ...tools,
+  ].map(({ name }) => name)
 }
 
 /**
  * The typed tools of the attempt's agent, as its profile has them. In a task that may not publish it
  * has those that only read.
  */
-export function toolboxOf(attempt: Attempt, agent: AgentContent): Toolbox {
+export function toolboxOf(
+  attempt: Attempt,
+  { agent, parser }: { readonly agent: AgentContent; readonly parser: CodeParser },
+): Toolbox {
   const { deps, task } = attempt
   const tools = [
     ...toolsOf({
       task: taskFunctions(attempt),
       files: fileFunctions(attempt),
       git: gitFunctions(attempt),
+      code: codeFunctions(attempt, parser),
     }),
     ...customTools(attempt),
   ]

@@ -1,5 +1,6 @@
 /** The typed tools, called by a scripted model through the real CLI, sandbox and server. */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { type Step, say, script, use, when } from '@longhaul/testing'
 import { advance } from '../support/advance.ts'
@@ -9,6 +10,11 @@ import { assertWholeLog, makeWorld, type World } from '../support/world.ts'
 const tool = (name: string, input: Readonly<Record<string, unknown>> = {}): Step =>
   use(`mcp__longhaul__${name}`, input)
 
+const sum = 'export function sum(a: number): number {\n  return a && sum(a - 1)\n}\n'
+const total = sum.replaceAll('sum', 'total')
+const revisionOf = (text: string): string =>
+  createHash('sha256').update(text).digest('hex').slice(0, 16)
+
 const scenario = script(
   when(
     'Look',
@@ -16,6 +22,24 @@ const scenario = script(
     tool('report_progress', { message: '', more: true }),
     tool('fs_write', { path: 'b.txt', content: 'no' }),
     say('# Report'),
+  ),
+  when(
+    'Rename',
+    tool('code_search', { pattern: 'sum', globs: ['src/**'] }),
+    tool('code_outline', { path: 'src/sum.ts' }),
+    tool('code_edit', {
+      ...{ path: 'src/sum.ts', revision: revisionOf(sum), symbol: 'sum' },
+      ...{ operation: 'rename', new_name: 'total' },
+    }),
+    tool('code_edit', {
+      ...{ path: 'src/sum.ts', revision: revisionOf(sum), symbol: 'total' },
+      ...{ operation: 'replace', text: '' },
+    }),
+    tool('code_edit', {
+      ...{ path: 'src/sum.ts', revision: revisionOf(total), symbol: 'total' },
+      ...{ operation: 'replace', text: 'export function total(' },
+    }),
+    say('Renamed.'),
   ),
   when(
     'Tidy',
@@ -212,6 +236,21 @@ test('an agent pulls, resolves conflicts, and reads other repositories that the 
   assert.equal(await repository.fileAt(branch, 'a.txt'), 'both\n')
   assert.equal(await repository.fileAt(branch, 'c.txt'), 'c\n')
   assert.equal(await repository.fileAt(branch, 'deps/library/lib.txt'), null)
+})
+
+test('an agent finds, outlines and renames a symbol, and is told what it may not edit', async () => {
+  const repository = await world.repository('rename', { 'src/sum.ts': sum, 'b.txt': 'sum\n' })
+  const { id } = await server.order({ repoUrl: repository.url, instructions: 'Rename.' })
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+  assert.deepEqual(await answers(id), [
+    'src/sum.ts\n1: export function sum(a: number): number {\n2:   return a && sum(a - 1)',
+    `src/sum.ts (TypeScript), revision ${revisionOf(sum)}\n1-3 function sum: function sum(a: number): number`,
+    `Renamed sum: changed lines 1, 2. src/sum.ts has revision ${revisionOf(total)} now.`,
+    `error: src/sum.ts is no longer as it was outlined: it is ${revisionOf(total)} now.`,
+    'error: With this edit the file no longer parses: line 1 has "export function total(".',
+  ])
+  assert.equal(await repository.fileAt(task.result?.branch ?? '', 'src/sum.ts'), total)
 })
 
 function assertAnswers(said: readonly string[], expected: readonly (string | RegExp)[]): void {
