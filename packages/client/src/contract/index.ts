@@ -107,6 +107,15 @@ export {
   type Usage,
   usage,
 } from './results.ts'
+export {
+  type Session,
+  type SessionFilter,
+  type SessionStatus,
+  session,
+  sessionCursor,
+  sessionPage,
+  sessionQuery,
+} from './sessions.ts'
 export { deltaType, type SocketAnswer, type SocketMessage, socketMessage } from './socket.ts'
 export {
   type Range,

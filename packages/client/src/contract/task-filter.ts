@@ -134,12 +134,12 @@ function repositories() {
 }
 
 /** `name[gt]`, `name[gte]`, `name[lt]` and `name[lte]`, as the Managed Agents API names them. */
-function rangeParams<Name extends string, T extends z.ZodType>(name: Name, bound: T) {
+export function rangeParams<Name extends string, T extends z.ZodType>(name: Name, bound: T) {
   const params = operators.map((operator) => [`${name}[${operator}]`, bound.optional()])
   return Object.fromEntries(params) as Record<`${Name}[${Operator}]`, z.ZodOptional<T>>
 }
 
-function rangeOf<Name extends string, T>(
+export function rangeOf<Name extends string, T>(
   query: Readonly<Partial<Record<`${Name}[${Operator}]`, T | undefined>>>,
   name: Name,
 ): Range<T> {
@@ -147,7 +147,7 @@ function rangeOf<Name extends string, T>(
   return Object.fromEntries(sides.filter(([, bound]) => bound !== undefined))
 }
 
-function rfc3339() {
+export function rfc3339() {
   return z.iso
     .datetime({ offset: true, error: 'expected an RFC 3339 time such as 2026-11-24T10:00:00Z' })
     .transform((time) => new Date(time))

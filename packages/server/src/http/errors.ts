@@ -56,6 +56,11 @@ export const refusals = {
       // Official clients retry a 409 unless told that it will not pass.
       headers: { 'x-should-retry': 'false' },
     }),
+  sessionNotTerminated: (status: string) =>
+    refusals.conflict(
+      'session_not_terminated',
+      `The session is not terminated: it is ${status}. Cancel its task, or wait for its end.`,
+    ),
   tooLarge: (bytesMax: number) =>
     new ApiError(413, `The body is too large: expected at most ${bytesMax} bytes.`, {
       details: { error_code: 'body_too_large' },

@@ -4,12 +4,14 @@ import {
   type Reason,
   type Repository,
   reasons,
+  type Session,
   type SessionEvent,
   type Task,
   type TaskResult,
   type Workflow,
   type WorkflowResult,
 } from '@longhaul/client/contract'
+import type { ListedSession } from '../store/session-list.ts'
 import type { ArtifactRow, RepositoryRow, TaskRow } from '../store/tables.ts'
 
 /** A task in the form of `/v1`. */
@@ -84,6 +86,32 @@ export function presentWorkflow(row: TaskRow): Workflow {
     result: row.result && presentResult(row.result),
     error: row.error,
   }
+}
+
+/** A session in the form of `/v1`. */
+export function presentSession(row: ListedSession): Session {
+  return {
+    type: 'session',
+    id: row.id,
+    status: row.status,
+    task_id: row.task_id,
+    agent: { ...row.agent },
+    attempt: row.attempt,
+    last_seq: row.last_seq,
+    usage: { ...noUsage, ...row.usage },
+    cost_usd: row.cost_usd,
+    created_by: row.created_by,
+    created_at: row.created_at.toISOString(),
+    updated_at: row.updated_at.toISOString(),
+    archived_at: row.archived_at?.toISOString() ?? null,
+  }
+}
+
+const noUsage = {
+  input_tokens: 0,
+  output_tokens: 0,
+  cache_read_input_tokens: 0,
+  cache_creation_input_tokens: 0,
 }
 
 /** An artifact as lists show it. */

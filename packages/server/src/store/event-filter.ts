@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
+import { all } from './conditions.ts'
 import { toText } from './values.ts'
 
 /** Which events are wanted; what is absent does not matter. */
@@ -17,9 +18,7 @@ export function fits({ types, text, errors }: EventFilter): RawBuilder<boolean> 
     ...(errors === true ? [isError] : []),
     ...(text === undefined ? [] : [hasText(toText(text))]),
   ]
-  return conditions.length === 0
-    ? sql<boolean>`true`
-    : sql<boolean>`(${sql.join(conditions, sql` and `)})`
+  return all(conditions)
 }
 
 /** An error of the session, a failed end, or a call, a command or checks that failed. */

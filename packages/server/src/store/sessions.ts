@@ -1,6 +1,6 @@
-import type { Usage } from '@longhaul/client/contract'
+import type { SessionStatus, Usage } from '@longhaul/client/contract'
 import { sql } from 'kysely'
-import type { Db, JsonObject, SessionRow, SessionStatus } from './tables.ts'
+import type { Db, JsonObject, SessionRow } from './tables.ts'
 import { inTransaction, toJson } from './values.ts'
 
 export interface NewSession {

@@ -3,6 +3,7 @@ import type {
   Priority,
   Reason,
   RepositorySettings,
+  SessionStatus,
   TaskError,
   TaskOrder,
   TaskResult,
@@ -17,7 +18,6 @@ export type Db = Kysely<Tables>
 /** A transaction, where a statement makes no sense alone. */
 export type Trx = Transaction<Tables>
 
-export type SessionStatus = 'idle' | 'running' | 'rescheduling' | 'terminated'
 export type JsonObject = Readonly<Record<string, unknown>>
 
 /** A JSON column: read as what it holds, written as text made by `toJson`. */

@@ -1,5 +1,6 @@
-import type { Range, TaskFilter } from '@longhaul/client/contract'
+import type { TaskFilter } from '@longhaul/client/contract'
 import { type RawBuilder, sql } from 'kysely'
+import { all, isOneOf, isWithin } from './conditions.ts'
 import type { Db, TaskRow } from './tables.ts'
 import { toJson } from './values.ts'
 
@@ -45,36 +46,13 @@ function fits(filter: TaskFilter | undefined): RawBuilder<boolean> {
     ...isWithin(sql`completed_at`, filter.completed),
     ...hasCost(isWithin(sql`cost_usd`, filter.costUsd)),
   ]
-  return conditions.length === 0 ? sql<boolean>`true` : all(conditions)
-}
-
-function all(conditions: readonly RawBuilder<unknown>[]): RawBuilder<boolean> {
-  return sql<boolean>`(${sql.join(conditions, sql` and `)})`
+  return all(conditions)
 }
 
 function hasCost(conditions: readonly RawBuilder<unknown>[]): RawBuilder<unknown>[] {
   return conditions.length === 0
     ? []
     : [sql`session_id in (select id from sessions where ${all(conditions)})`]
-}
-
-function isOneOf(
-  column: RawBuilder<unknown>,
-  values: readonly string[] | undefined,
-): RawBuilder<unknown>[] {
-  return values === undefined ? [] : [sql`${column} = any(${[...values]}::text[])`]
-}
-
-function isWithin(
-  column: RawBuilder<unknown>,
-  { gt, gte, lt, lte }: Range<Date | number>,
-): RawBuilder<unknown>[] {
-  return [
-    ...(gt === undefined ? [] : [sql`${column} > ${gt}`]),
-    ...(gte === undefined ? [] : [sql`${column} >= ${gte}`]),
-    ...(lt === undefined ? [] : [sql`${column} < ${lt}`]),
-    ...(lte === undefined ? [] : [sql`${column} <= ${lte}`]),
-  ]
 }
 
 /**

@@ -28,6 +28,7 @@ export function badRequests(made: Made): Row[] {
     ...badArtifact(id),
     ...badDiff(id),
     ...badTranscript(id),
+    ...badSessions(made),
     ...badEvents(made),
     ...badStream(made),
     ...badRoute,
@@ -229,6 +230,35 @@ function badTranscript(id: string): Row[] {
     bad(`${path}?format=md`, 'format: expected one of markdown, jsonl, got "md"'),
     bad(`${path}?after=1&format=`, 'format:', 'after: unknown field, got "1"'),
     wrongMethod('POST', path, 'GET, HEAD'),
+  ]
+}
+
+function badSessions({ sessionId }: Made): Row[] {
+  const path = '/v1/sessions'
+  const one = `${path}/${sessionId}`
+  const rule = 'id: expected sesn_ and 26 letters or digits, got "nope"'
+  return [
+    ...badLimits(path, 100),
+    bad(`${path}?statuses=done`, 'statuses.0: expected one of idle, running', 'got "done"'),
+    bad(`${path}?statuses[]=idle&statuses[]=x`, 'statuses[].1: expected one of', 'got "x"'),
+    bad(`${path}?agent_id=nope`, 'agent_id: expected agent_', 'got "nope"'),
+    bad(`${path}?include_archived=1`, 'include_archived: expected one of true, false', 'got "1"'),
+    bad(`${path}?order=up`, 'order: expected one of asc, desc, got "up"'),
+    ...rfc3339.bad.map((time) =>
+      bad(`${path}?created_at[gte]=${time}`, 'created_at[gte]: expected'),
+    ),
+    ...['nope', sessionId, `1-${unknownTask}`, `-1-${sessionId}`].map((page) =>
+      bad(`${path}?page=${page}`, 'page: expected what the page before named'),
+    ),
+    bad(`${path}?page=x&limit=0&colour=1`, 'page:', 'limit:', 'colour: unknown field'),
+    wrongMethod('POST', path, 'GET, HEAD'),
+    bad(`${path}/nope`, rule),
+    missing('GET', `${path}/${unknownSession}`, unknownSession),
+    wrongMethod('PUT', one, 'GET, HEAD'),
+    { send: ['POST', `${path}/nope/archive`], status: 400, says: [rule] },
+    missing('POST', `${path}/${unknownSession}/archive`, unknownSession),
+    wrongMethod('GET', `${one}/archive`, 'POST'),
+    ...badJson(`${one}/archive`),
   ]
 }
 

@@ -7,6 +7,7 @@ import { eventRoutes } from './events.ts'
 import { healthRoutes } from './health.ts'
 import { metricsRoute } from './metrics.ts'
 import { repositoryRoutes } from './repositories.ts'
+import { sessionRoutes } from './sessions.ts'
 import { taskRoutes } from './tasks.ts'
 import { transcriptRoutes } from './transcript.ts'
 import { workflowRoutes } from './workflows.ts'
@@ -20,6 +21,7 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   artifactRoutes(app, deps)
   diffRoutes(app, deps)
   transcriptRoutes(app, deps)
+  sessionRoutes(app, deps)
   eventRoutes(app, deps)
   healthRoutes(app, deps)
   metricsRoute(app, deps)
