@@ -1,6 +1,7 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { askGit, git } from './git.ts'
+import { Issues } from './issues.ts'
 
 /** A repository to create: its first commit on `main` has `files`, then what `seed` adds. */
 export interface RepositoryOptions {
@@ -48,6 +49,8 @@ export interface RepositoryState {
   readonly teams: readonly string[]
   readonly labels: string[]
   readonly withoutDrafts: boolean
+  /** Of the next issue or pull request. */
+  nextNumber(): number
 }
 
 /** A repository of the fake GitHub, for tests to look into. */
@@ -63,6 +66,8 @@ export interface FakeRepository {
   readonly pullRequests: readonly PullRequest[]
   /** Names of the labels that there are. */
   readonly labels: readonly string[]
+  /** Issues, comments, reviews and checks, to look at and to add to. */
+  readonly talk: Issues
   branches(): Promise<string[]>
   /** Commits reachable from a branch, newest first. */
   commits(branch: string): Promise<{ sha: string; subject: string }[]>
@@ -85,9 +90,13 @@ export async function createRepository(
   await configure(directory)
   if (options.protectMain === true) await addHook(directory, 'update', protectMainHook)
   await addHook(directory, 'post-receive', recordHook)
+  let number = 0
+  const nextNumber = (): number => (number += 1)
   return {
     owner,
     name,
+    nextNumber,
+    talk: new Issues(nextNumber),
     private: options.private ?? false,
     openPush: options.openPush ?? false,
     url: `${o.url}/${owner}/${name}`,

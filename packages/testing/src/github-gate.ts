@@ -11,6 +11,7 @@ export type GitHubAction =
   | 'get_pull'
   | 'request_reviewers'
   | 'add_labels'
+  | 'create_comment'
   | 'other'
 
 /** A request as it was seen, before anything was done about it. */

@@ -12,6 +12,7 @@ import {
 } from './github-answers.ts'
 import type { GitHubAction, GitHubState } from './github-gate.ts'
 import { callerOf, enter, visibleRepository } from './github-gate.ts'
+import { issueRoutes } from './github-issues.ts'
 import { pullRequestRoutes } from './github-reviews.ts'
 import { objectOf } from './wire.ts'
 
@@ -50,7 +51,11 @@ export function githubRest(state: GitHubState, basePath: string): Hono<Environme
   app.get('/repos/:owner/:name/pulls/:number', async (c) => {
     const number = Number(c.req.param('number'))
     const found = c.var.repository.pullRequests.find((pull) => pull.number === number)
-    return found ? c.json(await pullOf(c.var.repository, found)) : problem(c, 404, 'Not Found')
+    if (found === undefined) return problem(c, 404, 'Not Found')
+    const own = c.var.repository.talk.comments.filter((each) => each.number === number && !each.at)
+    // Whether it can be merged is worked out when it is first asked for.
+    const more = { comments: own.length, merged: false, mergeable: null }
+    return c.json({ ...(await pullOf(c.var.repository, found)), ...more })
   })
   app.post('/repos/:owner/:name/pulls', async (c) => {
     if (c.req.header('authorization') === undefined) {
@@ -59,6 +64,7 @@ export function githubRest(state: GitHubState, basePath: string): Hono<Environme
     return await createPull(c)
   })
   pullRequestRoutes(app)
+  issueRoutes(app)
   app.notFound((c) => problem(c, 404, 'Not Found'))
   return app
 }
@@ -71,6 +77,7 @@ function actionOf(method: string, path: string): GitHubAction {
   if (method === 'POST' && /\/pulls\/\d+\/requested_reviewers$/.test(path))
     return 'request_reviewers'
   if (method === 'POST' && /\/issues\/\d+\/labels$/.test(path)) return 'add_labels'
+  if (method === 'POST' && /\/issues\/\d+\/comments$/.test(path)) return 'create_comment'
   const rest = /\/repos\/[^/]+\/[^/]+(\/pulls(?:\/\d+)?)?$/.exec(path)
   if (rest === null) return 'other'
   if (method === 'POST') return rest[1] === '/pulls' ? 'create_pull' : 'other'
@@ -108,7 +115,7 @@ async function createPull(c: Context<Environment>): Promise<Response> {
   }
   const error = await findError(repository, order)
   if (error !== undefined) return problem(c, 422, 'Validation Failed', [error])
-  const number = repository.pullRequests.length + 1
+  const number = repository.nextNumber()
   const asked = { reviewers: [], teamReviewers: [], labels: [] }
   const pull = { ...order, ...asked, number, url: `${repository.url}/pull/${number}` }
   repository.pullRequests.push(pull)

@@ -186,7 +186,7 @@ test('what GitHub refuses is refused with its status and its words', async () =>
   assert.equal(await status(pulls, { body: good, token: null }), 401)
   assert.equal(await status(pulls, { body: good, token: 'wrong' }), 401)
   assert.equal(await status('/repos/acme/none/pulls', { body: good }), 404)
-  assert.equal(await status('/repos/acme/app/issues'), 404)
+  assert.equal(await status('/repos/acme/app/milestones'), 404)
   assert.equal(await status('/user'), 404)
   assert.equal(await status(pulls, { body: { ...good, body: 'x'.repeat(65_536) } }), 201)
 })

@@ -1,6 +1,7 @@
 import { parseRepoUrl, type TaskOrder } from '@longhaul/client/contract'
 import type { Config, HostPort } from '../config.ts'
 import { createGitHub, type GitHub } from '../gateway/github.ts'
+import { createGitHubTalk, type GitHubTalk } from '../gateway/github-talk.ts'
 import type { GatewayPolicy, GitPolicy } from '../gateway/policy.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { branchOf, keptBranchOf } from '../tasks/naming.ts'
@@ -59,14 +60,28 @@ export function readingPolicyOf(
   }
 }
 
+/** What reaching GitHub takes. */
+export type Reaching = Pick<RunnerDeps, 'config' | 'clock' | 'log'>
+
 /** The client for the order's repository; null where it is a plain git remote. */
-export function gitHubOf({ config, clock, log }: RunnerDeps, order: TaskOrder): GitHub | null {
+export function gitHubOf(deps: Reaching, order: TaskOrder): GitHub | null {
+  const reach = reachOf(deps, order)
+  return reach === null ? null : createGitHub(reach)
+}
+
+/** What people and CI systems say there; null where it is a plain git remote. */
+export function gitHubTalkOf(deps: Reaching, order: TaskOrder): GitHubTalk | null {
+  const reach = reachOf(deps, order)
+  return reach === null ? null : createGitHubTalk(reach)
+}
+
+function reachOf({ config, clock, log }: Reaching, order: TaskOrder) {
   const { origin, path } = parseRepoUrl(order.repoUrl)
   const [owner, repo, ...more] = path.slice(1).split('/')
   const { token, url, apiUrl } = config.github
   if (origin !== url.origin || token === null) return null
   if (owner === undefined || repo === undefined || more.length > 0) return null
-  return createGitHub({ apiUrl: apiUrl.href, token, owner, repo, log, clock })
+  return { apiUrl: apiUrl.href, token, owner, repo, log, clock }
 }
 
 function hostPortOf(url: URL): HostPort {

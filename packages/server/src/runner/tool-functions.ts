@@ -3,6 +3,7 @@ import type { CodeFunctions } from '../agent/tools/code.ts'
 import type { FileFunctions } from '../agent/tools/fs.ts'
 import type { TaskFunctions } from '../agent/tools/task.ts'
 import { ToolRefused } from '../agent/tools/tool.ts'
+import { GitHubRefused } from '../gateway/github-call.ts'
 import { countArtifacts, putArtifact } from '../store/artifacts.ts'
 import * as files from '../workspace/files.ts'
 import { GitFailed, type Workspace } from '../workspace/git.ts'
@@ -86,14 +87,14 @@ export function callOf({ workspace }: Pick<Attempt, 'workspace'>, signal: AbortS
   return { ...workspace, signal: AbortSignal.any([workspace.signal, signal]) }
 }
 
-/** What the workspace refuses, the agent is told. */
+/** What the workspace and the hosts refuse with a sentence, the agent is told. */
 export async function told<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer
   } catch (error) {
-    if (error instanceof FileRefused || error instanceof GitFailed)
-      throw new ToolRefused(error.message, { cause: error })
-    throw error
+    const isRefusal =
+      error instanceof FileRefused || error instanceof GitFailed || error instanceof GitHubRefused
+    throw isRefusal ? new ToolRefused(error.message, { cause: error }) : error
   }
 }
 

@@ -2,6 +2,7 @@ import { type AgentContent, toolAccess } from '@longhaul/client/contract'
 import type { CodeParser } from '../agent/tools/code/parser.ts'
 import { type CodeFunctions, codeTools } from '../agent/tools/code.ts'
 import { type FileFunctions, fileTools } from '../agent/tools/fs.ts'
+import { type GitHubFunctions, gitHubTools } from '../agent/tools/gh.ts'
 import { type GitFunctions, gitTools } from '../agent/tools/git.ts'
 import type { Toolbox } from '../agent/tools/server.ts'
 import { type TaskFunctions, taskTools } from '../agent/tools/task.ts'
@@ -10,6 +11,7 @@ import type { Config } from '../config.ts'
 import { presets } from '../tasks/presets.ts'
 import { customTools, mcpServersFor } from './custom-tools.ts'
 import { gitFunctions } from './git-functions.ts'
+import { gitHubFunctions } from './github-functions.ts'
 import type { Attempt } from './phase.ts'
 import { codeFunctions, fileFunctions, taskFunctions } from './tool-functions.ts'
 
@@ -18,11 +20,19 @@ interface Functions {
   readonly task: TaskFunctions
   readonly files: FileFunctions
   readonly git: GitFunctions
+  /** Null where the repository is not on GitHub. */
+  readonly gitHub: GitHubFunctions | null
   readonly code: CodeFunctions
 }
 
-function toolsOf({ task, files, git, code }: Functions): Tool[] {
-  return [...taskTools(task), ...fileTools(files), ...gitTools(git), ...codeTools(code)]
+function toolsOf({ task, files, git, gitHub, code }: Functions): Tool[] {
+  return [
+    ...taskTools(task),
+    ...fileTools(files),
+    ...gitTools(git),
+    ...(gitHub === null ? [] : gitHubTools(gitHub)),
+    ...codeTools(code),
+  ]
 }
 
 /** Stands for the functions of tools that are only named, and never called. */
@@ -30,10 +40,10 @@ const uncalled = {} as never
 
 /** The names of all tools beside the built-in ones, the operator's too, for who writes an agent. */
 export function toolNames({ tools }: Pick<Config, 'tools'>): string[] {
-  return [
-    ...toolsOf({ task: uncalled, files: uncalled, git: uncalled, code: uncalled }),
-    ...tools,
-  ].map(({ name }) => name)
+  const named = toolsOf({
+    ...{ task: uncalled, files: uncalled, git: uncalled, gitHub: uncalled, code: uncalled },
+  })
+  return [...named, ...tools].map(({ name }) => name)
 }
 
 /**
@@ -50,6 +60,7 @@ export function toolboxOf(
       task: taskFunctions(attempt),
       files: fileFunctions(attempt),
       git: gitFunctions(attempt),
+      gitHub: gitHubFunctions(attempt),
       code: codeFunctions(attempt, parser),
     }),
     ...customTools(attempt),
