@@ -29,6 +29,7 @@ import { openStore, type Store } from './store/open.ts'
 import { putSettingIfAbsent } from './store/settings.ts'
 import { cancelTask } from './tasks/cancel.ts'
 import { createTask } from './tasks/create.ts'
+import { deleteTask } from './tasks/delete.ts'
 import { orderPolicy } from './tasks/policy.ts'
 import { changeRepository, createRepository } from './tasks/repositories.ts'
 import { seedAgents } from './tasks/seed-agents.ts'
@@ -83,8 +84,9 @@ export async function buildServer(o: {
     measureQueue: () => measureQueue(store.db, metrics),
     tasks: {
       policy: policyOf(config, clock),
-      create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
+      create: (trx, order, caller, o) => createTask(trx, { queue, clock }, order, caller, o),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
+      delete: (id) => deleteTask({ store, clock }, id),
     },
     agents: {
       policy: { tools: toolNames(config) },

@@ -125,7 +125,15 @@ export {
   taskQuery,
   workflowQuery,
 } from './task-filter.ts'
-export { type Task, type TaskCreate, task, taskCreateOrder, taskPage } from './tasks.ts'
+export { editedOrder, taskRetry } from './task-retry.ts'
+export {
+  type Task,
+  type TaskCreate,
+  task,
+  taskCreateOrder,
+  taskDeleted,
+  taskPage,
+} from './tasks.ts'
 export {
   type Workflow,
   type WorkflowCreate,

@@ -110,6 +110,7 @@ export const task = z
     payload: z.record(z.string(), z.unknown()),
     labels: z.array(z.string()),
     start_at: timestamp.nullable(),
+    retry_of: taskId.nullable().describe('The task that this one repeats; it may be deleted.'),
     result: taskResult.nullable(),
     error: taskError.nullable(),
     created_by: z.string().nullable(),
@@ -120,6 +121,11 @@ export const task = z
   })
   .meta({ id: 'Task' })
 export type Task = z.infer<typeof task>
+
+/** What is left of a task that was deleted. */
+export const taskDeleted = z
+  .object({ id: taskId, type: z.literal('task_deleted') })
+  .meta({ id: 'TaskDeleted' })
 
 /** A page of tasks, newest first. */
 export const taskPage = z

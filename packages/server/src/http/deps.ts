@@ -29,9 +29,16 @@ export interface AppDeps {
   readonly tasks: {
     /** Which orders this server takes, beyond their form. */
     readonly policy: OrderPolicy
-    readonly create: (trx: Trx, order: GivenOrder, caller: Caller) => Promise<TaskRow>
+    readonly create: (
+      trx: Trx,
+      order: GivenOrder,
+      caller: Caller,
+      o?: { readonly retryOf: string },
+    ) => Promise<TaskRow>
     /** The task as it is now, unchanged if it had ended; undefined: there is none. */
     readonly cancel: (id: string, caller: Caller) => Promise<TaskRow | undefined>
+    /** The task as it was, or as it still is when it has not ended; undefined: there is none. */
+    readonly delete: (id: string) => Promise<TaskRow | undefined>
   }
   readonly agents: {
     /** Which tools there are. */

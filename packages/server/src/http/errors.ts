@@ -61,6 +61,11 @@ export const refusals = {
       'session_not_terminated',
       `The session is not terminated: it is ${status}. Cancel its task, or wait for its end.`,
     ),
+  taskNotEnded: ({ status, reason }: { readonly status: string; readonly reason: string }) =>
+    refusals.conflict(
+      'task_not_ended',
+      `The task has not ended: it is ${status}, ${reason}. Cancel it, or wait for its end.`,
+    ),
   tooLarge: (bytesMax: number) =>
     new ApiError(413, `The body is too large: expected at most ${bytesMax} bytes.`, {
       details: { error_code: 'body_too_large' },

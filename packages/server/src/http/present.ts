@@ -43,6 +43,7 @@ export function presentTask(row: TaskRow): Task {
     payload: { ...order.payload },
     labels: [...(order.labels ?? [])],
     start_at: order.startAt === undefined ? null : new Date(order.startAt).toISOString(),
+    retry_of: row.retry_of,
     result: row.result,
     error: row.error,
     created_by: row.created_by,

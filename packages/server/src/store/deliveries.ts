@@ -77,6 +77,9 @@ export async function updateDelivery(db: Db, id: string, patch: DeliveryPatch): 
     })
     .where('id', '=', id)
     .execute()
+  if (patch.deliveredAt === undefined && patch.gaveUpAt === undefined) return
+  // Of a session that was deleted meanwhile nothing stays.
+  await db.deleteFrom('deliveries').where('id', '=', id).where('session_id', 'is', null).execute()
 }
 
 /** When the next try is due; null when none is. */

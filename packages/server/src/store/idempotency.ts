@@ -56,6 +56,15 @@ export async function keepResponse(
     .execute()
 }
 
+/** Forgets what was answered about a task; the keys stay taken. */
+export async function forgetResponses(trx: Trx, taskId: string): Promise<void> {
+  await trx
+    .updateTable('idempotency_keys')
+    .set({ location: null, response: null })
+    .where('task_id', '=', taskId)
+    .execute()
+}
+
 /** Removes the oldest of the rows that expired. */
 export async function removeExpiredKeys(db: Db, expiredBefore: Date): Promise<void> {
   await sql`

@@ -41,6 +41,7 @@ export async function archiveSession(db: Db, o: { id: string; now: Date }): Prom
     .set({ archived_at: sql<Date>`coalesce(archived_at, ${o.now}::timestamptz)` })
     .where('id', '=', o.id)
     .where('status', '=', 'terminated')
+    .where('deleted_at', 'is', null)
     .returning('id')
     .executeTakeFirst()
   return row !== undefined
@@ -52,6 +53,7 @@ function withTask(db: Db) {
     .leftJoin('tasks', 'tasks.session_id', 'sessions.id')
     .selectAll('sessions')
     .select('tasks.id as task_id')
+    .where('sessions.deleted_at', 'is', null)
 }
 
 function fits(filter: SessionFilter) {

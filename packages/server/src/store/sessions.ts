@@ -31,7 +31,12 @@ export async function insertSession(db: Db, session: NewSession): Promise<void> 
 }
 
 export function getSession(db: Db, id: string): Promise<SessionRow | undefined> {
-  return db.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst()
+  return db
+    .selectFrom('sessions')
+    .selectAll()
+    .where('id', '=', id)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
 }
 
 /**
@@ -85,9 +90,10 @@ export function leaseSlot(
   })
 }
 
-/** Gives the slot back, once nothing on the node belongs to it any more. */
+/** Gives the slot back, once nothing on the node belongs to it any more; see `removeSession`. */
 export async function releaseSlot(db: Db, id: string): Promise<void> {
   await db.updateTable('sessions').set({ slot: null }).where('id', '=', id).execute()
+  await db.deleteFrom('sessions').where('id', '=', id).where('deleted_at', 'is not', null).execute()
 }
 
 /** The session's directory stays when it is over, with its slot: see `listEndedSlots`. */

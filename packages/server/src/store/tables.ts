@@ -63,6 +63,8 @@ interface Sessions {
   created_at: Date
   updated_at: Date
   archived_at: Optional<Date>
+  /** Nobody's any more: a row that only holds its slot until its files are gone. */
+  deleted_at: Optional<Date>
 }
 
 interface Agents {
@@ -96,6 +98,8 @@ interface Tasks {
   result: OptionalJson<TaskResult>
   error: OptionalJson<TaskError>
   cancel_requested_at: Optional<Date>
+  /** The task that it repeats; perhaps deleted meanwhile. */
+  retry_of: Optional<string>
   created_by: Optional<string>
   created_at: Date
   started_at: Optional<Date>
@@ -154,7 +158,8 @@ interface TranscriptEntries {
 
 interface Deliveries {
   id: string
-  session_id: string
+  /** Null: it was deleted, and this goes once it is settled. */
+  session_id: string | null
   task_id: Optional<string>
   attempt: Optional<number>
   type: string

@@ -19,6 +19,7 @@ export interface NewTask {
   readonly status: TaskStatus
   readonly reason: Reason
   readonly order: TaskOrder
+  readonly retryOf?: string | null
   readonly createdBy: string | null
   readonly now: Date
 }
@@ -47,6 +48,7 @@ export function insertTask(db: Db, task: NewTask): Promise<TaskRow> {
       status: task.status,
       reason: task.reason,
       order: toJson(task.order),
+      retry_of: task.retryOf ?? null,
       created_by: task.createdBy,
       created_at: task.now,
     })

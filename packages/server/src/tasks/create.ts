@@ -20,6 +20,8 @@ export async function createTask(
   { queue, clock }: { readonly queue: WorkQueue; readonly clock: Clock },
   given: GivenOrder,
   caller: Caller,
+  /** `retryOf`: the ended task that this one repeats. */
+  { retryOf }: { readonly retryOf?: string } = {},
 ): Promise<TaskRow> {
   const id = newId('task', clock)
   const sessionId = newId('sesn', clock)
@@ -45,6 +47,7 @@ export async function createTask(
     status: 'pending',
     reason,
     order,
+    retryOf: retryOf ?? null,
     ...made,
   })
   await appendEvents(trx, {
@@ -56,6 +59,7 @@ export async function createTask(
         task_type: order.type,
         priority: order.priority,
         agent: { type: 'agent', ...pin },
+        ...(retryOf && { retry_of: retryOf }),
       },
       { type: 'user.message', content: [{ type: 'text', text: order.instructions }] },
     ],

@@ -56,6 +56,11 @@ export function mayMove(from: TaskState, to: TaskState): boolean {
   }
 }
 
+/** Whether it is over, and nothing of it runs or waits. */
+export function hasEnded({ status }: Pick<TaskState, 'status'>): boolean {
+  return status === 'completed' || status === 'failed'
+}
+
 const waiting = ['waiting_approval', 'waiting_answer', 'waiting_budget', 'waiting_quota'] as const
 
 const phasesAfter: Readonly<Record<RunningReason, readonly RunningReason[]>> = {

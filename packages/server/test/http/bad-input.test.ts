@@ -75,9 +75,43 @@ for (const [path, base, named] of [
   }
 }
 
+async function endedTask(): Promise<string> {
+  const { id } = await server.order()
+  assert.equal((await server.send('POST', `/v1/tasks/${id}/cancel`)).status, 200)
+  return id
+}
+
+test('an edit that would make an order bad is refused as that order is, naming every field', async (t) => {
+  const path = `/v1/tasks/${await endedTask()}/retry`
+  const tables = [...badFields, ...(badStarts['/v1/tasks'] ?? [])]
+  // Nothing and null edit nothing, or take a field away.
+  const edits = tables.filter(([, value]) => value !== undefined && value !== null)
+  for (const [field, value, ...says] of edits) {
+    const name = inSnakeCase(field)
+    await t.test(`${name}: ${short(value)}`, () =>
+      expectRefusal(server, {
+        send: ['POST', path, { body: { [name]: value } }],
+        status: 400,
+        says: [name, ...says],
+      }),
+    )
+  }
+  for (const [what, faults] of badTogether) {
+    const faulty = Object.entries(faults).map(([name, value]) => [inSnakeCase(name), value])
+    const given = faulty.filter(([, value]) => value !== undefined && value !== null)
+    await t.test(`in one answer ${what}`, async () => {
+      const answer = await server.send('POST', path, { body: Object.fromEntries(given) })
+      assert.equal(answer.status, 400)
+      const { fields } = JSON.parse(await answer.text()).error.details
+      const named = fields.map((one: { field: string }) => one.field)
+      assert.deepEqual(named.toSorted(), given.map(([name]) => name).toSorted())
+    })
+  }
+})
+
 test('every route refuses what is not for it, and says what came', async (t) => {
   const { id, session_id: sessionId } = await server.order()
-  for (const row of badRequests({ id, sessionId })) {
+  for (const row of badRequests({ id, sessionId, endedId: await endedTask() })) {
     const [method, path, sent] = row.send
     const what = sent === undefined ? '' : ` with ${short(sent)}`
     await t.test(`${method} ${short(path)}${what} → ${row.status}`, () =>

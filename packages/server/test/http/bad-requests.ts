@@ -6,6 +6,8 @@ import type { Row } from './refusal.ts'
 interface Made {
   readonly id: string
   readonly sessionId: string
+  /** Another one, which has ended. */
+  readonly endedId: string
 }
 
 const unknownTask = 'task_00000000000000000000000000'
@@ -21,6 +23,9 @@ export function badRequests(made: Made): Row[] {
       ...badJson(path),
     ]),
     ...badKeys,
+    ...badRetry(made),
+    ...badJson(`/v1/tasks/${made.endedId}/retry`),
+    ...badDelete(id),
     ...badCancel(id),
     ...badJson(`/v1/tasks/${id}/cancel`),
     ...badRepositories,
@@ -119,8 +124,13 @@ function badTask(path: string, { id, sessionId }: Made): Row[] {
     bad(`${path}/${sessionId}`, rule, sessionId),
     bad(`${path}/${id.toUpperCase()}`, rule),
     missing('GET', `${path}/${unknownTask}`, unknownTask),
-    wrongMethod('DELETE', `${path}/${id}`, 'GET, HEAD'),
-    wrongMethod('POST', `${path}/${id}`, 'GET, HEAD'),
+    ...['PUT', 'POST'].map((method) =>
+      wrongMethod(
+        method,
+        `${path}/${id}`,
+        path === '/v1/tasks' ? 'DELETE, GET, HEAD' : 'GET, HEAD',
+      ),
+    ),
   ]
 }
 
@@ -154,6 +164,7 @@ function badJson(path: string): Row[] {
 const badKeys: readonly Row[] = [
   ['/v1/tasks', order] as const,
   ['/api/workflows', workflowOrder] as const,
+  [`/v1/tasks/${unknownTask}/retry`, {}] as const,
 ].flatMap(([path, body]) =>
   ['', ' ', 'two words', 'ключ', 'a'.repeat(256), 'a, b'].map((key): Row => {
     // A header's spaces are cut off, and its bytes are read one by one.
@@ -163,6 +174,45 @@ const badKeys: readonly Row[] = [
     return { send: ['POST', path, { body, headers }], status: 400, says }
   }),
 )
+
+function badRetry({ id, endedId }: Made): Row[] {
+  const path = `/v1/tasks/${endedId}/retry`
+  const row = (body: object, ...says: string[]): Row => ({
+    send: ['POST', path, { body }],
+    status: 400,
+    says,
+  })
+  return [
+    row({ type: null }, 'type: expected one of', 'got nothing'),
+    row({ instructions: null, repo_url: null }, 'instructions: expected a string', 'repo_url: '),
+    row({ repoUrl: 'https://github.com/acme/app' }, 'repoUrl: unknown field'),
+    row({ retry_of: endedId }, 'retry_of: unknown field'),
+    row({ commands: ['deploy'] }, 'commands: expected none', 'only a task of type deploy'),
+    { ...row({}, '__proto__: unknown field'), send: ['POST', path, { body: '{"__proto__":1}' }] },
+    { ...row({}, 'id: expected task_'), send: ['POST', '/v1/tasks/nope/retry'] },
+    missing('POST', `/v1/tasks/${unknownTask}/retry`, unknownTask),
+    wrongMethod('GET', path, 'POST'),
+    {
+      send: ['POST', `/v1/tasks/${id}/retry`, { body: { type: 'nonsense' } }],
+      status: 409,
+      code: 'task_not_ended',
+      says: ['The task has not ended: it is pending, queued.'],
+    },
+  ]
+}
+
+function badDelete(id: string): Row[] {
+  return [
+    { send: ['DELETE', '/v1/tasks/nope'], status: 400, says: ['id: expected task_'] },
+    missing('DELETE', `/v1/tasks/${unknownTask}`, unknownTask),
+    {
+      send: ['DELETE', `/v1/tasks/${id}`],
+      status: 409,
+      code: 'task_not_ended',
+      says: ['The task has not ended: it is pending, queued.'],
+    },
+  ]
+}
 
 function badCancel(id: string): Row[] {
   return [

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
+  editedOrder,
   type GivenOrder,
   parseRepoUrl,
   reason,
   reasons,
+  type TaskOrder,
   taskCreateOrder,
   workflowCreateOrder,
 } from '@longhaul/client/contract'
@@ -78,6 +80,23 @@ test('an order that says little gets the defaults and no field that it did not g
     instructions: 'Hi.',
     priority: 'medium',
   })
+})
+
+test('every field of an order comes through a retry', () => {
+  const pin = { id: 'agent_01kaw3n6hvf2zt5e8q4w9rxm7c', version: 2 }
+  const given: Required<GivenOrder> = {
+    ...{ type: 'deploy', repoUrl: 'https://github.com/acme/app', instructions: 'Deploy.' },
+    ...{ priority: 'low', baseBranch: 'feature/a', workdir: 'packages/api' },
+    agent: pin,
+    ...{ setup: ['npm ci'], checks: [], commands: ['make'] },
+    ...{ timeLimitMinutes: 90, maxBudgetUsd: 2.5, labels: ['nightly'] },
+    pullRequest: { draft: false, reviewers: ['a'], teamReviewers: ['b'], labels: ['c'] },
+    ...{ callbackUrl: 'https://example.com/hook', context: [null], payload: { someKey: null } },
+    startAt: Date.UTC(2026, 11, 1),
+  }
+  const { startAt: _, ...expected } = given
+  const stored: TaskOrder = { ...given, agent: pin, commit: { name: 'a', email: 'a@example.com' } }
+  assert.deepEqual(taskCreateOrder(anywhere).parse(editedOrder(stored, {})), expected)
 })
 
 test('every reason has a sentence and a next action', () => {

@@ -15,6 +15,7 @@ import { archiveAgent, changeAgent, createAgent } from '../../src/sessions/agent
 import type { Store } from '../../src/store/open.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
 import { createTask } from '../../src/tasks/create.ts'
+import { deleteTask } from '../../src/tasks/delete.ts'
 import { orderPolicy } from '../../src/tasks/policy.ts'
 import { changeRepository, createRepository } from '../../src/tasks/repositories.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -68,8 +69,9 @@ export async function openTestApp(
     measureQueue: () => measureQueue(store.db, metrics),
     tasks: {
       policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock }),
-      create: (trx, order, caller) => createTask(trx, { queue, clock }, order, caller),
+      create: (trx, order, caller, o) => createTask(trx, { queue, clock }, order, caller, o),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
+      delete: (id) => deleteTask({ store, clock }, id),
     },
     agents: {
       policy: { tools: toolNames({ tools: [] }) },

@@ -35,8 +35,8 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
     ...{ store, clock: systemClock, log: createLog('silent'), version: '0.0.0-test' },
     metrics: new Metrics(),
     measureQueue: () => Promise.resolve(),
-    tasks: { policy: orderPolicy(nowhere), create: never, cancel: never },
     agents: { policy: { tools: [] }, create: never, change: never, archive: never },
+    tasks: { policy: orderPolicy(nowhere), create: never, cancel: never, delete: never },
     repositories: { create: never, change: never },
     health: { ...healthy, ...health },
   })

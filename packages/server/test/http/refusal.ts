@@ -15,6 +15,7 @@ export interface Row {
 const kinds: Readonly<Record<number, readonly [type: string, code?: string]>> = {
   400: ['invalid_request_error', 'invalid_input'],
   404: ['not_found_error'],
+  409: ['invalid_request_error'],
   405: ['invalid_request_error', 'method_not_allowed'],
   413: ['request_too_large', 'body_too_large'],
   415: ['invalid_request_error', 'unsupported_media_type'],

@@ -112,6 +112,7 @@ test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async (
     start_at: '2026-01-02T03:05:06.000Z',
     status: 'pending',
     reason: 'queued',
+    retry_of: null,
     result: null,
     error: null,
     started_at: null,
@@ -150,6 +151,33 @@ test('an ended task shows its result in both forms', async () => {
     costUsd: 0.25,
   })
 })
+
+for (const path of ['/v1/tasks', '/api/workflows']) {
+  test(`GET ${path}/{id} has a strong tag that changes with the task, and a reader that has it gets 304`, async () => {
+    const { id } = await server.order()
+    const get = (tag?: string) =>
+      server.send('GET', `${path}/${id}`, {
+        headers: tag === undefined ? {} : { 'if-none-match': tag },
+      })
+    const first = await get()
+    const tag = first.headers.get('etag') ?? ''
+    assert.match(tag, /^"[\w-]{32}"$/)
+    assert.equal(first.headers.get('cache-control'), 'private, no-cache')
+    assert.equal((await server.send('HEAD', `${path}/${id}`)).headers.get('etag'), tag)
+    for (const known of [tag, `"x", ${tag}`, `W/${tag}`, '*']) {
+      const answer = await get(known)
+      assert.deepEqual([answer.status, await answer.text()], [304, ''])
+      assert.equal(answer.headers.get('etag'), tag)
+      assert.match(answer.headers.get('request-id') ?? '', /^req_/)
+    }
+    for (const other of ['"x"', tag.replaceAll('"', ''), ''])
+      assert.equal((await get(other)).status, 200)
+    await updateTask(server.store.db, id, { status: 'completed', completedAt: new Date() })
+    const changed = await get(tag)
+    assert.equal(changed.status, 200)
+    assert.notEqual(changed.headers.get('etag'), tag)
+  })
+}
 
 test('a waiting task is cancelled once, and cancelling it again changes nothing', async () => {
   const { id } = await server.order()
@@ -231,6 +259,7 @@ test('the OpenAPI document is 3.1 and has every route with its errors', async ()
     '/v1/tasks/{id}/artifacts/{name}',
     '/v1/tasks/{id}/cancel',
     '/v1/tasks/{id}/diff',
+    '/v1/tasks/{id}/retry',
     '/v1/tasks/{id}/transcript',
     '/v1/ws',
   ])

@@ -8,6 +8,7 @@ import { healthRoutes } from './health.ts'
 import { metricsRoute } from './metrics.ts'
 import { repositoryRoutes } from './repositories.ts'
 import { sessionRoutes } from './sessions.ts'
+import { taskRetryRoute } from './task-retry.ts'
 import { taskRoutes } from './tasks.ts'
 import { transcriptRoutes } from './transcript.ts'
 import { workflowRoutes } from './workflows.ts'
@@ -17,6 +18,7 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   workflowRoutes(app, deps)
   taskRoutes(app, deps)
   agentRoutes(app, deps)
+  taskRetryRoute(app, deps)
   repositoryRoutes(app, deps)
   artifactRoutes(app, deps)
   diffRoutes(app, deps)

@@ -3,12 +3,14 @@ import {
   type OrderPolicy,
   task,
   taskCreateOrder,
+  taskDeleted,
   taskId,
   taskPage,
   taskQuery,
 } from '@longhaul/client/contract'
 import { z } from 'zod'
 import { getTask } from '../../store/tasks.ts'
+import { hasEnded } from '../../tasks/machine.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
@@ -16,6 +18,7 @@ import { idempotencyHeaders, once } from '../idempotency.ts'
 import { pageOfTasks } from '../pages.ts'
 import { presentTask } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
+import { isKnown } from '../tagged.ts'
 
 const params = z.object({ id: taskId })
 
@@ -54,7 +57,24 @@ const get = createRoute({
   summary: 'Read a task',
   tags: ['tasks'],
   request: { params },
-  responses: { 200: { description: 'The task.', content: json(task) }, ...refusalsOf(404) },
+  responses: {
+    200: { description: 'The task; `ETag` changes with it.', content: json(task) },
+    304: { description: 'It is as `If-None-Match` has it.' },
+    ...refusalsOf(404),
+  },
+})
+
+const remove = createRoute({
+  method: 'delete',
+  path: '/v1/tasks/{id}',
+  operationId: 'deleteTask',
+  summary: 'Delete an ended task with its events, transcript and artifacts',
+  tags: ['tasks'],
+  request: { params },
+  responses: {
+    200: { description: 'It is gone.', content: json(taskDeleted) },
+    ...refusalsOf(404, 409, 413, 415),
+  },
 })
 
 const cancel = createRoute({
@@ -94,14 +114,23 @@ export function taskRoutes(app: App, deps: AppDeps): void {
     const { id } = c.req.valid('param')
     const row = await getTask(store.db, id)
     if (!row) throw refusals.notFound(`task ${id}`)
-    return c.json(presentTask(row), 200)
+    const shown = presentTask(row)
+    return isKnown(c, shown) ? c.body(null, 304) : c.json(shown, 200)
+  })
+
+  app.openapi(remove, async (c) => {
+    const { id } = c.req.valid('param')
+    const row = await tasks.delete(id)
+    if (!row) throw refusals.notFound(`task ${id}`)
+    if (!hasEnded(row)) throw refusals.taskNotEnded(row)
+    return c.json({ id, type: 'task_deleted' as const }, 200)
   })
 
   app.openapi(cancel, async (c) => {
     const { id } = c.req.valid('param')
     const row = await tasks.cancel(id, c.get('caller'))
     if (!row) throw refusals.notFound(`task ${id}`)
-    if ((row.status === 'completed' || row.status === 'failed') && row.reason !== 'cancelled')
+    if (hasEnded(row) && row.reason !== 'cancelled')
       throw refusals.conflict(
         'task_ended',
         `The task has ended: it is ${row.status}, ${row.reason}.`,

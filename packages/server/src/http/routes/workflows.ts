@@ -16,6 +16,7 @@ import { idempotencyHeaders, once } from '../idempotency.ts'
 import { pageOfTasks } from '../pages.ts'
 import { presentWorkflow } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
+import { isKnown } from '../tagged.ts'
 
 function create(policy: OrderPolicy) {
   return createRoute({
@@ -52,7 +53,11 @@ const get = createRoute({
   summary: 'Read a task',
   tags: ['workflows'],
   request: { params: z.object({ id: taskId }) },
-  responses: { 200: { description: 'The task.', content: json(workflow) }, ...refusalsOf(404) },
+  responses: {
+    200: { description: 'The task; `ETag` changes with it.', content: json(workflow) },
+    304: { description: 'It is as `If-None-Match` has it.' },
+    ...refusalsOf(404),
+  },
 })
 
 /** The task routes of `/api/workflows`: four statuses, camelCase, milliseconds. */
@@ -76,6 +81,7 @@ export function workflowRoutes(app: App, deps: AppDeps): void {
     const { id } = c.req.valid('param')
     const row = await getTask(store.db, id)
     if (!row) throw refusals.notFound(`task ${id}`)
-    return c.json(presentWorkflow(row), 200)
+    const shown = presentWorkflow(row)
+    return isKnown(c, shown) ? c.body(null, 304) : c.json(shown, 200)
   })
 }

@@ -3,7 +3,7 @@ export const readers = {
   name: '0007-readers',
   sql: `
 create table diffs (
-  session_id text primary key references sessions (id),
+  session_id text primary key references sessions (id) on delete cascade,
   attempt int not null,
   base_commit text not null,
   commit text not null,
