@@ -63,6 +63,8 @@ export interface TaskOrder extends GivenOrder {
   /** The version that works, whatever becomes of the agent; absent in tasks older than versions. */
   readonly agent?: Required<AgentReference>
   readonly commit?: CommitIdentity
+  /** Whether `.github/workflows` may be other than in the base commit. */
+  readonly allowWorkflowChanges?: boolean
   /** Names of the fields that the repository's settings filled. */
   readonly fromRepository?: readonly string[]
 }

@@ -168,7 +168,7 @@ export const reasons: Readonly<Record<Reason, ReasonText>> = {
   },
   push_rejected: {
     sentence: 'The repository refused the branch.',
-    next: 'Give the server’s token write access; the work is kept as a patch.',
+    next: 'Give the server’s token write access, or allow in the repository’s settings what was refused; the work is kept as a patch.',
   },
   pull_request_rejected: {
     sentence: 'The branch is pushed, but the pull request was refused.',

@@ -17,6 +17,7 @@ export interface RepositorySettings
     | 'pullRequest'
   > {
   readonly commit?: CommitIdentity
+  readonly allowWorkflowChanges?: boolean
 }
 
 type PatchOf<T> = { readonly [Field in keyof T]: T[Field] | null | undefined }
@@ -58,6 +59,10 @@ function settingsFields(policy: OrderPolicy) {
     max_budget_usd: fields.maxBudgetUsd.nullish(),
     pull_request: pullRequestPatch.nullish(),
     commit: commitIdentity.nullish(),
+    allow_workflow_changes: z
+      .boolean()
+      .nullish()
+      .describe('Lets tasks push changes below .github/workflows, which the git host runs.'),
   }
 }
 
@@ -70,6 +75,7 @@ function toPatch(given: GivenSettings): SettingsPatch {
     checks: given.checks,
     workdir: given.workdir,
     commit: given.commit,
+    allowWorkflowChanges: given.allow_workflow_changes,
     baseBranch: base_branch,
     timeLimitMinutes: time_limit_minutes,
     maxBudgetUsd: max_budget_usd,
@@ -113,6 +119,7 @@ export const repository = z
     max_budget_usd: z.number().nullable(),
     pull_request: pullRequestShown,
     commit: commitIdentity.nullable(),
+    allow_workflow_changes: z.boolean(),
     created_by: z.string().nullable(),
     created_at: timestamp,
     updated_at: timestamp,

@@ -102,6 +102,7 @@ export const task = z
     max_budget_usd: z.number().nullable(),
     pull_request: pullRequestShown,
     commit: z.object({ name: z.string(), email: z.string() }).nullable(),
+    allow_workflow_changes: z.boolean(),
     from_repository: z
       .array(z.string())
       .describe('Fields that the order left open and its repository’s settings filled.'),

@@ -3,7 +3,8 @@ import type { Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { BodyTooLarge, bounded } from './body.ts'
 import { pickHeaders } from './headers.ts'
-import { ReceivePackParser, refusalReport } from './receive-pack.ts'
+import type { GatewayHooks } from './policy.ts'
+import { ReceivePackParser, type RefCommand, refusalReport } from './receive-pack.ts'
 
 /** `report` is the body of git's own refusal; `broken` is refused at the level of HTTP. */
 export type InspectedPush =
@@ -16,50 +17,86 @@ export type InspectedPush =
   | { readonly kind: 'refused'; readonly why: string; readonly report: Buffer }
   | { readonly kind: 'broken'; readonly why: string; readonly status: number }
 
+interface Rules {
+  /** The refs that it may touch. */
+  readonly refs: readonly string[]
+  /** Asked for each of them with its new commit: a sentence refuses it. */
+  readonly mayPush: GatewayHooks['mayPush']
+}
+
 /**
- * Reads a push up to the end of its commands and judges them before anything is forwarded: it may
- * touch `refs` only. Of a refused push the rest is read and thrown away, because git reads the answer only then.
+ * Reads a push up to the end of its commands and judges them before anything is forwarded. Of a
+ * refused push the rest is read and thrown away, because git reads the answer only then. Throws what
+ * `mayPush` throws.
  */
-export async function inspectPush(o: {
-  request: IncomingMessage
-  refs: readonly string[]
-  bytesMax: number
-}): Promise<InspectedPush> {
+export async function inspectPush(
+  o: Rules & { request: IncomingMessage; bytesMax: number },
+): Promise<InspectedPush> {
   const decoded = decode(o.request)
   if (decoded === null)
     return { kind: 'broken', status: 415, why: 'A push may be compressed with gzip only.' }
   const chunks = bounded(decoded.body, o.bytesMax)
   try {
-    return await judge({ chunks, refs: o.refs, headers: decoded.headers })
+    const { verdict, head } = await readCommands(chunks, o.refs)
+    if (verdict.kind === 'allowed') {
+      const why = await refusalOfCommits(verdict.commands, o.mayPush)
+      if (why !== null) return await refuse(chunks, { ...verdict, why })
+      return { kind: 'allowed', chunks: rejoin(head, chunks), headers: decoded.headers }
+    }
+    if (verdict.kind === 'refused') return await refuse(chunks, verdict)
+    await readOut(chunks)
+    return { kind: 'broken', status: 403, why: verdict.why }
   } catch (error) {
     if (error instanceof BodyTooLarge) return { kind: 'broken', status: 413, why: error.message }
+    if (error instanceof NotDecided) {
+      await readOut(chunks)
+      throw error.cause
+    }
     return { kind: 'broken', status: 400, why: 'The push ended before its commands did.' }
   }
 }
 
-async function judge(o: {
-  chunks: AsyncGenerator<Buffer>
-  refs: readonly string[]
-  headers: OutgoingHttpHeaders
-}): Promise<InspectedPush> {
-  const parser = new ReceivePackParser(o.refs)
+/** The verdict, and what was read for it. */
+async function readCommands(chunks: AsyncGenerator<Buffer>, refs: readonly string[]) {
+  const parser = new ReceivePackParser(refs)
   const head: Buffer[] = []
   for (;;) {
-    const next = await o.chunks.next()
-    if (next.done === true)
-      return { kind: 'broken', status: 400, why: 'The push ended before its commands did.' }
+    const next = await chunks.next()
+    if (next.done === true) throw new Error('the push ended')
     head.push(next.value)
     const verdict = parser.push(next.value)
-    if (verdict.kind === 'more') continue
-    if (verdict.kind === 'allowed')
-      return { kind: 'allowed', chunks: rejoin(head, o.chunks), headers: o.headers }
-    for await (const _ of o.chunks);
-    if (verdict.kind === 'malformed') return { kind: 'broken', status: 403, why: verdict.why }
-    const report = refusalReport(verdict)
-    return report === null
-      ? { kind: 'broken', status: 403, why: verdict.why }
-      : { kind: 'refused', why: verdict.why, report }
+    if (verdict.kind !== 'more') return { verdict, head }
   }
+}
+
+/** The owner could not say whether a commit may leave. */
+class NotDecided extends Error {}
+
+async function refusalOfCommits(
+  commands: readonly RefCommand[],
+  mayPush: GatewayHooks['mayPush'],
+): Promise<string | null> {
+  for (const { ref, newId } of commands) {
+    const why = await mayPush({ ref, commit: newId }).catch((cause: unknown) => {
+      throw new NotDecided('not decided', { cause })
+    })
+    if (why !== null) return why
+  }
+  return null
+}
+
+async function refuse(
+  chunks: AsyncGenerator<Buffer>,
+  verdict: Parameters<typeof refusalReport>[0],
+): Promise<InspectedPush> {
+  await readOut(chunks)
+  const { why } = verdict
+  const report = refusalReport(verdict)
+  return report === null ? { kind: 'broken', status: 403, why } : { kind: 'refused', why, report }
+}
+
+async function readOut(chunks: AsyncGenerator<Buffer>): Promise<void> {
+  for await (const _ of chunks);
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { BodyTooLarge, bounded } from './body.ts'
 import type { RouteContext } from './context.ts'
-import { inspectPush } from './git-push.ts'
+import { type InspectedPush, inspectPush } from './git-push.ts'
 import { authorizationOf, type GitRequest, judgeGitRequest, targetOf } from './git-request.ts'
 import { pickHeaders } from './headers.ts'
 import type { GitPolicy } from './policy.ts'
@@ -79,7 +79,13 @@ async function bodyOf(
       headers: pickHeaders(o.request.headers, ['content-encoding', 'content-length']),
     }
   const { request, git } = o
-  const push = await inspectPush({ request, refs: git.pushRefs, bytesMax: pushBytesMax })
+  const { mayPush } = context.hooks
+  const push = await inspectPush({
+    ...{ request, refs: git.pushRefs, mayPush, bytesMax: pushBytesMax },
+  }).catch((error: unknown): InspectedPush => {
+    context.log.warn({ err: error }, 'whether a push is allowed could not be decided')
+    return { kind: 'broken', status: 503, why: 'It cannot be told now whether this may be pushed.' }
+  })
   if (push.kind === 'allowed') return { chunks: push.chunks, headers: push.headers }
   if (push.kind === 'broken') {
     await deny(context, { ...o, status: push.status, sentence: push.why })

@@ -7,19 +7,20 @@ export interface RefCommand {
   readonly ref: string
 }
 
+/** The command section of a push, read. */
+interface PushRequest {
+  readonly commands: readonly RefCommand[]
+  readonly capabilities: readonly string[]
+}
+
 /**
  * What a push asks for, once its command section is complete. `malformed` is not the protocol, or
  * more than an honest client sends.
  */
 export type PushVerdict =
   | { readonly kind: 'more' }
-  | { readonly kind: 'allowed' }
-  | {
-      readonly kind: 'refused'
-      readonly commands: readonly RefCommand[]
-      readonly capabilities: readonly string[]
-      readonly why: string
-    }
+  | ({ readonly kind: 'allowed' } & PushRequest)
+  | ({ readonly kind: 'refused'; readonly why: string } & PushRequest)
   | { readonly kind: 'malformed'; readonly why: string }
 
 /** Branches in one push; a task has one. */
@@ -79,8 +80,8 @@ export class ReceivePackParser {
     const why = this.#capabilities.includes('push-options')
       ? 'Push options are not allowed.'
       : (this.#commands.map((each) => this.#problemOf(each)).find((why) => why !== null) ?? null)
-    if (why === null) return { kind: 'allowed' }
-    return { kind: 'refused', commands: this.#commands, capabilities: this.#capabilities, why }
+    const request = { commands: this.#commands, capabilities: this.#capabilities }
+    return why === null ? { kind: 'allowed', ...request } : { kind: 'refused', why, ...request }
   }
 
   #problemOf({ ref, newId }: RefCommand): string | null {

@@ -115,7 +115,7 @@ async function perform(
   }
   const spending = new Spending({ ...deps, lease })
   const transcript = new Transcript({ ...deps, ...lease })
-  await using walls = await openWalls({ ...run, writer, transcript, spending })
+  await using walls = await openWalls({ ...run, writer, journal, transcript, spending })
   const attempt: Attempt = {
     ...{ deps, task, lease, writer, transcript, journal, deadline },
     branch: branchOf(task.order, task.id),

@@ -2,7 +2,7 @@ import type { Agent, TurnEnd } from '../agent/open.ts'
 import { CodeParser } from '../agent/tools/code/parser.ts'
 import { readEvents } from '../events/read.ts'
 import { getSession } from '../store/sessions.ts'
-import { checksFailedPrompt, continuePrompt, orderPrompt } from '../tasks/prompts.ts'
+import { continuePrompt, orderPrompt, roundFailedPrompt } from '../tasks/prompts.ts'
 import { openAgentOf } from './open-agent.ts'
 import type { Attempt } from './phase.ts'
 
@@ -63,13 +63,13 @@ export class Conversation implements AsyncDisposable {
     this.#agent = await openAgentOf(this.#attempt, this.#parser)
     if (!this.#agent.resumed) return this.#agent.turn(await this.#orderText())
     if (rested) {
-      return this.#say(this.#agent, checksFailedPrompt(this.#attempt.journal.progress.checkResults))
+      return this.#say(this.#agent, roundFailedPrompt(this.#attempt.journal.progress))
     }
     return this.#say(
       this.#agent,
       continuePrompt({
         cutOff: await this.#cutOff(),
-        failedChecks: this.#attempt.journal.progress.checkResults,
+        round: this.#attempt.journal.progress,
       }),
     )
   }

@@ -148,8 +148,9 @@ export class Mirrors {
       policy: readingPolicyOf(config, repository),
       budget: { limitUsd: 0, spentUsd: 0 },
       hooks: {
-        // There is no model here: no request comes this far.
+        // There is no model here, and nothing to push to: no request comes this far.
         beforeModelRequest: async () => undefined,
+        mayPush: async () => 'A mirror is only read.',
         onUsage: () => undefined,
         onRefused: () => undefined,
         onDenied: (denial) => log.warn(denial, 'a mirror was denied a way out'),

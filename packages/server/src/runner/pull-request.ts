@@ -90,7 +90,7 @@ async function dress(attempt: Attempt, gitHub: GitHub, { url, number, draft }: P
   const isPlain = refused.length + reviewers.length + teamReviewers.length + labels.length === 0
   await journal.write(
     { pullRequestNotes: refused.map(noteOf) },
-    isPlain ? [] : [{ type: 'task.pull_request_updated', url, number, ...order, refused }],
+    isPlain ? [] : [{ type: 'task.pull_request_options_set', url, number, ...order, refused }],
   )
 }
 

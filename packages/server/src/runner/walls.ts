@@ -12,7 +12,9 @@ import { pinnedAgent } from './agent-profile.ts'
 import { mcpServersFor } from './custom-tools.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Ending } from './ending.ts'
+import type { Journal } from './journal.ts'
 import { policyOf } from './policy.ts'
+import { pushGuard } from './push-guard.ts'
 import type { Spending } from './spending.ts'
 
 /** How long a model request waits for the transcript of the turn before it. */
@@ -29,6 +31,7 @@ export async function openWalls(o: {
   readonly task: TaskRow
   readonly lease: Lease
   readonly writer: EventWriter
+  readonly journal: Journal
   readonly transcript: Transcript
   readonly spending: Spending
   readonly ending: Ending
@@ -81,6 +84,12 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
         // Nor is a turn begun before the log has the one before it.
         await writer.flush()
       },
+      mayPush: pushGuard({
+        deps,
+        task,
+        journal: o.journal,
+        workspace: { sandbox, signal: ending.lost },
+      }),
       onUsage: (used) => spending.add(used),
       onRefused: ({ why, message }) =>
         ending.end({

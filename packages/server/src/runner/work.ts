@@ -9,6 +9,7 @@ import { renewChecksHome } from '../workspace/home.ts'
 import { commitWork } from './commit.ts'
 import { Conversation } from './conversation.ts'
 import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
+import { refusalOf } from './push-guard.ts'
 
 /** Times that failed checks go back to the agent. */
 const roundsMax = 3
@@ -47,8 +48,10 @@ async function check(attempt: Attempt): Promise<PhaseEnd> {
   const changes = await commit(attempt)
   if ('state' in changes) return changes
   const { tip, commits } = changes
+  const objection = commits.length === 0 ? null : await refusalOf(attempt, tip)
+  if (objection !== null) return object(attempt, { tip, objection })
   if (checks.length === 0 || (commits.length === 0 && !preset.checksUnchanged)) {
-    await journal.write({ next: 'commands', tip, checkResults: [] })
+    await journal.write({ next: 'commands', tip, checkResults: [], objection: null })
     return null
   }
   await journal.enter('checking')
@@ -62,12 +65,26 @@ async function check(attempt: Attempt): Promise<PhaseEnd> {
       tip,
       rounds: round,
       checkResults: results,
+      objection: null,
     },
     [{ type: 'task.checks_finished', round, outcome: passed ? 'passed' : 'failed', results }],
   )
   return spent
     ? failed('checks_failed', `The checks still fail after ${roundsMax} rounds of mending.`)
     : null
+}
+
+/** A round that failed before its checks: what was done may not be pushed, whatever they say. */
+async function object(
+  { journal }: Attempt,
+  o: { readonly tip: string; readonly objection: string },
+): Promise<PhaseEnd> {
+  const { objection } = o
+  const round = journal.progress.rounds + 1
+  await journal.write({ ...o, next: 'agent', rounds: round, checkResults: [] }, [
+    { type: 'task.push_refused', round, message: objection },
+  ])
+  return round > roundsMax ? failed('push_rejected', objection) : null
 }
 
 /** What git refuses is no failure of the infrastructure: the same again would end the same. */

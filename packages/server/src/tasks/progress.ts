@@ -24,6 +24,8 @@ const schema = z.object({
   /** Rounds of checks that have failed. */
   rounds: z.number().int().default(0),
   checkResults: z.array(z.custom<CheckResult>()).default([]),
+  /** Why what was done may not be pushed; the agent was asked to undo it. */
+  objection: z.string().nullable().default(null),
   summary: z.string().default(''),
   /** Deploy commands that have ended, and whether one more was started. */
   commands: z.array(z.custom<CheckResult>()).default([]),

@@ -1,4 +1,5 @@
 import type { CheckResult, TaskOrder } from '@longhaul/client/contract'
+import type { Progress } from './progress.ts'
 
 /** Characters of a failed check's output that the agent is shown. */
 const outputCharsMax = 6000
@@ -35,31 +36,40 @@ export function orderPrompt({
     .join('\n\n')
 }
 
-/** Sent into the same conversation when the checks did not pass. */
-export function checksFailedPrompt(results: readonly CheckResult[]): string {
-  const failed = results.filter(({ outcome }) => outcome !== 'passed')
+/** Sent into the same conversation when the checks did not pass, or nothing of it may be pushed. */
+export function roundFailedPrompt({ checkResults, objection, base }: Round): string {
+  if (objection !== null) {
+    return [
+      `What you did may not be pushed: ${objection}`,
+      `Bring .github/workflows back to how it is in the commit ${base?.commit} and finish again. If the order cannot be fulfilled without the change, say so: the people who ordered it can allow it in the settings of the repository.`,
+    ].join('\n\n')
+  }
+  const failed = checkResults.filter(({ outcome }) => outcome !== 'passed')
   return [
     'The checks did not pass. Find the cause, fix it, and finish again.',
     ...failed.map(quote),
   ].join('\n\n')
 }
 
+/** A round of the server's own checks, as far as it is recorded. */
+type Round = Pick<Progress, 'checkResults' | 'objection' | 'base'>
+
 /** Sent when the conversation goes on after the worker's process ended. */
 export function continuePrompt({
   cutOff,
-  failedChecks,
+  round,
 }: {
   /** The tool calls that had no result yet, in words. */
   readonly cutOff: readonly string[]
   /** What the agent was last asked to mend; it may not have seen it. */
-  readonly failedChecks: readonly CheckResult[]
+  readonly round: Round
 }): string {
   return [
     'The server was restarted while you worked; this is the same conversation in the same workspace.',
     cutOff.length === 0
       ? ''
       : `Cut off was:\n${list(cutOff)}\nIt is not known how far it came: look before you repeat it.`,
-    failedChecks.length === 0 ? '' : checksFailedPrompt(failedChecks),
+    round.checkResults.length === 0 && round.objection === null ? '' : roundFailedPrompt(round),
     'Look at the state of the workspace (git status) and go on where you were.',
   ]
     .filter((part) => part !== '')

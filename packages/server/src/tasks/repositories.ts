@@ -21,7 +21,7 @@ import type { RepositoryRow, Trx } from '../store/tables.ts'
 
 /**
  * The order, with what it left open filled from the present settings of its repository. What the
- * order says wins; who commits is the repository's alone to say.
+ * order says wins; who commits, and what may be pushed, are the repository's alone to say.
  */
 export async function resolveOrder(trx: Trx, given: Pinned): Promise<TaskOrder> {
   const row = await findRepository(trx, parseRepoUrl(given.repoUrl).url)
@@ -32,11 +32,12 @@ export async function resolveOrder(trx: Trx, given: Pinned): Promise<TaskOrder> 
 type Pinned = Omit<GivenOrder, 'agent'> & Pick<TaskOrder, 'agent'>
 
 function fillOrder(given: Pinned, all: RepositorySettings): TaskOrder {
-  const { commit, pullRequest, ...settings } = all
+  const { commit, allowWorkflowChanges, pullRequest, ...settings } = all
   const fromRepository = [
     ...missing(settings, given),
     ...missing(pullRequest ?? {}, given.pullRequest ?? {}).map((name) => `pullRequest.${name}`),
     ...(commit ? ['commit'] : []),
+    ...(allowWorkflowChanges === undefined ? [] : ['allowWorkflowChanges']),
   ]
   return {
     timeLimitMinutes: timeLimitMinutesDefault,
@@ -44,6 +45,7 @@ function fillOrder(given: Pinned, all: RepositorySettings): TaskOrder {
     ...given,
     ...(pullRequest && { pullRequest: { ...pullRequest, ...given.pullRequest } }),
     ...(commit && { commit }),
+    ...(allowWorkflowChanges !== undefined && { allowWorkflowChanges }),
     ...(fromRepository.length > 0 && { fromRepository }),
   }
 }

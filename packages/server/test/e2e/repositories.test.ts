@@ -74,7 +74,7 @@ test('a task opens a draft with reviewers and labels as its repository says, and
   assert.match(task.message, /stranger was not asked for a review: .*only be requested from collab/)
   assert.match(task.message, /acme was not asked for a review: .*from pull request author/)
   assert.match(task.message, /The team none was not asked for a review/)
-  const updated = events.find(({ type }) => type === 'task.pull_request_updated')
+  const updated = events.find(({ type }) => type === 'task.pull_request_options_set')
   const refused: unknown[] = Array.isArray(updated?.['refused']) ? updated['refused'] : []
   assert.deepEqual(
     refused.map((one) => Reflect.get(Object(one), 'name')),

@@ -102,6 +102,49 @@ const pushes: Record<string, string[]> = {
   "that overwrites another task's branch": ['+HEAD:refs/heads/agent/other'],
   'of a tag': ['HEAD:refs/tags/v1'],
 }
+test('a push of a commit that may not leave changes nothing, and git prints why', async () => {
+  const asked: { ref: string; commit: string }[] = []
+  await using gateway = await startGateway({
+    policy: gitPolicy({ push: true }),
+    mayPush: async (update) => {
+      asked.push(update)
+      return update.ref.endsWith('-wip') ? 'That commit stays here.' : null
+    },
+  })
+  await using inside = await startGit(gateway)
+  const clone = join(directory, 'judged')
+  await inside.git(directory, 'clone', `${github.url}/acme/app`, clone)
+  await inside.git(clone, 'commit', '--allow-empty', '-m', 'judged')
+  const tip = (await inside.git(clone, 'rev-parse', 'HEAD')).output.trim()
+  const seen = github.pushes.length
+  const refs = ['+HEAD:refs/heads/agent/x', '+HEAD:refs/heads/agent/x-wip']
+  const refused = await inside.git(clone, 'push', 'origin', ...refs)
+  assert.equal(refused.code, 1)
+  assert.match(refused.output, /agent\/x-wip \(That commit stays here\.\)/)
+  assert.equal(github.pushes.length, seen)
+  assert.deepEqual(
+    asked.map(({ commit }) => commit),
+    [tip, tip],
+  )
+  assert.equal(gateway.denials.at(-1)?.why, 'That commit stays here.')
+  const allowed = await inside.git(clone, 'push', 'origin', '+HEAD:refs/heads/agent/x')
+  assert.equal(allowed.code, 0, allowed.output)
+})
+
+test('a push is not forwarded when it cannot be told whether it may be', async () => {
+  const mayPush = () => Promise.reject(new Error('the sandbox is gone'))
+  await using gateway = await startGateway({ policy: gitPolicy({ push: true }), mayPush })
+  await using inside = await startGit(gateway)
+  const clone = join(directory, 'undecided')
+  await inside.git(directory, 'clone', `${github.url}/acme/app`, clone)
+  await inside.git(clone, 'commit', '--allow-empty', '-m', 'undecided')
+  const seen = github.pushes.length
+  const pushed = await inside.git(clone, 'push', 'origin', '+HEAD:refs/heads/agent/x')
+  assert.equal(pushed.code, 1)
+  assert.match(pushed.output, /error: 503/)
+  assert.equal(github.pushes.length, seen)
+})
+
 test('pushes beyond the branches of the task change nothing, and git prints why', async (t) => {
   await writeFile(join(app.directory, 'refs/heads/agent/other'), await tipOf('main'))
   await using gateway = await startGateway({ policy: gitPolicy({ push: true }) })

@@ -59,6 +59,7 @@ export async function startGateway(
     limitUsd?: number | null
     spentUsd?: number
     beforeModelRequest?: GatewayHooks['beforeModelRequest']
+    mayPush?: GatewayHooks['mayPush']
     lookup?: Lookup
     clock?: Clock
   } = {},
@@ -75,6 +76,7 @@ export async function startGateway(
     policy: { ...nothing, ...o.policy },
     hooks: {
       beforeModelRequest: o.beforeModelRequest ?? (async () => {}),
+      mayPush: o.mayPush ?? (async () => null),
       onUsage: (use) => uses.push(use),
       onRefused: (refusal) => refusals.push(refusal),
       onDenied: (denial) => denials.push(denial),

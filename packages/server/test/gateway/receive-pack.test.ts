@@ -35,7 +35,7 @@ const allowed = {
 }
 for (const [name, bytes] of Object.entries(allowed))
   test(`a push is allowed: ${name}`, () => {
-    assert.deepEqual(verdictOf(bytes), { kind: 'allowed' })
+    assert.equal(verdictOf(bytes).kind, 'allowed')
   })
 
 const refs = [

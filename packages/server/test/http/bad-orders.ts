@@ -102,6 +102,7 @@ export const badFields: readonly (readonly [field: string, value: unknown, ...sa
   ['startAt', 'tomorrow', 'got "tomorrow"'],
   ['startAt', 1e300, 'got 1e+300'],
   ['startAt', true, 'got true'],
+  ['allowWorkflowChanges', true, 'unknown field, got true'],
   ['colour', 'red', 'unknown field, got "red"'],
 ]
 

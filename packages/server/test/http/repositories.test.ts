@@ -39,11 +39,12 @@ const all = {
     labels: ['agent', 'to do'],
   },
   commit: { name: 'Acme Bot', email: '1+acme[bot]@users.noreply.github.com' },
+  allow_workflow_changes: true,
 }
 const none = Object.fromEntries(Object.keys(all).map((name) => [name, null]))
 const noPullRequest = { draft: null, reviewers: null, team_reviewers: null, labels: null }
 /** What is shown where nothing is set. */
-const unset = { ...none, pull_request: noPullRequest }
+const unset = { ...none, pull_request: noPullRequest, allow_workflow_changes: false }
 const allFilled = [
   ...Object.keys(all).filter((name) => name !== 'pull_request'),
   ...Object.keys(noPullRequest).map((name) => `pull_request.${name}`),
@@ -145,7 +146,7 @@ test('what an order says wins, an empty list too', async () => {
   const expected = { ...all, ...said, pull_request: { ...all.pull_request, ...pullRequest } }
   for (const [name, value] of Object.entries(expected)) assert.deepEqual(task[name], value, name)
   assert.deepEqual(task.from_repository.sort(), [
-    ...['checks', 'commit', 'max_budget_usd'],
+    ...['allow_workflow_changes', 'checks', 'commit', 'max_budget_usd'],
     ...['pull_request.reviewers', 'pull_request.team_reviewers'],
   ])
 })
@@ -202,6 +203,7 @@ const badSettings: readonly (readonly [field: string, value: unknown, ...says: s
   ['commit', { name: 'Bot', email: 'a@b>c' }, 'commit.email: expected an e-mail address'],
   ['commit', { name: 'Bot', email: `a@${longest(260)}` }, 'expected at most 254 characters'],
   ['commit', { name: 'Bot', email: 'a@b.c', key: 1 }, 'commit.key: unknown field, got 1'],
+  ['allow_workflow_changes', 'yes', 'expected true or false, got "yes"'],
   ['colour', 'red', 'colour: unknown field, got "red"'],
 ]
 test('bad settings are refused when a repository is created and when it is changed', async (t) => {

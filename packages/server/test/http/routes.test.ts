@@ -107,6 +107,7 @@ test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async (
     repo_url: 'https://github.com/acme/app',
     pull_request: { draft: true, reviewers: null, team_reviewers: ['core'], labels: null },
     commit: null,
+    allow_workflow_changes: false,
     from_repository: [],
     labels: ['team:web', 'nightly'],
     start_at: '2026-01-02T03:05:06.000Z',
