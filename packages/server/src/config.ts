@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { canonicalImage } from './image-name.ts'
 import { logLevels } from './log.ts'
 import type { CustomTool } from './tools-file/custom-tool.ts'
 import { readToolsFile } from './tools-file/load.ts'
@@ -90,6 +91,16 @@ const schema = z
       .min(1)
       .optional()
       .describe('JSON file of custom tools for agents, read at the start; see tools.md.'),
+    DOCKER_ENGINE: dockerEngine()
+      .optional()
+      .describe(
+        'Docker engine for images of the workspace, `unix:///path` or `http://host:port`; see docker.md. Without it agents have no Docker tools.',
+      ),
+    DOCKER_BASE_IMAGES: images()
+      .default([])
+      .describe(
+        'Images that agents may build from, comma-separated: `node:24-slim`, with tag or digest.',
+      ),
     LOG_LEVEL: z.enum(logLevels).default('info').describe('Least severe level that is logged.'),
   })
   .refine((env) => !(env.ANTHROPIC_API_KEY && env.ANTHROPIC_AUTH_TOKEN), {
@@ -126,6 +137,8 @@ export type Config = Readonly<{
   repositoryCacheBytes: number
   taskConcurrency: number
   bashTimeoutMs: number
+  /** Null: no Docker tools. Images as `canonicalImage` spells them. */
+  docker: { engine: { socketPath: string } | { url: URL }; baseImages: readonly string[] } | null
   /** Those of TOOLS_FILE, with their secrets. */
   tools: readonly CustomTool[]
   logLevel: Settings['LOG_LEVEL']
@@ -189,6 +202,10 @@ function configOf(env: Settings): Omit<Config, 'operator' | 'tools'> {
     repositoryCacheBytes: env.REPOSITORY_CACHE_GIB * 1024 ** 3,
     taskConcurrency: env.TASK_CONCURRENCY,
     bashTimeoutMs: env.BASH_TIMEOUT_SECONDS * 1000,
+    docker:
+      env.DOCKER_ENGINE === undefined
+        ? null
+        : { engine: env.DOCKER_ENGINE, baseImages: env.DOCKER_BASE_IMAGES },
     logLevel: env.LOG_LEVEL,
   }
 }
@@ -230,31 +247,49 @@ function httpUrl() {
 }
 
 function repositories() {
-  return z.string().transform((text, context): string[] =>
-    text
-      .split(',')
-      .map((part) => part.trim())
-      .filter((part) => part !== '')
-      .map((part) => {
-        if (!/^[\w.-]+(\/[\w.-]+)*\/([\w.-]+|\*)$/.test(part) || /(^|\/)\.+(\/|$)/.test(part))
-          context.addIssue(`expected owner/name or owner/*, got ${JSON.stringify(part)}`)
-        return `/${part.replace(/\.git$/, '')}`
-      }),
-  )
+  return listOf((part, refuse) => {
+    if (!/^[\w.-]+(\/[\w.-]+)*\/([\w.-]+|\*)$/.test(part) || /(^|\/)\.+(\/|$)/.test(part))
+      refuse(`expected owner/name or owner/*, got ${JSON.stringify(part)}`)
+    return `/${part.replace(/\.git$/, '')}`
+  })
+}
+
+function dockerEngine() {
+  return z.string().transform((text, context) => {
+    const [, socketPath] = /^unix:\/\/(\/.{1,106})$/.exec(text) ?? []
+    if (socketPath !== undefined) return { socketPath }
+    const url = URL.parse(text)
+    if (url?.protocol === 'http:' && url.pathname === '/' && url.username === '') return { url }
+    context.addIssue('expected unix:///path or http://host:port')
+    return z.NEVER
+  })
+}
+
+function images() {
+  return listOf((part, refuse) => {
+    const image = canonicalImage(part)
+    if (image === null) refuse(`expected an image, got ${JSON.stringify(part)}`)
+    return image ?? ''
+  })
 }
 
 function hostPorts() {
-  return z.string().transform((text, context): HostPort[] =>
+  return listOf((part, refuse): HostPort => {
+    const [, host = '', port = '443'] =
+      /^([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i.exec(part) ?? []
+    if (host === '' || Number(port) < 1 || Number(port) > 65_535)
+      refuse(`expected host or host:port, got ${JSON.stringify(part)}`)
+    return { host: host.toLowerCase().replace(/^\[|\]$/g, ''), port: Number(port) }
+  })
+}
+
+/** A comma-separated list; `refuse` says what is wrong with a part. */
+function listOf<T>(parse: (part: string, refuse: (sentence: string) => void) => T) {
+  return z.string().transform((text, context): T[] =>
     text
       .split(',')
       .map((part) => part.trim())
       .filter((part) => part !== '')
-      .map((part) => {
-        const [, host = '', port = '443'] =
-          /^([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i.exec(part) ?? []
-        if (host === '' || Number(port) < 1 || Number(port) > 65_535)
-          context.addIssue(`expected host or host:port, got ${JSON.stringify(part)}`)
-        return { host: host.toLowerCase().replace(/^\[|\]$/g, ''), port: Number(port) }
-      }),
+      .map((part) => parse(part, (sentence) => context.addIssue(sentence))),
   )
 }

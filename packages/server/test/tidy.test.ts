@@ -16,6 +16,7 @@ const level: Record<string, number> = {
   'metrics.ts': 0,
   'scrub.ts': 0,
   'tools-file': 0,
+  'image-name.ts': 0,
   'caller.ts': 0,
   store: 1,
   events: 2,

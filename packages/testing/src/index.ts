@@ -4,6 +4,9 @@
  * `script/demo`, and for yours.
  */
 export type { Conversation, Entry, ToolCall, ToolResult } from './conversation.ts'
+export type { DockerBuild } from './docker-context.ts'
+export type { ContainerEnd, FakeDocker, FakeDockerOptions } from './fake-docker.ts'
+export { startFakeDocker } from './fake-docker.ts'
 export type { FakeGitHub, FakeGitHubOptions } from './fake-github.ts'
 export { startFakeGitHub } from './fake-github.ts'
 export type { FakeRepository, PullRequest, RepositoryOptions } from './fake-repository.ts'

@@ -25,6 +25,8 @@ export function openRequest(o: {
   headers: OutgoingHttpHeaders
   /** The judged address to dial; null lets the system resolve the host (the operator's own). */
   address: Address | null
+  /** A socket of this machine to speak to instead. */
+  socketPath?: string
   idleMs: number
   clock: Clock
   signal: AbortSignal
@@ -36,6 +38,7 @@ export function openRequest(o: {
     agent: false,
     signal: o.signal,
     ...(o.address === null ? {} : { lookup: lookupOf(o.address) }),
+    ...(o.socketPath === undefined ? {} : { socketPath: o.socketPath }),
   })
   request.setTimeout(o.idleMs, () => request.destroy(new Error(`no data for ${o.idleMs} ms`)))
   limitConnect(request, o.clock)

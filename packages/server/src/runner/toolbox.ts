@@ -1,6 +1,7 @@
 import { type AgentContent, toolAccess } from '@longhaul/client/contract'
 import type { CodeParser } from '../agent/tools/code/parser.ts'
 import { type CodeFunctions, codeTools } from '../agent/tools/code.ts'
+import { type DockerFunctions, dockerTools } from '../agent/tools/docker.ts'
 import { type FileFunctions, fileTools } from '../agent/tools/fs.ts'
 import { type GitHubFunctions, gitHubTools } from '../agent/tools/gh.ts'
 import { type GitFunctions, gitTools } from '../agent/tools/git.ts'
@@ -10,6 +11,7 @@ import type { Tool } from '../agent/tools/tool.ts'
 import type { Config } from '../config.ts'
 import { presets } from '../tasks/presets.ts'
 import { customTools, mcpServersFor } from './custom-tools.ts'
+import { dockerFunctions } from './docker.ts'
 import { gitFunctions } from './git-functions.ts'
 import { gitHubFunctions } from './github-functions.ts'
 import type { Attempt } from './phase.ts'
@@ -23,15 +25,18 @@ interface Functions {
   /** Null where the repository is not on GitHub. */
   readonly gitHub: GitHubFunctions | null
   readonly code: CodeFunctions
+  /** Null: the operator names no engine. */
+  readonly docker: DockerFunctions | null
 }
 
-function toolsOf({ task, files, git, gitHub, code }: Functions): Tool[] {
+function toolsOf({ task, files, git, gitHub, code, docker }: Functions): Tool[] {
   return [
     ...taskTools(task),
     ...fileTools(files),
     ...gitTools(git),
     ...(gitHub === null ? [] : gitHubTools(gitHub)),
     ...codeTools(code),
+    ...dockerTools(docker),
   ]
 }
 
@@ -39,9 +44,10 @@ function toolsOf({ task, files, git, gitHub, code }: Functions): Tool[] {
 const uncalled = {} as never
 
 /** The names of all tools beside the built-in ones, the operator's too, for who writes an agent. */
-export function toolNames({ tools }: Pick<Config, 'tools'>): string[] {
+export function toolNames({ tools, docker }: Pick<Config, 'tools' | 'docker'>): string[] {
   const named = toolsOf({
     ...{ task: uncalled, files: uncalled, git: uncalled, gitHub: uncalled, code: uncalled },
+    docker: docker === null ? null : uncalled,
   })
   return [...named, ...tools].map(({ name }) => name)
 }
@@ -62,6 +68,7 @@ export function toolboxOf(
       git: gitFunctions(attempt),
       gitHub: gitHubFunctions(attempt),
       code: codeFunctions(attempt, parser),
+      docker: dockerFunctions(attempt),
     }),
     ...customTools(attempt),
   ]

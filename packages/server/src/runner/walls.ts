@@ -11,6 +11,7 @@ import type { TaskRow } from '../store/tables.ts'
 import { pinnedAgent } from './agent-profile.ts'
 import { mcpServersFor } from './custom-tools.ts'
 import type { RunnerDeps } from './deps.ts'
+import { dockerOf } from './docker.ts'
 import type { Ending } from './ending.ts'
 import type { Journal } from './journal.ts'
 import { policyOf } from './policy.ts'
@@ -61,6 +62,8 @@ export async function openWalls(o: {
     async [Symbol.asyncDispose]() {
       await sandbox[Symbol.asyncDispose]()
       await gateway[Symbol.asyncDispose]()
+      // A lost session is somebody else's, and so is what carries its label.
+      if (!o.ending.lost.aborted) await dockerOf(deps, lease.sessionId)?.clean()
     },
   }
 }

@@ -9,7 +9,7 @@ import { makeDirectory } from '../support/postgres.ts'
 import type { ServerApi } from '../support/server-api.ts'
 import { makeWorld } from '../support/world.ts'
 
-const typedTools = toolNames({ tools: [] }).map((name) => `mcp__longhaul__${name}`)
+const typedTools = toolNames({ tools: [], docker: null }).map((name) => `mcp__longhaul__${name}`)
 const files = { 'sum.sh': 'echo $(( $1 + $2 ))\n' }
 
 test('model, effort, prompt, tools and sub-agents of an agent reach the model', async () => {

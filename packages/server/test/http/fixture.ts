@@ -74,7 +74,7 @@ export async function openTestApp(
       delete: (id) => deleteTask({ store, clock }, id),
     },
     agents: {
-      policy: { tools: toolNames({ tools: [] }) },
+      policy: { tools: toolNames({ tools: [], docker: null }) },
       create: (trx, content, caller) => createAgent(trx, { clock }, content, caller),
       change: (o, caller) => changeAgent({ store, clock }, o, caller),
       archive: (id) => archiveAgent({ store, clock }, id),
