@@ -55,6 +55,7 @@ function judge(source: Source, renaming: Renaming, node: Node): Change | string 
   // Java keeps names of methods, variables and types apart: there the role says more.
   if (other !== undefined && source.language.plainMembers !== true)
     return other.isMember === target.isMember ? `${other.symbol.path} is declared` : null
+  if (enclosing(node, errors) !== null) return 'the file does not parse'
   const place = placeOf(node)
   if (place === null) return null
   const { container, kind } = target.symbol
@@ -64,19 +65,22 @@ function judge(source: Source, renaming: Renaming, node: Node): Change | string 
   }
   const use: Use = { node, place, symbol }
   const role = source.language.role(use)
-  return target.isMember
-    ? memberUse(source, { role, use, newName })
-    : plainUse(source, { role, use, newName })
+  const judged = { role, use, newName, symbols }
+  return target.isMember ? memberUse(source, judged) : plainUse(source, judged)
 }
+
+const errors = new Set(['ERROR'])
 
 interface Judged {
   readonly role: Role
   readonly use: Use
   readonly newName: string
+  readonly symbols: readonly Located[]
 }
 
 /** A use of what belongs to the file or a module. */
-function plainUse({ language }: Source, { role, use, newName }: Judged): Change | string | null {
+function plainUse(source: Source, judged: Judged): Change | string | null {
+  const { role, use, newName } = judged
   const { node } = use
   switch (role.is) {
     case 'none':
@@ -88,7 +92,9 @@ function plainUse({ language }: Source, { role, use, newName }: Judged): Change 
     case 'reference':
       return isOutside(use) ? 'the name is used outside of its module' : changed(node, newName)
     case 'member':
-      return language.owns(use, role.qualifier) ? changed(node, newName) : null
+      if (!source.language.owns(use, role.qualifier)) return null
+      if (isShadowed(source, judged, role.qualifier)) return 'its module is declared again'
+      return changed(node, newName)
     case 'shorthand':
       if (role.declares) return 'the name is declared again'
       return changed(node, `${node.text}: ${newName}`)
@@ -108,8 +114,14 @@ const containers = new Set([
 ])
 
 /** A use of what belongs to a type. */
-function memberUse({ language }: Source, { role, use, newName }: Judged): Change | string | null {
+function memberUse(source: Source, judged: Judged): Change | string | null {
+  const { language } = source
+  const { role, use, newName } = judged
   const { node } = use
+  const isOwn =
+    (role.is === 'member' || role.is === 'shorthand') &&
+    language.owns(use, role.qualifier) &&
+    !isShadowed(source, judged, role.qualifier)
   const isPlain = language.plainMembers === true
   switch (role.is) {
     case 'none':
@@ -122,12 +134,28 @@ function memberUse({ language }: Source, { role, use, newName }: Judged): Change
       if (!isPlain) return null
       return isOutside(use) ? 'the name is used outside of its class' : changed(node, newName)
     case 'member':
-      if (language.owns(use, role.qualifier)) return changed(node, newName)
+      if (isOwn) return changed(node, newName)
       return `it is unclear whether ${behind(role.qualifier)} is a ${use.symbol.containerName}`
     case 'shorthand':
-      if (language.owns(use, role.qualifier)) return changed(node, `${newName}: ${node.text}`)
+      if (isOwn) return changed(node, `${newName}: ${node.text}`)
       return `it is unclear whether ${behind(role.qualifier)} is a ${use.symbol.containerName}`
   }
+}
+
+/** Whether more than the type itself is declared by its name: `function f(A) { A.name }`. */
+function isShadowed(source: Source, { use, symbols }: Judged, qualifier: string): boolean {
+  const name = use.symbol.containerName
+  if (name === '' || !qualifier.includes(name)) return false
+  const known = symbols.filter(
+    ({ symbol }) => symbol.name === name && symbol.kind !== 'constructor',
+  )
+  const named = new Set(symbols.map(({ nameNode }) => nameNode?.id))
+  const symbol = { ...use.symbol, kind: 'class', isMember: false, containerName: '' } as const
+  const isOther = occurrences(source, name).some((node) => {
+    const place = named.has(node.id) ? null : placeOf(node)
+    return place !== null && source.language.role({ node, place, symbol }).is === 'declaration'
+  })
+  return isOther || known.length > 1
 }
 
 /** Characters of a qualifier that a refusal shows. */

@@ -70,10 +70,15 @@ function role({ node, place, symbol }: Use): Role {
   if (node.type === 'field_identifier') return member(null)
   if (key === 'literal_element.' && isKey(parent)) return keyRole(parent, symbol)
   // An embedded type is a field of that name, too.
-  const owner = parent.type === 'pointer_type' ? parent.parent : parent
-  if (owner?.type === 'field_declaration' && owner.childForFieldName('name') === null)
-    return uncertain
+  if (isEmbedded(place)) return uncertain
   return isDeclared(place) ? declaration : reference
+}
+
+function isEmbedded({ parent, key }: Place): boolean {
+  const isType = key === 'generic_type.type' || key === 'pointer_type.'
+  const above = isType ? placeOf(parent) : null
+  if (above !== null) return isEmbedded(above)
+  return key === 'field_declaration.type' && parent.childForFieldName('name') === null
 }
 
 function isDeclared(place: Place): boolean {

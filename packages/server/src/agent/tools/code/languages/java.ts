@@ -86,9 +86,10 @@ function isMethodName(node: Node, place: Place): boolean {
   return methodPlaces.has(place.key) || isReferenced(node, place)
 }
 
-/** The method of `qualifier::method`. */
+/** The method of `qualifier::method`; `Type::new` has none. */
 function isReferenced(node: Node, { parent }: Place): boolean {
-  return parent.type === 'method_reference' && parent.lastNamedChild?.id === node.id
+  if (parent.type !== 'method_reference' || parent.namedChildCount < 2) return false
+  return parent.lastNamedChild?.id === node.id
 }
 
 function methodRole(use: Use): Role {

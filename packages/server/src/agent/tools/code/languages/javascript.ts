@@ -175,6 +175,9 @@ const special: Readonly<Record<string, (use: Use) => Role>> = {
   'export_specifier.alias': () => none,
   'namespace_export.': () => none,
   'tuple_parameter.name': () => none,
+  // `import a = b.c`
+  'import_alias.': ({ node, place }) =>
+    place.parent.firstNamedChild?.id === node.id ? declaration : reference,
 }
 
 function role(use: Use): Role {

@@ -9,6 +9,7 @@ import {
   none,
   outermost,
   type Place,
+  placeOf,
   type Role,
   type Rule,
   reference,
@@ -64,9 +65,16 @@ function role(use: Use): Role {
   if (declares.has(outermost(place, patterns).key)) return declaration
   // In a class body, but in none of its functions, a plain name may be the class's own.
   const frame = enclosing(use.node, frames)
-  return frame?.type === 'class_definition' && use.symbol.containerName !== ''
-    ? uncertain
-    : reference
+  if (frame?.type !== 'class_definition') return reference
+  return use.symbol.isMember || hasOwn(frame, use.node.text) ? uncertain : reference
+}
+
+function hasOwn(holder: Node, name: string): boolean {
+  return holder.descendantsOfType('identifier').some((node) => {
+    const place = node.text === name ? placeOf(node) : null
+    if (place === null || enclosing(node, frames)?.id !== holder.id) return false
+    return declares.has(outermost(place, patterns).key)
+  })
 }
 
 const frames = new Set(['class_definition', 'function_definition', 'lambda'])

@@ -88,7 +88,8 @@ const special: Readonly<Record<string, (use: Use) => Role>> = {
   'label.': () => none,
   'lifetime.': () => none,
   'attribute.': () => none,
-  'token_tree.': ({ node }) => tokenRole(node),
+  'token_tree.': tokenRole,
+  'macro_invocation.macro': macroRole,
   'field_expression.field': ({ place }) => member(place.parent.childForFieldName('value')),
   'scoped_identifier.name': ({ place }) => member(place.parent.childForFieldName('path')),
   'scoped_type_identifier.name': ({ place }) => member(place.parent.childForFieldName('path')),
@@ -119,6 +120,7 @@ function role(use: Use): Role {
 
 /** A variant alone is known by a `use` only; so is anything of another module. */
 function plainRole({ node, symbol }: Use): Role {
+  if (symbol.kind === 'macro') return none
   if (symbol.kind === 'enum_member') return uncertain
   return symbol.isMember || isInScope(node, symbol) ? reference : uncertain
 }
@@ -148,23 +150,38 @@ function literalOf(node: Node): Node | null {
   return literal?.childForFieldName('name') ?? literal?.childForFieldName('type') ?? null
 }
 
+/** Macros have names of their own; `name!` is one of those, and nothing else is. */
+function macroRole({ symbol }: Use): Role {
+  return symbol.kind === 'macro' ? reference : none
+}
+
 /** What a macro is given is a row of tokens: what stands beside a name says what it is. */
-function tokenRole(node: Node): Role {
-  const before = textBefore(node)
+function tokenRole(use: Use): Role {
+  const { node, symbol } = use
+  // `#[derive(Name)]` runs a macro, which often has a trait's name.
+  if (enclosing(node, attributes) !== null) return uncertain
+  const { before, after } = textAround(node)
+  if (/^\s*![^=]/.test(after)) return macroRole(use)
   const qualified = /(?:^|[^\w])(\w+)\s*(?:\.|::)\s*$/.exec(before)
   if (qualified !== null) return { is: 'member', qualifier: qualified[1] ?? '' }
   if (/(?:\.|::)\s*$/.test(before)) return { is: 'member', qualifier: '' }
-  return reference
+  // `name:` may be a field of a literal.
+  if (symbol.isMember && /^\s*:(?!:)/.test(after)) return { is: 'member', qualifier: '' }
+  return plainRole(use)
 }
 
-/** Most characters before a name that are looked at. */
-const lookBehindChars = 200
+const attributes = new Set(['attribute_item', 'inner_attribute_item'])
 
-function textBefore(node: Node): string {
-  const parent = node.parent
-  if (parent === null) return ''
-  const end = node.startIndex - parent.startIndex
-  return parent.text.slice(Math.max(0, end - lookBehindChars), end)
+/** Characters before and after a name that are looked at. */
+const lookChars = 200
+
+function textAround({ parent, startIndex, endIndex }: Node): { before: string; after: string } {
+  const text = parent?.text ?? ''
+  const [start, end] = [startIndex, endIndex].map((at) => at - (parent?.startIndex ?? 0))
+  return {
+    before: text.slice(Math.max(0, (start ?? 0) - lookChars), start),
+    after: text.slice(end, (end ?? 0) + lookChars),
+  }
 }
 
 const holders = new Set(['impl_item', 'trait_item', 'struct_item', 'enum_item', 'union_item'])
