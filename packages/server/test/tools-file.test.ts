@@ -145,6 +145,10 @@ const mistakes: readonly (readonly [object, string])[] = [
     'command.argv[2]: expected a fixed text: a shell would run it, came "{word}".',
   ],
   [
+    { ...tool, command: { argv: ['timeout', '9', 'sh', '-c', '{word}'] } },
+    'command.argv[4]: expected a fixed text: a shell would run it, came "{word}".',
+  ],
+  [
     { ...tool, command: { argv: ['sh', '-c', '{file:none.sh}', 'sh', '{word}'] } },
     'command.argv[2]: expected a file beside the tools file, came {file:none.sh}.',
   ],

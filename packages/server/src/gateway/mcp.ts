@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { Scrubber } from '../scrub.ts'
-import { bounded, readBody } from './body.ts'
+import { BodyTooLarge, bounded, readBody } from './body.ts'
 import type { RouteContext } from './context.ts'
 import { pickHeaders } from './headers.ts'
 import type { McpUpstream } from './policy.ts'
@@ -44,9 +44,9 @@ export async function routeMcp(
     return refuse(response, { status: 404, sentence })
   }
   const signal = clientSignal(response, context.signal)
-  const body = await readBody(request, requestBytesMax)
   const { host } = server.url
   try {
+    const body = await readBody(request, requestBytesMax)
     const address = await addressOf(context, { server, signal })
     const sent = openRequest({
       url: server.url,
@@ -72,6 +72,8 @@ export async function routeMcp(
       context.denied({ host: server.url.hostname, port, route: 'mcp', why: error.message })
       return refuse(response, { status: 403, sentence: error.message })
     }
+    if (error instanceof BodyTooLarge)
+      return refuse(response, { status: 413, sentence: error.message })
     context.log.info({ err: error, host }, 'a request to an MCP server failed')
     await refuse(response, { status: 502, sentence: `The MCP server ${name} does not answer.` })
   }

@@ -160,14 +160,14 @@ function present({ raw, path }: Part, names: readonly string[], expected: string
 
 function checkArgv({ raw, path }: Part, around: Surroundings): Mistake[] {
   const all = argumentsIn(raw, path.slice(0, -1))
-  const program = basename(all[0]?.text ?? '')
   return all.flatMap(({ argument, text, place }, index): Mistake[] => {
     if (argument === null)
       return [{ path: place, expected: 'expected a placeholder to be the whole argument' }]
     if (index === 0 && argument.kind !== 'text')
       return [{ path: place, expected: 'expected the name of a program' }]
     // What a shell takes for its program must be the operator's.
-    if (argument.kind === 'field' && shells.includes(program) && isOption(all[index - 1]?.text))
+    const before = all.slice(0, index).map((each) => each.text)
+    if (argument.kind === 'field' && isShellProgram(before))
       return [{ path: place, expected: 'expected a fixed text: a shell would run it' }]
     if (argument.kind !== 'file') return []
     const beside = around.readBeside(argument.name)
@@ -177,8 +177,9 @@ function checkArgv({ raw, path }: Part, around: Surroundings): Mistake[] {
 
 const shells = ['sh', 'bash', 'dash', 'ash', 'zsh', 'ksh', 'fish']
 
-function isOption(text: string | undefined): boolean {
-  return text !== undefined && /^-/.test(text)
+/** Whether what comes next is the text that a shell runs, also one that something else starts. */
+function isShellProgram(before: readonly string[]): boolean {
+  return /^[-+]/.test(before.at(-1) ?? '') && before.some((text) => shells.includes(basename(text)))
 }
 
 function checkUrl({ raw, path }: Part, around: Surroundings) {

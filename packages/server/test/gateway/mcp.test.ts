@@ -65,7 +65,7 @@ for (const [what, status, headers, says] of [
   })
 }
 
-test('other names, other paths and other methods are not there; a private address is refused', async () => {
+test('other names, paths and methods are not there; large bodies and private addresses are refused', async () => {
   await using upstream = await startUpstream((_, response) => response.end())
   await using gateway = await gatewayTo(upstream)
   for (const asked of [
@@ -77,6 +77,8 @@ test('other names, other paths and other methods are not there; a private addres
   ])
     assert.equal((await gateway.ask(asked)).status, 404, JSON.stringify(asked))
   assert.ok(gateway.denials.every(({ route }) => route === 'mcp'))
+  const large = await gateway.ask({ path: '/mcp/tickets', body: 'x'.repeat(5 * 1024 * 1024) })
+  assert.equal(large.status, 413)
   await using unlisted = await gatewayTo(upstream, { listed: false })
   const answer = await unlisted.ask({ path: '/mcp/tickets', body: '{}' })
   assert.equal(answer.status, 403)
