@@ -22,6 +22,7 @@ interface Rules {
   readonly refs: readonly string[]
   /** Asked for each of them with its new commit: a sentence refuses it. */
   readonly mayPush: GatewayHooks['mayPush']
+  readonly signal: AbortSignal
 }
 
 /**
@@ -39,7 +40,7 @@ export async function inspectPush(
   try {
     const { verdict, head } = await readCommands(chunks, o.refs)
     if (verdict.kind === 'allowed') {
-      const why = await refusalOfCommits(verdict.commands, o.mayPush)
+      const why = await refusalOfCommits(verdict.commands, o)
       if (why !== null) return await refuse(chunks, { ...verdict, why })
       return { kind: 'allowed', chunks: rejoin(head, chunks), headers: decoded.headers }
     }
@@ -74,10 +75,10 @@ class NotDecided extends Error {}
 
 async function refusalOfCommits(
   commands: readonly RefCommand[],
-  mayPush: GatewayHooks['mayPush'],
+  { mayPush, signal }: Rules,
 ): Promise<string | null> {
   for (const { ref, newId } of commands) {
-    const why = await mayPush({ ref, commit: newId }).catch((cause: unknown) => {
+    const why = await mayPush({ ref, commit: newId }, signal).catch((cause: unknown) => {
       throw new NotDecided('not decided', { cause })
     })
     if (why !== null) return why

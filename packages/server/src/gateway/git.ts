@@ -81,7 +81,7 @@ async function bodyOf(
   const { request, git } = o
   const { mayPush } = context.hooks
   const push = await inspectPush({
-    ...{ request, refs: git.pushRefs, mayPush, bytesMax: pushBytesMax },
+    ...{ request, refs: git.pushRefs, mayPush, signal: o.signal, bytesMax: pushBytesMax },
   }).catch((error: unknown): InspectedPush => {
     context.log.warn({ err: error }, 'whether a push is allowed could not be decided')
     return { kind: 'broken', status: 503, why: 'It cannot be told now whether this may be pushed.' }

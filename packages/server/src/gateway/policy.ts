@@ -59,9 +59,13 @@ export interface GatewayHooks {
   beforeModelRequest(body: unknown): Promise<void>
   /**
    * Awaited before a push to one of `pushRefs` is forwarded, once for each of them: a sentence
-   * refuses it, and git prints that. A rejection answers 503.
+   * refuses it, and git prints that. A rejection answers 503. `signal` aborts when whoever pushes has
+   * gone away.
    */
-  mayPush(update: { readonly ref: string; readonly commit: string }): Promise<string | null>
+  mayPush(
+    update: { readonly ref: string; readonly commit: string },
+    signal: AbortSignal,
+  ): Promise<string | null>
   /** After each answer of the model, cut ones included; an answer without usage is estimated. */
   onUsage(use: { model: string; usage: Usage; costUsd: number }): void
   /** A model request was refused for good; called once a request, so possibly several times. */

@@ -49,13 +49,21 @@ async function ofBaseBranch(
   return state
 }
 
-/** `refusalOf` for the gateway: one commit after the other, however many pushes there are. */
+/**
+ * `refusalOf` for the gateway: one commit after the other, however many pushes there are, and none for
+ * a client that is gone.
+ */
 export function pushGuard(
   guarded: Guarded,
-): (push: { readonly commit: string }) => Promise<string | null> {
+): (push: { readonly commit: string }, gone: AbortSignal) => Promise<string | null> {
+  const { sandbox, signal } = guarded.workspace
   let last: Promise<unknown> = Promise.resolve()
-  return ({ commit }) => {
-    const refusal = last.then(() => refusalOf(guarded, commit))
+  return ({ commit }, gone) => {
+    const workspace = { sandbox, signal: AbortSignal.any([signal, gone]) }
+    const refusal = last.then(() => {
+      workspace.signal.throwIfAborted()
+      return refusalOf({ ...guarded, workspace }, commit)
+    })
     last = refusal.catch(() => undefined) // Its own caller hears of it.
     return refusal
   }

@@ -82,6 +82,30 @@ test('a task opens a draft with reviewers and labels as its repository says, and
   )
 })
 
+test('a server killed before the labels are set sets them, and opens no second pull request', async () => {
+  const repository = await world.repository('killed', brokenSum)
+  await settle(repository, { pull_request: { draft: true, labels: ['agent'] } })
+  const asked = Promise.withResolvers<void>()
+  world.github.beforeRequest(({ action }) => {
+    if (action !== 'add_labels') return undefined
+    asked.resolve()
+    return Promise.withResolvers<never>().promise
+  })
+  const { id } = await server.order({ repoUrl: repository.url, instructions: 'Commit and mend.' })
+  await asked.promise
+  await server.kill()
+  world.github.beforeRequest(null)
+  server = await world.start()
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+  const [pull, ...more] = repository.pullRequests
+  assert.deepEqual([pull?.draft, pull?.labels, more], [true, ['agent'], []])
+  const events = await server.events(id)
+  assertWholeLog(events)
+  const opened = events.filter(({ type }) => type === 'task.pull_request_opened')
+  assert.equal(opened.length, 1)
+})
+
 test('a GitHub that takes no drafts and fails at labels costs nothing but a sentence', async () => {
   const repository = await world.github.createRepository({
     ...{ owner: 'acme', name: 'plain', files: brokenSum, withoutDrafts: true },

@@ -11,7 +11,7 @@ import { after, before, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { type FakeGitHub, type FakeRepository, startFakeGitHub } from '@longhaul/testing'
 import type { GatewayPolicy } from '../../src/gateway/policy.ts'
-import { startBridge, startGateway, startUpstream, type TestGateway } from './harness.ts'
+import { startBridge, startGateway, startUpstream, type TestGateway, until } from './harness.ts'
 
 let github: FakeGitHub
 let app: FakeRepository
@@ -143,6 +143,30 @@ test('a push is not forwarded when it cannot be told whether it may be', async (
   assert.equal(pushed.code, 1)
   assert.match(pushed.output, /error: 503/)
   assert.equal(github.pushes.length, seen)
+})
+
+test('a push whose client went away is no longer judged', async () => {
+  const asked = Promise.withResolvers<AbortSignal>()
+  await using gateway = await startGateway({
+    policy: gitPolicy({ push: true }),
+    mayPush: (_update, signal) => {
+      asked.resolve(signal)
+      return new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason))
+      })
+    },
+  })
+  const command = `${'0'.repeat(40)} ${'1'.repeat(40)} refs/heads/agent/x\0report-status`
+  const controller = new AbortController()
+  const pending = gateway.ask({
+    path: '/git/acme/app/git-receive-pack',
+    body: `${(command.length + 4).toString(16).padStart(4, '0')}${command}0000PACK`,
+    signal: controller.signal,
+  })
+  const signal = await asked.promise
+  controller.abort()
+  await assert.rejects(pending)
+  await until(() => signal.aborted)
 })
 
 test('pushes beyond the branches of the task change nothing, and git prints why', async (t) => {

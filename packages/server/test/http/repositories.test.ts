@@ -75,6 +75,15 @@ test('a repository has settings once, whatever case its URL is in', async () => 
   assert.deepEqual(statuses, [201, ...Array(7).fill(409)])
 })
 
+test('a repository that is created twice with one key is created once', async () => {
+  const headers = { 'idempotency-key': 'once' }
+  const body = { url: 'https://github.com/acme/once' }
+  const send = () => server.send('POST', '/v1/repositories', { body, headers })
+  const [first, second] = [await send(), await send()]
+  assert.deepEqual([first.status, second.status], [201, 201])
+  assert.deepEqual(await second.json(), await first.json())
+})
+
 test('a change keeps what it does not name, and null clears', async () => {
   const { id, created_at } = await create(all)
   const path = `/v1/repositories/${id}`

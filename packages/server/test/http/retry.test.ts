@@ -85,14 +85,18 @@ test('the start time has been, unless the edit has a new one', async () => {
 test('what the repository’s settings filled is filled anew, and what the order said stays', async () => {
   const url = 'https://github.com/acme/settings'
   const settings = { url, checks: ['old'], setup: ['old'], pull_request: { draft: true } }
-  const { id } = await ask(201, 'POST', '/v1/repositories', settings)
+  const allowed = { ...settings, allow_workflow_changes: true }
+  const { id } = await ask(201, 'POST', '/v1/repositories', allowed)
   const first = await ended({ repo_url: url, setup: ['mine'], pull_request: { labels: ['x'] } })
-  assert.deepEqual(first.checks, ['old'])
+  assert.deepEqual([first.checks, first.allow_workflow_changes], [['old'], true])
   await ask(200, 'POST', `/v1/repositories/${id}`, {
     checks: ['new'],
+    allow_workflow_changes: null,
     pull_request: { draft: null },
   })
-  const { checks, setup, pull_request, from_repository } = await retry(first)
+  const second = await retry(first)
+  const { checks, setup, pull_request, from_repository } = second
+  assert.equal(second.allow_workflow_changes, false, 'what was allowed then is not allowed now')
   assert.deepEqual([checks, setup, from_repository], [['new'], ['mine'], ['checks']])
   assert.deepEqual([pull_request.draft, pull_request.labels], [null, ['x']])
 })
