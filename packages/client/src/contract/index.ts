@@ -113,6 +113,7 @@ export {
   type SessionStatus,
   session,
   sessionCursor,
+  sessionDeleted,
   sessionPage,
   sessionQuery,
 } from './sessions.ts'

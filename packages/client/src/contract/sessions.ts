@@ -92,6 +92,11 @@ export const sessionQuery = z
     }
   })
 
+/** What is left of a session that was deleted. */
+export const sessionDeleted = z
+  .object({ id: sessionId, type: z.literal('session_deleted') })
+  .meta({ id: 'SessionDeleted' })
+
 /** The cursor of the page that begins after a session. It needs no session to be there still. */
 export function sessionCursor(last: { readonly createdAt: Date; readonly id: string }): string {
   return `${last.createdAt.getTime()}-${last.id}`

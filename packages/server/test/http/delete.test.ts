@@ -89,6 +89,21 @@ test('an ended task is deleted with everything that was recorded of it', async (
   await ask(404, 'POST', `/v1/tasks/${task.id}/retry`)
 })
 
+test('a session that is over is deleted with its task, and no other', async () => {
+  const task = await ended({ callback_url: undefined })
+  const other = await server.order()
+  const path = `/v1/sessions/${task.sessionId}`
+  assert.deepEqual(await ask(200, 'DELETE', path), {
+    ...{ id: task.sessionId, type: 'session_deleted' },
+  })
+  assert.deepEqual(await traces(task), [])
+  await ask(404, 'GET', path)
+  await ask(404, 'DELETE', path)
+  const refused = await ask(409, 'DELETE', `/v1/sessions/${other.session_id}`)
+  assert.equal(refused.error.details.error_code, 'session_not_terminated')
+  await ask(200, 'GET', `/v1/tasks/${other.id}`)
+})
+
 test('a callback that is still to be delivered is, and goes then', async () => {
   const task = await ended()
   await ask(200, 'DELETE', `/v1/tasks/${task.id}`)
@@ -117,7 +132,10 @@ test('a session whose files are left holds its slot, unseen, until they are gone
   await db.updateTable('sessions').where('id', '=', task.sessionId).set(kept).execute()
   assert.deepEqual(await listEndedSlots(db, slots), [])
   await ask(200, 'DELETE', `/v1/tasks/${task.id}`)
-  await ask(404, 'GET', `/v1/sessions/${task.sessionId}/events`)
+  for (const path of ['', '/events']) await ask(404, 'GET', `/v1/sessions/${task.sessionId}${path}`)
+  await ask(404, 'POST', `/v1/sessions/${task.sessionId}/archive`)
+  const { data } = await ask(200, 'GET', '/v1/sessions?include_archived=true&limit=100')
+  assert.ok(data.every(({ id }: { id: string }) => id !== task.sessionId))
   const held = await listEndedSlots(db, slots)
   assert.deepEqual(held, [{ id: task.sessionId, slot, kept_at: null }])
   const { session_id } = await server.order()

@@ -3,6 +3,7 @@ import {
   pageDefault,
   session,
   sessionCursor,
+  sessionDeleted,
   sessionId,
   sessionPage,
   sessionQuery,
@@ -14,6 +15,7 @@ import {
   type ListedSession,
   listSessions,
 } from '../../store/session-list.ts'
+import { hasEnded } from '../../tasks/machine.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
@@ -56,8 +58,21 @@ const archive = createRoute({
   },
 })
 
+const remove = createRoute({
+  method: 'delete',
+  path: '/v1/sessions/{id}',
+  operationId: 'deleteSession',
+  summary: 'Delete a session that is over, and its task',
+  tags: ['sessions'],
+  request: { params },
+  responses: {
+    200: { description: 'It is gone.', content: json(sessionDeleted) },
+    ...refusalsOf(404, 409),
+  },
+})
+
 /** The session routes of `/v1`; the events of one have a file of their own. */
-export function sessionRoutes(app: App, { store, clock }: AppDeps): void {
+export function sessionRoutes(app: App, { store, clock, tasks }: AppDeps): void {
   async function sessionOf(id: string): Promise<ListedSession> {
     const row = await getListedSession(store.db, id)
     if (!row) throw refusals.notFound(`session ${id}`)
@@ -82,5 +97,14 @@ export function sessionRoutes(app: App, { store, clock }: AppDeps): void {
     const row = await sessionOf(id)
     if (!archived) throw refusals.sessionNotTerminated(row.status)
     return c.json(presentSession(row), 200)
+  })
+
+  app.openapi(remove, async (c) => {
+    const { id } = c.req.valid('param')
+    const { task_id: taskId, status } = await sessionOf(id)
+    const task = taskId === null ? undefined : await tasks.delete(taskId)
+    if (task === undefined) throw refusals.notFound(`session ${id}`)
+    if (!hasEnded(task)) throw refusals.sessionNotTerminated(status)
+    return c.json({ id, type: 'session_deleted' as const }, 200)
   })
 }
