@@ -36,6 +36,12 @@ export type Followed =
 
 /** Events read with one statement. A slow reader costs this much memory, whatever it misses. */
 const pageRows = 100
+/**
+ * Milliseconds after which a reader looks without a hint. Hints that got lost with a connection are
+ * made up for when it is back, so this is for a connection whose end nobody noticed; there may be
+ * thousands of readers that wait.
+ */
+const pollMs = 5000
 /** Milliseconds of silence after which a sign of life is due. */
 const heartbeatMs = 15_000
 
@@ -46,7 +52,7 @@ const heartbeatMs = 15_000
  */
 export async function* follow(o: Following): AsyncGenerator<Followed> {
   const { live, clock, sessionId, signal } = o
-  using hints = live.subscribe(sessionId)
+  using hints = live.subscribe(sessionId, { pollMs })
   const deltas = new Deltas(o.deltas)
   let cursor = o.after
   let ended = o.ended

@@ -12,7 +12,7 @@ const deltasMax = 64
 export interface Subscription extends Disposable {
   /**
    * Resolves when there may be something new: at once if there was a hint since the last wait, and
-   * after 1 s in any case. Rejects with the signal's reason. One wait at a time.
+   * after 1 s, or the time that was chosen, in any case. Rejects with the signal's reason. One wait at a time.
    */
   wait(signal: AbortSignal): Promise<void>
   /** The deltas that came since the last call, at most 64. */
@@ -54,8 +54,9 @@ export class LiveEvents implements AsyncDisposable {
     return this.#readers.values().reduce((sum, readers) => sum + readers.size, 0)
   }
 
-  subscribe(sessionId: string): Subscription {
-    const reader: Reader = { hint: new Hint(this.#clock), deltas: [] }
+  /** `pollMs`: how long a lost hint may keep something from the reader. */
+  subscribe(sessionId: string, o: { readonly pollMs?: number } = {}): Subscription {
+    const reader: Reader = { hint: new Hint(this.#clock, o.pollMs), deltas: [] }
     const readers = this.#readers.get(sessionId) ?? new Set()
     this.#readers.set(sessionId, readers.add(reader))
     return {

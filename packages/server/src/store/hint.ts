@@ -1,16 +1,18 @@
 import type { Clock } from '../clock.ts'
 
 /** A hint may get lost with a connection, so nobody relies on one longer than this. */
-const pollMs = 1000
+const defaultPollMs = 1000
 
 /** "Something may have changed", for one waiter: given between two waits, it is not lost. */
 export class Hint {
   readonly #clock: Clock
+  readonly #pollMs: number
   #given = false
   #wake: (() => void) | undefined
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, pollMs = defaultPollMs) {
     this.#clock = clock
+    this.#pollMs = pollMs
   }
 
   give(): void {
@@ -19,8 +21,8 @@ export class Hint {
   }
 
   /**
-   * Resolves at the next hint, at once if there was one since the last wait, and after 1 s in any
-   * case. Rejects with the signal's reason.
+   * Resolves at the next hint, at once if there was one since the last wait, and after `pollMs` in
+   * any case. Rejects with the signal's reason.
    */
   async wait(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
@@ -34,7 +36,7 @@ export class Hint {
     const wake = (): void => woken.resolve()
     this.#wake = wake
     signal.addEventListener('abort', wake, { once: true })
-    using _poll = this.#clock.after(pollMs, wake)
+    using _poll = this.#clock.after(this.#pollMs, wake)
     try {
       await woken.promise
     } finally {

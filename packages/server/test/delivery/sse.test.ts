@@ -222,6 +222,7 @@ test('a stream whose log cannot be read says so and ends, to be resumed', async 
   await until('two events', () => reader.seqs().length === 2)
   const { schema } = server.store.db
   await schema.alterTable('events').renameTo('events_away').execute()
+  server.live.delta(sessionId, { type: 'event_delta' }) // Wakes the reader.
   await reader.done
   await schema.alterTable('events_away').renameTo('events').execute()
   const last = reader.messages.at(-1)

@@ -363,6 +363,7 @@ test('a subscription whose log cannot be read says so, and the socket can subscr
   await until('two events', () => client.seqs(sessionId).length === 2)
   const { schema } = server.store.db
   await schema.alterTable('events').renameTo('events_away').execute()
+  server.live.delta(sessionId, { type: 'event_delta' }) // Wakes the reader.
   const left = await client.message(({ type }) => type === 'unsubscribed')
   await schema.alterTable('events_away').renameTo('events').execute()
   assert.equal(left['reason'], 'failed')
