@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { artifactPage, eventPage, taskDiff } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
+import { SocketClient } from '../delivery/socket-client.ts'
+import { testKey } from '../support/server-api.ts'
 import { until } from '../support/until.ts'
 import { brokenSum, makeWorld, mend } from '../support/world.ts'
 
@@ -28,6 +30,8 @@ test('the difference of a task is there once it is committed, and stays, with it
     checks: ['touch .git/waits; until test -e .git/goes; do sleep 0.1; done', 'npm test'],
   })
   const { session_id: sessionId } = await server.task(id)
+  const watcher = await SocketClient.open(server.url, { key: testKey })
+  watcher.subscribe(sessionId, { after: 0 })
   const git = join(world.dataDir, 'sessions', sessionId, 'workspace/.git')
   await until('the checks to begin', () => existsSync(join(git, 'waits')), 90_000)
   assert.equal((await server.task(id)).status, 'running')
@@ -56,6 +60,12 @@ test('the difference of a task is there once it is committed, and stays, with it
   const lines = await (await server.request(`/v1/tasks/${id}/transcript?format=jsonl`)).text()
   assert.equal(lines.trimEnd().split('\n').length, (await server.events(id)).length)
 
+  await watcher.message(({ type, reason }) => type === 'unsubscribed' && reason === 'ended')
+  assert.deepEqual(
+    watcher.seqs(sessionId),
+    (await server.events(id)).map(({ seq }) => seq),
+  )
+
   const list = artifactPage.parse(await (await server.request(`/v1/tasks/${id}/artifacts`)).json())
   const names = list.data.map(({ name }) => name)
   assert.ok(names.includes('checks-1.log'), names.join())
@@ -69,4 +79,8 @@ test('the difference of a task is there once it is committed, and stays, with it
   const { data, total } = eventPage.parse(await found.json())
   assert.equal(total, data.length)
   assert.ok(data.some(({ type }) => type === 'agent.message'))
+
+  assert.equal(await server.stop(), 0)
+  await watcher.over
+  assert.deepEqual(watcher.closed, { code: 1001, reason: 'draining' })
 })
