@@ -95,11 +95,12 @@ export class Conversation implements AsyncDisposable {
       sessionId: lease.sessionId,
       after: Math.max(0, (session?.last_seq ?? 0) - cutOffEventsMax),
       limit: cutOffEventsMax,
-      types: ['agent.tool_use', 'agent.tool_result'],
+      types: ['agent.tool_use', 'agent.tool_result', 'agent.mcp_tool_use', 'agent.mcp_tool_result'],
     })
     const open = new Map<unknown, string>()
     for (const event of events) {
       if (event.type === 'agent.tool_result') open.delete(event['tool_use_id'])
+      else if (event.type === 'agent.mcp_tool_result') open.delete(event['mcp_tool_use_id'])
       else open.set(event['tool_use_id'], `${event['name']} ${JSON.stringify(event['input'])}`)
     }
     return [...open.values()].map((call) => call.slice(0, 500))

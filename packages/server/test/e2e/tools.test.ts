@@ -17,7 +17,7 @@ const revisionOf = (text: string): string =>
 
 const scenario = script(
   when(
-    'Look',
+    'Study',
     tool('report_progress', { message: 'Reading the code.', percent: 50 }),
     tool('report_progress', { message: '', more: true }),
     tool('fs_write', { path: 'b.txt', content: 'no' }),
@@ -57,6 +57,7 @@ const scenario = script(
     tool('attach_artifact', { path: '.git/config' }),
     say('Tidied.'),
   ),
+  when('Wait for GitHub', tool('gh_pr_list', { limit: 7 }), say('Nothing changed.')),
   when(
     'Use git',
     tool('git_status'),
@@ -120,18 +121,20 @@ async function answers(id: string): Promise<string[]> {
   })
 }
 
+const settings = { GIT_READ_ALLOW: 'acme/library, docs/*' }
+
 let world: World
 let server: ServerProcess
 before(async () => {
   world = await makeWorld([scenario, others])
-  server = await world.start({ GIT_READ_ALLOW: 'acme/library, docs/*' })
+  server = await world.start(settings)
 })
 after(() => world[Symbol.asyncDispose]())
 
 test('an agent that only reads reports progress, reads GitHub, and has no tool that changes anything', async () => {
   const repository = await world.repository('look', { 'a.txt': 'a\n' })
   repository.talk.open({ title: 'Why?', body: 'Nobody knows.', author: 'ada' })
-  const order = { type: 'analysis', repoUrl: repository.url, instructions: 'Look at #1.' }
+  const order = { type: 'analysis', repoUrl: repository.url, instructions: 'Study #1.' }
   const { id } = await server.order(order)
   assert.equal((await server.ended(id)).reason, 'report')
   const events = await server.events(id)
@@ -261,6 +264,26 @@ test('an agent finds, outlines and renames a symbol, and is told what it may not
     'error: With this edit the file no longer parses: line 1 has "export function total(".',
   ])
   assert.equal(await repository.fileAt(task.result?.branch ?? '', 'src/sum.ts'), total)
+})
+
+test('an agent whose tool call a crash cut off is told which, and goes on', async () => {
+  const repository = await world.repository('wait', { 'a.txt': 'a\n' })
+  const asked = Promise.withResolvers<void>()
+  world.github.beforeRequest(({ path }) => {
+    if (!path.includes('per_page=7')) return undefined
+    asked.resolve()
+    return Promise.withResolvers<never>().promise
+  })
+  const order = { repoUrl: repository.url, instructions: 'Wait for GitHub.' }
+  const { id } = await server.order(order)
+  await asked.promise
+  await server.event(id, ({ type }) => type === 'agent.mcp_tool_use')
+  await server.kill()
+  world.github.beforeRequest(null)
+  server = await world.start(settings)
+  assert.equal((await server.ended(id)).reason, 'no_changes')
+  const said = (await server.events(id)).filter(({ type }) => type === 'system.message')
+  assert.match(JSON.stringify(said), /Cut off was:.*gh_pr_list \{.*limit.*7/)
 })
 
 function assertAnswers(said: readonly string[], expected: readonly (string | RegExp)[]): void {
