@@ -30,6 +30,7 @@ import { putSettingIfAbsent } from './store/settings.ts'
 import { cancelTask } from './tasks/cancel.ts'
 import { createTask } from './tasks/create.ts'
 import { deleteTask } from './tasks/delete.ts'
+import { sendMessage } from './tasks/messages.ts'
 import { orderPolicy } from './tasks/policy.ts'
 import { changeRepository, createRepository } from './tasks/repositories.ts'
 import { seedAgents } from './tasks/seed-agents.ts'
@@ -87,6 +88,7 @@ export async function buildServer(o: {
       create: (trx, order, caller, o) => createTask(trx, { queue, clock }, order, caller, o),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
       delete: (id) => deleteTask({ store, clock }, id),
+      say: (trx, o) => sendMessage(trx, { queue, clock }, o),
     },
     agents: {
       policy: { tools: toolNames(config) },

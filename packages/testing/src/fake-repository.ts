@@ -40,6 +40,9 @@ export interface PullRequest {
   readonly reviewers: readonly string[]
   readonly teamReviewers: readonly string[]
   readonly labels: readonly string[]
+  readonly state: 'open' | 'closed' | 'merged'
+  /** The commit of its branch when it ended; null while it is open. */
+  readonly lastCommit: string | null
 }
 
 /** What the REST side changes of a repository. */
@@ -73,6 +76,8 @@ export interface FakeRepository {
   commits(branch: string): Promise<{ sha: string; subject: string }[]>
   /** A file's text; `null` when the branch has no such file. */
   fileAt(branch: string, path: string): Promise<string | null>
+  /** Closes a pull request, or merges it first, as somebody does on its page. */
+  endPullRequest(number: number, how: 'close' | 'merge'): Promise<void>
   /** What a branch changed since it left its base. */
   diff(base: string, branch: string): Promise<string>
 }
@@ -92,6 +97,7 @@ export async function createRepository(
   await addHook(directory, 'post-receive', recordHook)
   let number = 0
   const nextNumber = (): number => (number += 1)
+  const pullRequests: PullRequest[] = []
   return {
     owner,
     name,
@@ -101,7 +107,7 @@ export async function createRepository(
     openPush: options.openPush ?? false,
     url: `${o.url}/${owner}/${name}`,
     directory,
-    pullRequests: [],
+    pullRequests,
     collaborators: options.collaborators ?? [],
     teams: options.teams ?? [],
     labels: [...(options.labels ?? [])],
@@ -116,6 +122,15 @@ export async function createRepository(
       return lines.map((line) => ({ sha: line.slice(0, 40), subject: line.slice(41) }))
     },
     fileAt: (branch, path) => askGit(directory, 'show', `refs/heads/${branch}:${path}`),
+    async endPullRequest(number, how) {
+      const at = pullRequests.findIndex((each) => each.number === number)
+      const pull = pullRequests[at]
+      if (pull === undefined) throw new Error(`no pull request ${number}`)
+      if (how === 'merge') await merge(directory, pull)
+      const tip = await git(directory, 'rev-parse', `refs/heads/${pull.head}`)
+      const state = how === 'merge' ? 'merged' : 'closed'
+      pullRequests[at] = { ...pull, state, lastCommit: tip.trim() }
+    },
     diff: (base, branch) =>
       git(directory, 'diff', `refs/heads/${base}...refs/heads/${branch}`, '--'),
   }
@@ -155,6 +170,15 @@ async function configure(directory: string): Promise<void> {
   await git(directory, 'config', 'http.receivepack', 'true')
   await git(directory, 'config', 'uploadpack.allowFilter', 'true')
   await git(directory, 'config', 'uploadpack.allowAnySHA1InWant', 'true')
+}
+
+/** A merge commit on the base branch, as the page's green button makes one. */
+async function merge(directory: string, { head, base, title }: PullRequest): Promise<void> {
+  const [from, to] = [`refs/heads/${base}`, `refs/heads/${head}`]
+  const tree = (await git(directory, 'merge-tree', '--write-tree', from, to)).trim()
+  const parents = ['-p', from, '-p', to]
+  const commit = await git(directory, 'commit-tree', tree, ...parents, '-m', `Merge: ${title}`)
+  await git(directory, 'update-ref', from, commit.trim())
 }
 
 async function addHook(directory: string, name: string, script: string): Promise<void> {

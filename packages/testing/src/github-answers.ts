@@ -23,13 +23,14 @@ export function repositoryOf(repository: Repository): object {
 }
 
 export async function pullOf(repository: Repository, pull: PullRequest): Promise<object> {
-  const branch = async (ref: string): Promise<object> => {
-    const sha = await shaOf(repository, ref)
+  const branch = async (ref: string, last: string | null): Promise<object> => {
+    const sha = last ?? (await shaOf(repository, ref))
     return { label: `${repository.owner}:${ref}`, ref, sha, repo: repositoryOf(repository) }
   }
   return {
     number: pull.number,
-    state: 'open',
+    state: pull.state === 'open' ? 'open' : 'closed',
+    merged_at: pull.state === 'merged' ? new Date().toISOString() : null,
     draft: pull.draft,
     title: pull.title,
     body: pull.body,
@@ -38,8 +39,8 @@ export async function pullOf(repository: Repository, pull: PullRequest): Promise
     requested_reviewers: pull.reviewers.map((login) => ({ login })),
     requested_teams: pull.teamReviewers.map((slug) => ({ slug })),
     labels: pull.labels.map((name) => ({ name })),
-    head: await branch(pull.head),
-    base: await branch(pull.base),
+    head: await branch(pull.head, pull.lastCommit),
+    base: await branch(pull.base, null),
   }
 }
 

@@ -95,7 +95,7 @@ async function listPulls(c: Context<Environment>): Promise<object[]> {
   const found = repository.pullRequests
     .filter((pull) => !head?.includes(':') || head === `${repository.owner}:${pull.head}`)
     .filter((pull) => base === undefined || base === pull.base)
-    .filter(() => state !== 'closed')
+    .filter((pull) => state === 'all' || (pull.state === 'open') === (state === 'open'))
     .toReversed()
     .slice(from, from + perPage)
   return await Promise.all(found.map((pull) => pullOf(repository, pull)))
@@ -117,7 +117,9 @@ async function createPull(c: Context<Environment>): Promise<Response> {
   if (error !== undefined) return problem(c, 422, 'Validation Failed', [error])
   const number = repository.nextNumber()
   const asked = { reviewers: [], teamReviewers: [], labels: [] }
-  const pull = { ...order, ...asked, number, url: `${repository.url}/pull/${number}` }
+  const url = `${repository.url}/pull/${number}`
+  const open = { state: 'open', lastCommit: null } as const
+  const pull: PullRequest = { ...order, ...asked, ...open, number, url }
   repository.pullRequests.push(pull)
   return c.json(await pullOf(repository, pull), 201)
 }
@@ -143,7 +145,9 @@ async function findError(repository: Repository, order: Order): Promise<object |
     const sha = await shaOf(repository, branch ?? '')
     if (sha === null) return { resource: 'PullRequest', field, code: 'invalid' }
   }
-  if (repository.pullRequests.some((pull) => pull.head === head && pull.base === base)) {
+  const isSame = (pull: PullRequest): boolean =>
+    pull.state === 'open' && pull.head === head && pull.base === base
+  if (repository.pullRequests.some(isSame)) {
     return custom(`A pull request already exists for ${repository.owner}:${head}.`)
   }
   if (order.draft && repository.withoutDrafts) {

@@ -16,7 +16,9 @@ export const sessionEvent = z
     session_id: sessionId,
     thread_id: z.string().nullable().optional(),
     attempt: z.int().nonnegative().optional(),
-    processed_at: timestamp,
+    processed_at: timestamp
+      .nullable()
+      .describe('Null: accepted, and not yet read by the agent; the same id comes again then.'),
     truncated: z.literal(true).optional().describe('In lists: tool output beyond 8 KiB is cut.'),
   })
   .meta({ id: 'SessionEvent' })

@@ -56,6 +56,7 @@ export {
   seqParam,
   sessionEvent,
 } from './events.ts'
+export { type Message, type MessageMode, message, messageCreate } from './messages.ts'
 export {
   type CommitIdentity,
   type GivenOrder,

@@ -69,7 +69,8 @@ export interface TaskOrder extends GivenOrder {
   readonly fromRepository?: readonly string[]
 }
 
-const instructionsCharsMax = 100_000
+/** Characters of an order’s instructions, and of a message to its agent, at most. */
+export const instructionsCharsMax = 100_000
 const commandsMax = 20
 const commandCharsMax = 4_000
 const contextBytesMax = 4 * 1024

@@ -7,6 +7,14 @@ import type { Toolbox } from './tools/server.ts'
 import type { Transcript } from './transcript.ts'
 import type { TurnEnd } from './turn-end.ts'
 
+/** One message to an agent. */
+export interface Said {
+  /** Its texts, in order. */
+  readonly parts: readonly string[]
+  /** A UUID, by which the transcript names the message: see `Transcript.has`. */
+  readonly uuid?: string
+}
+
 /** One agent at work in a sandbox: a process and its conversation. Disposing closes it. */
 export interface Agent extends AsyncDisposable {
   /** Whether it goes on with a conversation of an earlier attempt, which may have been cut off. */
@@ -15,7 +23,12 @@ export interface Agent extends AsyncDisposable {
    * Sends one user message and resolves when all the work that it set off has ended, in the
    * background too. Every way to end is a value. One turn at a time: throws while one is open.
    */
-  turn(text: string): Promise<TurnEnd>
+  turn(said: string | Said): Promise<TurnEnd>
+  /**
+   * Says something in the open turn: the agent reads it after the tool calls that run now, and the
+   * turn is not over before it has. False when no turn is open: nothing was said.
+   */
+  say(said: Said): boolean
   /** Cuts the open turn off, within 5 s; it ends as cancelled. The agent can take another one. */
   interrupt(): Promise<void>
   /** Ends the process within 5 s; an open turn ends as cancelled. Idempotent. */

@@ -1,6 +1,8 @@
+import type { UUID } from 'node:crypto'
 import type { SDKUserMessage } from '@anthropic-ai/claude-agent-sdk'
+import type { Said } from './agent.ts'
 
-/** Messages that wait to be read; a turn sends one. */
+/** Messages that wait to be read; of a task's messages only a few may wait. */
 const waitingMax = 100
 
 /**
@@ -13,10 +15,17 @@ export class Input implements AsyncIterable<SDKUserMessage> {
   #wake: () => void = () => undefined
 
   /** Sends one user message. Throws when 100 wait already, which no turn can cause. */
-  send(text: string): void {
+  send({ parts, uuid }: Said): void {
     if (this.#waiting.length >= waitingMax) throw new Error('too many messages wait to be read')
-    const message = { role: 'user' as const, content: text }
-    this.#waiting.push({ type: 'user', message, parent_tool_use_id: null })
+    const [only, ...more] = parts
+    const content =
+      more.length === 0 ? (only ?? '') : parts.map((text) => ({ type: 'text' as const, text }))
+    this.#waiting.push({
+      type: 'user',
+      message: { role: 'user', content },
+      parent_tool_use_id: null,
+      ...(uuid === undefined ? {} : { uuid: uuid as UUID }),
+    })
     this.#wake()
   }
 

@@ -1,5 +1,5 @@
 import { type Query, query, type SDKMessage } from '@anthropic-ai/claude-agent-sdk'
-import type { Agent, AgentOptions } from './agent.ts'
+import type { Agent, AgentOptions, Said } from './agent.ts'
 import { classifyExit } from './classify.ts'
 import { Input } from './input.ts'
 import { MessageMap } from './messages.ts'
@@ -70,11 +70,12 @@ export class RunningAgent implements Agent {
     o.signal.addEventListener('abort', this.#onAbort, { once: true })
   }
 
-  async turn(text: string): Promise<TurnEnd> {
+  async turn(given: string | Said): Promise<TurnEnd> {
     if (this.#gone !== null) return this.#gone
+    const said = typeof given === 'string' ? { parts: [given] } : given
     const ended = this.#turns.begin()
     await this.#o.emit({ type: 'session.status_running' })
-    this.#input.send(text)
+    this.#send(said)
     const end = await ended
     // Who closes an agent in the middle of a turn knows better what becomes of the session.
     if (end !== closed) for (const event of turnEndEvents(end)) await this.#o.emit(event)
@@ -82,6 +83,12 @@ export class RunningAgent implements Agent {
     if (end.kind === 'failed' && ['stalled', 'timed_out'].includes(end.reason))
       await this.#abort(end)
     return end
+  }
+
+  say(said: Said): boolean {
+    if (this.#gone !== null || !this.#turns.isOpen) return false
+    this.#send(said)
+    return true
   }
 
   async interrupt(): Promise<void> {
@@ -95,6 +102,11 @@ export class RunningAgent implements Agent {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  #send(said: Said): void {
+    if (said.uuid !== undefined) this.#turns.said(said.uuid)
+    this.#input.send(said)
   }
 
   async #abort(end: TurnFailed): Promise<void> {

@@ -84,10 +84,18 @@ export class Transcript {
   }
 
   /**
-   * Resolves once every one of these tool calls is in a stored entry; call `exists` before. Rejects
+   * Whether a message with this UUID, or a tool call with this id, is in the stored conversation;
+   * call `exists` before.
+   */
+  has(id: string): boolean {
+    return this.#stored.has(id)
+  }
+
+  /**
+   * Resolves once the stored conversation `has` every one of these; call `exists` before. Rejects
    * after `timeoutMs`, naming how many are missing.
    */
-  waitForToolUses(
+  waitFor(
     ids: readonly string[],
     o: { readonly timeoutMs: number; readonly clock: Clock },
   ): Promise<void> {
@@ -96,7 +104,7 @@ export class Transcript {
       const timer = o.clock.after(o.timeoutMs, () => {
         this.#waiters.delete(waiter)
         const missing = ids.filter((id) => !this.#stored.has(id)).length
-        reject(new Error(`${missing} tool calls were not stored within ${o.timeoutMs} ms`))
+        reject(new Error(`${missing} entries were not stored within ${o.timeoutMs} ms`))
       })
       const waiter: Waiter = {
         ids,
@@ -183,12 +191,16 @@ function isMessage(entry: Fields): boolean {
   return entry['type'] === 'user' || entry['type'] === 'assistant'
 }
 
-/** Ids of the entry, of its message, and of the tool calls in it. */
+/**
+ * Ids of the entry, of its message, and of the tool calls in it; and of the messages that came with
+ * it: in the middle of a turn they are attachments, and several that came at once are one entry.
+ */
 function idsIn(entry: Fields): string[] {
   const message = fieldsOf(entry['message'])
   const calls = listOf(message['content'])
     .map(fieldsOf)
     .filter((block) => block['type'] === 'tool_use')
     .map((block) => textOf(block['id']))
-  return [textOf(entry['uuid']), textOf(message['id']), ...calls].filter((id) => id !== '')
+  const said = [fieldsOf(entry['attachment'])['source_uuid'], ...listOf(entry['mergedSendUuids'])]
+  return [entry['uuid'], message['id'], ...said, ...calls].map(textOf).filter((id) => id !== '')
 }

@@ -6,7 +6,8 @@ import { countOf, type Fields, fieldsOf, listOf, textOf } from './fields.ts'
  * to the background and ends the model's turn; when the command ends, the CLI starts another one
  * by itself, to tell the model. So:
  *
- *   working   the session is not idle, or has not answered since the message was sent.
+ *   working   the session is not idle, or has not answered since the message was sent, or has not
+ *             dealt with one that was sent in the middle of the turn.
  *             Silence here is a stall.
  *   waiting   idle, but work goes on in the background: a foreground command that was moved there,
  *             or a subagent. Silent for as long as it takes; the task's deadline bounds it.
@@ -27,6 +28,8 @@ type TurnPhase =
 /** What is known about a session between its messages. */
 export interface TurnState {
   readonly isIdle: boolean
+  /** Messages that were sent and not dealt with, by their UUIDs. */
+  readonly unread: ReadonlySet<string>
   /** The last result since the turn began, and the last one's text that was not empty. */
   readonly result: Fields | null
   readonly text: string
@@ -54,6 +57,7 @@ const rememberedMax = 10_000
 
 export const newSession: TurnState = {
   isIdle: true,
+  unread: new Set(),
   result: null,
   text: '',
   live: [],
@@ -67,6 +71,11 @@ export const newSession: TurnState = {
 /** A message is about to be sent. */
 export function beginTurn(state: TurnState): TurnState {
   return { ...state, result: null, text: '', isNotified: false, announcedSilenceMs: 0 }
+}
+
+/** A message with this UUID is about to be sent. */
+export function expect(state: TurnState, uuid: string): TurnState {
+  return { ...state, unread: new Set([...state.unread, uuid]) }
 }
 
 /** These tasks are to be stopped: the turn does not wait for them. */
@@ -85,6 +94,8 @@ export function advance(state: TurnState, message: SDKMessage): TurnState {
       return { ...heard, result: fields, text: textOf(fields['result']) || heard.text }
     case 'system':
       return withSystem(heard, fields)
+    case 'command_lifecycle':
+      return withMessage(heard, fields)
     default:
       return heard
   }
@@ -94,6 +105,7 @@ export function advance(state: TurnState, message: SDKMessage): TurnState {
 export function phaseOf(state: TurnState): TurnPhase {
   if (!state.isIdle || state.result === null) return { kind: 'working' }
   if (state.result['is_error'] === true) return { kind: 'over', result: state.result }
+  if (state.unread.size > 0) return { kind: 'working' }
   const left = state.live.filter((task) => !state.abandoned.has(task.id))
   if (left.some((task) => !isLingering(state, task))) return { kind: 'waiting' }
   if (left.length > 0) return { kind: 'lingering', taskIds: left.map((task) => task.id) }
@@ -115,6 +127,13 @@ function withCalls(state: TurnState, message: Fields): TurnState {
   if (calls.length === 0) return state
   const all = [...state.backgroundCalls, ...calls].slice(-rememberedMax)
   return { ...state, backgroundCalls: new Set(all) }
+}
+
+/** The CLI tells of each message that has a UUID: queued, started, and at last how it was done. */
+function withMessage(state: TurnState, message: Fields): TurnState {
+  if (message['state'] === 'queued' || message['state'] === 'started') return state
+  const done = textOf(message['command_uuid'])
+  return { ...state, unread: new Set([...state.unread].filter((uuid) => uuid !== done)) }
 }
 
 function withSystem(state: TurnState, message: Fields): TurnState {

@@ -2,7 +2,15 @@ import type { SDKMessage } from '@anthropic-ai/claude-agent-sdk'
 import type { Clock, Timer } from '../clock.ts'
 import { classifyResult } from './classify.ts'
 import type { TurnEnd, TurnFailed } from './turn-end.ts'
-import { abandon, advance, beginTurn, newSession, phaseOf, type TurnState } from './turn-state.ts'
+import {
+  abandon,
+  advance,
+  beginTurn,
+  expect,
+  newSession,
+  phaseOf,
+  type TurnState,
+} from './turn-state.ts'
 
 /** Commands that the model left in the background get this long after its last message. */
 const lingerMsMax = 60_000
@@ -57,6 +65,11 @@ export class Turns {
     this.#turn = { resolve, deadline }
     this.#follow()
     return promise
+  }
+
+  /** A message with this UUID is about to be sent: the turn ends after it was dealt with. */
+  said(uuid: string): void {
+    this.#state = expect(this.#state, uuid)
   }
 
   /** A message of the session, inside a turn or between two. */

@@ -65,7 +65,8 @@ export async function* follow(o: Following): AsyncGenerator<Followed> {
       isBehind = true
       cursor = event.seq
       deltas.sent(event.id)
-      ended ||= event.type === 'session.status_terminated'
+      // A follow-up reopens a session: the log goes on after an end.
+      ended = event.type === 'session.status_terminated'
     }
     if (isBehind) {
       spoke = clock.now()

@@ -29,6 +29,7 @@ export function toSessionEvent(row: EventRow): SessionEvent {
     session_id: row.session_id,
     thread_id: row.thread_id,
     ...(row.attempt === null ? {} : { attempt: row.attempt }),
-    processed_at: row.created_at.toISOString(),
+    // What a user sent is a row when it is accepted, and one more when it is processed.
+    processed_at: row.payload['processed_at'] === null ? null : row.created_at.toISOString(),
   }
 }

@@ -14,6 +14,11 @@ export class GitHubRefused extends Error {
     super(o.message, { cause: o.cause })
     this.status = o.status
   }
+
+  /** Not reached, asked too often, or broken: another attempt may find it mended. */
+  get isPassing(): boolean {
+    return this.status === 0 || this.status === 429 || this.status >= 500
+  }
 }
 
 const triesMax = 5

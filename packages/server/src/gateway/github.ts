@@ -7,6 +7,9 @@ interface PullRequest {
   readonly url: string
   readonly number: number
   readonly draft: boolean
+  readonly state: 'open' | 'closed' | 'merged'
+  /** The commit of its branch; the last one before the end, once it has ended. */
+  readonly commit: string
 }
 
 /** The server's one GitHub client, for one repository. */
@@ -16,7 +19,8 @@ export interface GitHub {
   findPullRequest(o: { head: string; signal: AbortSignal }): Promise<PullRequest | null>
   /**
    * Looks before it creates, and again whenever creating has an unclear end. Where GitHub takes no
-   * drafts (it depends on the plan), what was to be one is opened as it can be.
+   * drafts (it depends on the plan), what was to be one is opened as it can be. One that was closed or
+   * merged counts as there, but for the one that `replaces` names.
    */
   openPullRequest(o: NewPullRequest): Promise<PullRequest>
   /** Asks for reviews; nobody is asked when one of them cannot be (no collaborator, the author). */
@@ -40,6 +44,8 @@ interface NewPullRequest {
   readonly title: string
   readonly body: string
   readonly draft: boolean
+  /** The URL of one of before, or null. */
+  readonly replaces: string | null
   readonly signal: AbortSignal
 }
 
@@ -69,18 +75,23 @@ export function createGitHub(o: {
     return chosen === undefined ? null : summaryOf(chosen)
   }
   const create = async (
-    fields: Omit<NewPullRequest, 'signal'>,
+    fields: Omit<NewPullRequest, 'signal' | 'replaces'>,
     signal: AbortSignal,
   ): Promise<PullRequest> =>
     summaryOf(pullRequest.parse(await call('POST /repos/{owner}/{repo}/pulls', fields, signal)))
-  const open = async ({ signal, ...fields }: NewPullRequest): Promise<PullRequest> => {
-    const found = await find(fields.head, signal)
+  const open = async (o: NewPullRequest): Promise<PullRequest> => {
+    const { signal, replaces, ...fields } = o
+    const present = async (): Promise<PullRequest | null> => {
+      const found = await find(fields.head, signal)
+      return found?.state !== 'open' && found?.url === replaces ? null : found
+    }
+    const found = await present()
     if (found !== null) return found
     try {
       return await create(fields, signal)
     } catch (error) {
       const { status, message } = refusalOf(error)
-      const raced = status === 422 ? await find(fields.head, signal) : null
+      const raced = status === 422 ? await present() : null
       if (raced !== null) return raced
       if (status !== 422 || !fields.draft || !/draft/i.test(message)) throw error
       return create({ ...fields, draft: false }, signal)
@@ -115,11 +126,14 @@ const pullRequest = z.object({
   html_url: webUrl,
   number: z.int().positive(),
   state: z.string(),
+  merged_at: z.string().nullish(),
   draft: z.boolean().default(false),
-  head: z.object({ ref: z.string() }),
+  head: z.object({ ref: z.string(), sha: z.string() }),
 })
 const pullRequests = z.array(pullRequest)
 
-function summaryOf({ html_url: url, number, draft }: z.output<typeof pullRequest>): PullRequest {
-  return { url, number, draft }
+function summaryOf(pull: z.output<typeof pullRequest>): PullRequest {
+  const { html_url: url, number, draft, head } = pull
+  const ended = typeof pull.merged_at === 'string' ? 'merged' : 'closed'
+  return { url, number, draft, state: pull.state === 'open' ? 'open' : ended, commit: head.sha }
 }

@@ -14,6 +14,7 @@ import type { Metrics } from '../metrics.ts'
 import type { AgentRow } from '../store/agents.ts'
 import type { Store } from '../store/open.ts'
 import type { RepositoryRow, TaskRow, Trx } from '../store/tables.ts'
+import type { MessageSent, Saying } from '../tasks/messages.ts'
 import type { App } from './env.ts'
 
 /** What the routes work with. */
@@ -39,6 +40,8 @@ export interface AppDeps {
     readonly cancel: (id: string, caller: Caller) => Promise<TaskRow | undefined>
     /** The task as it was, or as it still is when it has not ended; undefined: there is none. */
     readonly delete: (id: string) => Promise<TaskRow | undefined>
+    /** Undefined: there is no such task. */
+    readonly say: (trx: Trx, o: Saying) => Promise<MessageSent | undefined>
   }
   readonly agents: {
     /** Which tools there are. */

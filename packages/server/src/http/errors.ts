@@ -66,6 +66,8 @@ export const refusals = {
       'task_not_ended',
       `The task has not ended: it is ${status}, ${reason}. Cancel it, or wait for its end.`,
     ),
+  busy: (code: string, message: string) =>
+    new ApiError(429, message, { details: { error_code: code } }),
   tooLarge: (bytesMax: number) =>
     new ApiError(413, `The body is too large: expected at most ${bytesMax} bytes.`, {
       details: { error_code: 'body_too_large' },

@@ -10,9 +10,10 @@ import { type Progress, progressOf } from '../tasks/progress.ts'
 import { runDeployCommands } from './deploy.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Ending } from './ending.ts'
+import { isSpokenTo } from './inbox.ts'
 import { Journal } from './journal.ts'
 import { keepWork, leaveWork } from './keep.ts'
-import { type Attempt, failed, type PhaseEnd } from './phase.ts'
+import { type Attempt, failed, mayGoOn, type PhaseEnd } from './phase.ts'
 import { prepare } from './prepare.ts'
 import { publish } from './publish.ts'
 import { endTaskOf, handBack } from './settle.ts'
@@ -76,7 +77,12 @@ async function settle(run: Run): Promise<void> {
     const end = await perform(run, { writer, journal }).finally(() => journal.leave())
     // What the agent said comes before the end in the log.
     await writer.flush()
-    await endTaskOf(deps, { task, lease, progress: journal.progress, end })
+    if (await endTaskOf(deps, { task, lease, progress: journal.progress, end })) return
+    // Somebody spoke to it at the last moment; its walls are closed, so the next attempt goes on.
+    const { kept: _, ...done } = journal.progress
+    const why = 'A message came while the task ended; its agent reads it now.'
+    const goesOn: Progress = { ...done, next: 'agent', strikes: 0 }
+    await handBack(deps, { task, lease, progress: goesOn, delayMs: 0, why })
   } catch (error) {
     if (ending.lost.aborted || error instanceof LeaseLost) return
     await writer.flush()
@@ -137,12 +143,15 @@ async function perform(
 async function phases(attempt: Attempt): Promise<NonNullable<PhaseEnd>> {
   if (attempt.deps.config.model.headers === null) return failed('model_not_configured')
   if (attempt.journal.progress.strikes > strikesMax) return failed('attempts_exhausted')
-  return (
-    (await prepare(attempt)) ??
-    (await work(attempt)) ??
-    (await runDeployCommands(attempt)) ??
-    (await publish(attempt))
-  )
+  for (;;) {
+    const end =
+      (await prepare(attempt)) ??
+      (await work(attempt)) ??
+      (await runDeployCommands(attempt)) ??
+      (await publish(attempt))
+    if (end !== 'spoken_to' && !(mayGoOn(end) && (await isSpokenTo(attempt)))) return end
+    await attempt.journal.write({ next: 'agent' })
+  }
 }
 
 /** The end, saying where the work is. */

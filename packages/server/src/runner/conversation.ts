@@ -1,8 +1,16 @@
 import type { Agent, TurnEnd } from '../agent/open.ts'
 import { CodeParser } from '../agent/tools/code/parser.ts'
 import { readEvents } from '../events/read.ts'
+import { uuidOf } from '../ids.ts'
 import { getSession } from '../store/sessions.ts'
-import { continuePrompt, orderPrompt, roundFailedPrompt } from '../tasks/prompts.ts'
+import {
+  continuePrompt,
+  followUpPrompt,
+  hasFailed,
+  orderPrompt,
+  roundFailedPrompt,
+} from '../tasks/prompts.ts'
+import { Inbox } from './inbox.ts'
 import { openAgentOf } from './open-agent.ts'
 import type { Attempt } from './phase.ts'
 
@@ -12,25 +20,53 @@ const retryWaitMs = { first: 5000, max: 60_000 } as const
 /** Events that are looked through, from the end, for calls that were cut off. */
 const cutOffEventsMax = 200
 
+/** A turn that does not end this soon after it was interrupted is ended with its process. */
+const interruptMsMax = 5000
+
 /** The attempt's side of the agent's conversation: one process, from the first turn to the last. */
 export class Conversation implements AsyncDisposable {
   readonly #attempt: Attempt
   /** The attempt's own: what one repository does to its parser is no other one's trouble. */
   readonly #parser: CodeParser
+  readonly #inbox: Inbox
   #agent: Agent | null = null
-  /** Closed by us after a finished turn: the next message is about checks, not about a crash. */
-  #rested = false
+  /** Why the next process is a new one: what the agent is told then. */
+  #why: 'restarted' | 'checked' | 'interrupted' = 'restarted'
 
   constructor(attempt: Attempt) {
     this.#attempt = attempt
     this.#parser = new CodeParser(attempt.deps)
+    this.#inbox = new Inbox(attempt)
   }
 
   /**
-   * Lets the agent work until it finishes: on the order, on what was cut off, or on the checks that
-   * failed. Infrastructure that fails meanwhile is waited for, within bounds.
+   * Lets the agent work until it finishes and no message waits for it: on the order, on what was cut
+   * off, on the checks that failed, on what people said. The end has the last words of each turn.
    */
   async work(): Promise<TurnEnd> {
+    const texts: string[] = []
+    for (;;) {
+      const end = await this.#turnWithRetries()
+      if (end.kind === 'failed') return end
+      if (end.text !== '') texts.push(end.text)
+      if ((await this.#inbox.waiting()).length === 0) {
+        return { kind: 'finished', text: texts.join('\n\n') }
+      }
+    }
+  }
+
+  /**
+   * Ends the agent's processes, all of them, so that nothing of its runs while the server checks;
+   * the next `work` resumes the conversation.
+   */
+  async rest(): Promise<void> {
+    await this.#close()
+    await this.#attempt.workspace.sandbox.killAll()
+    this.#why = 'checked'
+  }
+
+  /** One turn; infrastructure that fails meanwhile is waited for, within bounds. */
+  async #turnWithRetries(): Promise<TurnEnd> {
     const { deps, workspace } = this.#attempt
     let failing: number | null = null
     for (let waitMs: number = retryWaitMs.first; ; waitMs = Math.min(waitMs * 2, retryWaitMs.max)) {
@@ -47,44 +83,76 @@ export class Conversation implements AsyncDisposable {
     }
   }
 
-  /**
-   * Ends the agent's processes, all of them, so that nothing of its runs while the server checks;
-   * the next `work` resumes the conversation.
-   */
-  async rest(): Promise<void> {
-    await this.#close()
-    await this.#attempt.workspace.sandbox.killAll()
-    this.#rested = true
-  }
-
+  /** A turn that a message cut off has finished, without a word. */
   async #turn(): Promise<TurnEnd> {
-    const rested = this.#rested
-    this.#rested = false
-    this.#agent = await openAgentOf(this.#attempt, this.#parser)
-    if (!this.#agent.resumed) return this.#agent.turn(await this.#orderText())
-    if (rested) {
-      return this.#say(this.#agent, roundFailedPrompt(this.#attempt.journal.progress))
+    const { agent, words } = await this.#open()
+    const message = await this.#inbox.next()
+    const parts = [words, message?.text ?? null].filter((part) => part !== null)
+    // What waited is in the conversation after all.
+    if (parts.length === 0) return { kind: 'finished', text: '' }
+    const over = new AbortController()
+    const turn = agent.turn({ parts, ...(message === null ? {} : { uuid: uuidOf(message.id) }) })
+    this.#inbox.open(message)
+    const following = this.#follow(agent, { turn, over: over.signal })
+    const end = await turn
+    over.abort()
+    const wasCut = await following
+    if (end.kind === 'finished') await this.#inbox.settled()
+    await this.#inbox.waiting()
+    if (!wasCut || end.kind === 'finished' || end.reason !== 'cancelled') return end
+    // What it was told and has not read would begin a turn of its own: the next process is told.
+    if (this.#inbox.hasUnread) await this.#close()
+    if (this.#agent === null) this.#why = 'interrupted'
+    return { kind: 'finished', text: '' }
+  }
+
+  async #follow(
+    agent: Agent,
+    { turn, over }: { readonly turn: Promise<TurnEnd>; readonly over: AbortSignal },
+  ): Promise<boolean> {
+    const wasCut = await this.#inbox.follow(agent, over)
+    if (!wasCut) return false
+    using _ = this.#attempt.deps.clock.after(interruptMsMax, () => void this.#close())
+    await turn
+    return true
+  }
+
+  /** The agent, and what the server has to say to a process that is new. */
+  async #open(): Promise<{ readonly agent: Agent; readonly words: string | null }> {
+    if (this.#agent !== null) return { agent: this.#agent, words: null }
+    const agent = await openAgentOf(this.#attempt, this.#parser)
+    this.#agent = agent
+    this.#inbox.renew()
+    const why = this.#why
+    this.#why = 'restarted'
+    if (!agent.resumed) return { agent, words: this.#orderText() }
+    const words = await this.#resumeText(why)
+    // A message of the server's own, in the log like every other one.
+    if (words !== null) {
+      const content = [{ type: 'text', text: words }]
+      await this.#attempt.writer.write({ type: 'system.message', content })
     }
-    return this.#say(
-      this.#agent,
-      continuePrompt({
-        cutOff: await this.#cutOff(),
-        round: this.#attempt.journal.progress,
-      }),
-    )
+    return { agent, words }
   }
 
-  /** A message of the server's own, in the log like every other one. */
-  async #say(agent: Agent, text: string): Promise<TurnEnd> {
-    const content = [{ type: 'text', text }]
-    await this.#attempt.writer.write({ type: 'system.message', content })
-    return agent.turn(text)
-  }
-
-  async #orderText(): Promise<string> {
+  #orderText(): string {
     const { task, branch, journal } = this.#attempt
     const { checks, setupFailure } = journal.progress
     return orderPrompt({ order: task.order, branch, checks, setupFailure: setupFailure ?? null })
+  }
+
+  async #resumeText(why: 'restarted' | 'checked' | 'interrupted'): Promise<string | null> {
+    const { branch, journal } = this.#attempt
+    const { progress } = journal
+    const { earlier, base, checks, setupFailure = null } = progress
+    if (why === 'interrupted') return null
+    if (why === 'checked') return hasFailed(progress) ? roundFailedPrompt(progress) : null
+    const waiting = await this.#inbox.waiting()
+    if (earlier?.start !== undefined && waiting.some(({ id }) => id === earlier.messageId)) {
+      const { start } = earlier
+      return followUpPrompt({ branch, base: base?.branch ?? 'HEAD', checks, start, setupFailure })
+    }
+    return continuePrompt({ cutOff: await this.#cutOff(), round: progress })
   }
 
   /** Tool calls without a result at the end of the log, in words. */

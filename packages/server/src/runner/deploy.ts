@@ -5,9 +5,10 @@ import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
 /**
  * Runs exactly the commands of the order, in their order, each at most once: a command that was cut
  * off by a crash is not repeated, since nobody can know how far it came. Orders without commands,
- * and every type but deploy, have nothing to run.
+ * and every type but deploy, have nothing to run. The first one waits for no message: one that came
+ * goes to the agent first, and afterwards none is taken.
  */
-export async function runDeployCommands(attempt: Attempt): Promise<PhaseEnd> {
+export async function runDeployCommands(attempt: Attempt): Promise<PhaseEnd | 'spoken_to'> {
   const { task, workspace, journal } = attempt
   if (journal.progress.next !== 'commands') return null
   const commands = task.order.commands ?? []
@@ -22,7 +23,8 @@ export async function runDeployCommands(attempt: Attempt): Promise<PhaseEnd> {
         `The deploy command ${JSON.stringify(command)} was cut off by a restart. How far it came is not known, so it was not run again.`,
       )
     }
-    await journal.write({ commandStarted: true }, [{ type: 'task.command_started', command }])
+    const started = [{ type: 'task.command_started', command }]
+    if (!(await journal.writeUnlessSpokenTo({ commandStarted: true }, started))) return 'spoken_to'
     const { result } = await runCommand(workspace, command, {
       home: 'checks',
       workdir: task.order.workdir,

@@ -5,8 +5,10 @@ import type { EventWriter } from '../events/writer.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Lease } from '../queue/work-queue.ts'
 import { LeaseLost } from '../store/lease-lost.ts'
+import { waitingMessages } from '../store/messages.ts'
 import type { Store } from '../store/open.ts'
 import { currentAttempt } from '../store/sessions.ts'
+import type { Db } from '../store/tables.ts'
 import { lockTask, updateTask } from '../store/tasks.ts'
 import type { Progress } from '../tasks/progress.ts'
 import { moveTask } from '../tasks/transition.ts'
@@ -73,6 +75,27 @@ export class Journal {
    * finished, and finished phases forgive the attempts that died before it.
    */
   async write(patch: Partial<Progress>, events: readonly NewEvent[] = []): Promise<void> {
+    await this.#write(patch, events, () => Promise.resolve(true))
+  }
+
+  /**
+   * Writes what cannot be taken back, unless a message waits for the agent; false: one does, and
+   * nothing is written. No message is accepted in between.
+   */
+  writeUnlessSpokenTo(patch: Partial<Progress>, events: readonly NewEvent[]): Promise<boolean> {
+    const { sessionId } = this.#o.lease
+    return this.#write(
+      patch,
+      events,
+      async (trx) => (await waitingMessages(trx, sessionId)).length === 0,
+    )
+  }
+
+  async #write(
+    patch: Partial<Progress>,
+    events: readonly NewEvent[],
+    isAllowed: (trx: Db) => Promise<boolean>,
+  ): Promise<boolean> {
     const { store, writer, lease, taskId, clock } = this.#o
     await writer.flush()
     const progress = {
@@ -80,9 +103,10 @@ export class Journal {
       ...(patch.next === undefined && patch.ending === undefined ? {} : { strikes: 0 }),
       ...patch,
     }
-    await store.db.transaction().execute(async (trx) => {
+    const isWritten = await store.db.transaction().execute(async (trx) => {
       // The task is locked before the session: see `WorkQueue`.
       await lockTask(trx, taskId)
+      if (!(await isAllowed(trx))) return false
       const current = await currentAttempt(trx, lease.sessionId)
       if (current !== lease.attempt) throw new LeaseLost(lease.sessionId, lease.attempt)
       await appendEvents(trx, {
@@ -92,7 +116,9 @@ export class Journal {
         clock,
       })
       await updateTask(trx, taskId, { progress })
+      return true
     })
-    this.#progress = progress
+    if (isWritten) this.#progress = progress
+    return isWritten
   }
 }

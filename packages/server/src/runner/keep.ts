@@ -1,21 +1,21 @@
 import { join } from 'node:path'
 import { putArtifact } from '../store/artifacts.ts'
 import { keepDirectory } from '../store/sessions.ts'
-import { keptBranchOf, titleOf } from '../tasks/naming.ts'
+import { patchName } from '../tasks/follow-up.ts'
+import { keptBranchOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
 import type { Progress } from '../tasks/progress.ts'
 import { GitFailed } from '../workspace/git.ts'
 import { bundleOtherWork } from '../workspace/other-work.ts'
 import { patch } from '../workspace/patch.ts'
 import { commitWork } from './commit.ts'
-import type { Attempt } from './phase.ts'
+import { type Attempt, isUnchanged } from './phase.ts'
 import { pushBranch } from './push.ts'
 
 /** Keeping the work of a task may take this long, and no longer. */
 const keepMsMax = 120_000
 /** A push slower than this is given up in time for the patch. */
 const keepPushMsMax = 60_000
-const patchName = 'work.patch'
 const bundleName = 'other-work.bundle'
 
 type Kept = NonNullable<Progress['kept']>
@@ -56,7 +56,7 @@ export async function leaveWork(
 ): Promise<string | null> {
   const { progress } = o.journal
   if (!hasWork(progress)) return null
-  if (progress.kept === undefined && progress.pushed === undefined) {
+  if (progress.kept === undefined && !isPushed(progress)) {
     await record(o, { artifacts: [], directory: workspaceOf(o) })
   }
   return sentenceOf(o.journal.progress, 'failed')
@@ -64,7 +64,12 @@ export async function leaveWork(
 
 /** Before the agent starts there is no work, only what set-up made. */
 function hasWork({ base, next }: Progress): boolean {
-  return base !== undefined && next !== 'setup'
+  return base !== undefined && next !== 'clone' && next !== 'setup'
+}
+
+/** What was pushed is the work, unless the agent worked on since. */
+function isPushed({ pushed, next }: Progress): boolean {
+  return pushed !== undefined && next === 'publish'
 }
 
 async function keep(
@@ -74,7 +79,7 @@ async function keep(
   const { deps, task, workspace, journal } = attempt
   let kept: Kept = { artifacts: [] }
   try {
-    if (end === 'failed' && journal.progress.pushed === undefined) kept = await keepChanges(attempt)
+    if (end === 'failed' && !isPushed(journal.progress)) kept = await keepChanges(attempt)
     const bundle = await bundleOtherWork(workspace, baseOf(journal.progress))
     if (bundle === null) return kept
     await store(attempt, {
@@ -93,14 +98,14 @@ async function keep(
 /** The work that was not published, on a branch or as a patch. */
 async function keepChanges(attempt: Attempt): Promise<Kept> {
   const { deps, task, workspace, journal } = attempt
-  const committed = await commitWork(attempt, `wip: ${titleOf(task.order)}`).catch(
-    (error: unknown) => {
-      if (!(error instanceof GitFailed)) throw error
-      deps.log.warn({ err: error, taskId: task.id }, 'the work could not be committed')
-      return null // A patch needs no commit.
-    },
-  )
-  if (committed?.commits.length === 0) return { artifacts: [] }
+  const committed = await commitWork(attempt, 'wip: ').catch((error: unknown) => {
+    if (!(error instanceof GitFailed)) throw error
+    deps.log.warn({ err: error, taskId: task.id }, 'the work could not be committed')
+    return null // A patch needs no commit.
+  })
+  if (committed !== null && isUnchanged({ ...journal.progress, ...committed }, attempt.branch)) {
+    return { artifacts: [] }
+  }
   if (committed !== null && presets[task.type].publishes) {
     const { tip } = committed
     const branch = keptBranchOf(attempt.branch)
@@ -161,9 +166,11 @@ async function record(
   ])
 }
 
-function sentenceOf({ pushed, kept }: Progress, end: End): string | null {
+function sentenceOf(progress: Progress, end: End): string | null {
+  const { pushed, kept } = progress
   const where: string[] = []
-  if (pushed && end === 'failed') where.push(`The work is on the branch ${pushed.branch}.`)
+  if (pushed && isPushed(progress) && end === 'failed')
+    where.push(`The work is on the branch ${pushed.branch}.`)
   if (kept?.pushed) where.push(`The work so far is on the branch ${kept.pushed.branch}.`)
   if (kept?.artifacts.includes(patchName))
     where.push(`The work so far is the artifact ${patchName}.`)

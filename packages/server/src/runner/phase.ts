@@ -4,6 +4,7 @@ import type { EventWriter } from '../events/writer.ts'
 import type { Lease } from '../queue/work-queue.ts'
 import type { TaskRow } from '../store/tables.ts'
 import type { TaskEnd } from '../tasks/end.ts'
+import type { Progress } from '../tasks/progress.ts'
 import type { Workspace } from '../workspace/git.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Journal } from './journal.ts'
@@ -43,8 +44,29 @@ function ended(state: TaskEnd['state'], message: string | undefined): NonNullabl
   return { state, ...(message !== undefined && { message: message.slice(0, messageCharsMax) }) }
 }
 
+/** Whether the agent could still work on what people say, instead of this end. */
+export function mayGoOn(end: PhaseEnd): boolean {
+  if (end === null || end.state.status === 'completed') return true
+  return resumable.includes(end.state.reason)
+}
+
+const resumable: readonly string[] = ['checks_failed', 'push_rejected', 'pull_request_rejected']
+
 /** Characters of the sentence that an ended task carries. */
 const messageCharsMax = 2000
+
+/** Whether the work is what it was when this task, or its follow-up, began. */
+export function isUnchanged(
+  {
+    commits,
+    tip,
+    earlier,
+  }: Pick<Progress, 'tip' | 'earlier'> & { readonly commits: readonly object[] },
+  branch: string,
+): boolean {
+  const isPublished = earlier?.start === 'branch' && earlier.branch === branch
+  return commits.length === 0 || (isPublished && earlier.commit === tip)
+}
 
 /** Milliseconds that the task may still take. */
 export function timeLeft({ deadline, deps }: Attempt): number {

@@ -8,6 +8,7 @@ import { detectPlan } from '../workspace/detect.ts'
 import { GitFailed } from '../workspace/git.ts'
 import { keepHome } from '../workspace/home.ts'
 import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
+import { type TakenUp, takeUp } from './take-up.ts'
 
 /** A host that does not answer is tried again, after these waits. */
 const cloneWaitsMs = [2000, 8000] as const
@@ -32,25 +33,40 @@ async function makeClone(attempt: Attempt): Promise<PhaseEnd> {
   const { task, workspace, journal, deps, branch } = attempt
   const cloned = await tryClone(attempt)
   if (!('commit' in cloned)) return cloned
-  const base = cloned
-  await startBranch(workspace, branch)
+  const begun = await begin(attempt, cloned)
+  if (!('base' in begun)) return begun
+  const { base } = begun
   const plan = await detectPlan(workspace, { commit: base.commit, workdir: task.order.workdir })
   const checks =
     journal.progress.base === undefined
       ? [...(task.order.checks ?? (task.type === 'analysis' ? [] : plan.checks))]
       : journal.progress.checks
-  await journal.write({ next: 'setup', node: deps.node, base, checks, commits: [] }, [
+  await journal.write({ next: 'setup', node: deps.node, checks, commits: [], ...begun }, [
     {
       type: 'workspace.cloned',
       repo_url: parseRepoUrl(task.order.repoUrl).url,
       base_branch: base.branch,
       base_commit: base.commit,
       branch,
+      ...(begun.earlier === undefined
+        ? {}
+        : { start: begun.earlier.start, commit: begun.earlier.commit ?? base.commit }),
       checks,
       detected_setup: plan.setup,
     },
   ])
   return null
+}
+
+/** The branch: a new one, or with the work of before where the task was reopened. */
+async function begin(
+  attempt: Attempt,
+  cloned: Base,
+): Promise<(Partial<TakenUp> & Pick<TakenUp, 'base'>) | NonNullable<PhaseEnd>> {
+  const { earlier } = attempt.journal.progress
+  if (earlier !== undefined) return takeUp(attempt, { cloned, earlier })
+  await startBranch(attempt.workspace, attempt.branch)
+  return { base: cloned }
 }
 
 async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>> {

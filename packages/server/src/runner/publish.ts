@@ -1,7 +1,7 @@
 import { parseRepoUrl } from '@longhaul/client/contract'
 import { putArtifact } from '../store/artifacts.ts'
 import { presets } from '../tasks/presets.ts'
-import { type Attempt, done, failed, type PhaseEnd } from './phase.ts'
+import { type Attempt, done, failed, isUnchanged, type PhaseEnd } from './phase.ts'
 import { gitHubOf } from './policy.ts'
 import { openPullRequest } from './pull-request.ts'
 import { pushBranch } from './push.ts'
@@ -14,9 +14,9 @@ export async function publish(attempt: Attempt): Promise<NonNullable<PhaseEnd>> 
   const { task, journal, branch } = attempt
   await journal.enter('publishing')
   if (!presets[task.type].publishes) return report(attempt)
-  const { tip, commits, commands } = journal.progress
+  const { tip, commands } = journal.progress
   if (tip === undefined) throw new Error(`${task.id} is published before it was committed`)
-  if (commits.length === 0) {
+  if (isUnchanged(journal.progress, branch) && !lacksPullRequest(attempt)) {
     return { state: { status: 'completed', reason: commands.length > 0 ? 'done' : 'no_changes' } }
   }
   const refused = await pushWork(attempt, tip)
@@ -26,6 +26,13 @@ export async function publish(attempt: Attempt): Promise<NonNullable<PhaseEnd>> 
   return done(
     `The work is on the branch ${branch}. ${parseRepoUrl(task.order.repoUrl).origin} is a plain git remote here, so no pull request was opened.`,
   )
+}
+
+/** Published before, but for a pull request that was refused then. */
+function lacksPullRequest({ deps, task, journal }: Attempt): boolean {
+  const { commits, earlier } = journal.progress
+  const isKnown = earlier?.pullRequestUrl !== undefined || gitHubOf(deps, task.order) === null
+  return commits.length > 0 && !isKnown
 }
 
 async function report({ deps, task, lease, journal }: Attempt): Promise<NonNullable<PhaseEnd>> {

@@ -20,9 +20,10 @@ export async function openPullRequest(
   if (journal.progress.pullRequestNotes === undefined) {
     try {
       const pull = await open(attempt, gitHub)
-      await dress(attempt, gitHub, pull)
+      // One that was there is as people have left it.
+      if (journal.progress.pullRequestNotes === undefined) await dress(attempt, gitHub, pull)
     } catch (error) {
-      if (!(error instanceof GitHubRefused) || isPassing(error.status)) throw error
+      if (!(error instanceof GitHubRefused) || error.isPassing) throw error
       return failed('pull_request_rejected', `GitHub refused the pull request: ${error.message}.`)
     }
   }
@@ -30,16 +31,12 @@ export async function openPullRequest(
   return done(notes.length === 0 ? undefined : [reasons.done.sentence, ...notes].join(' '))
 }
 
-/** Not reached, asked too often, or broken: another attempt may find it mended. */
-function isPassing(status: number): boolean {
-  return status === 0 || status === 429 || status >= 500
-}
-
 type Pull = Awaited<ReturnType<GitHub['openPullRequest']>>
 
 async function open(attempt: Attempt, gitHub: GitHub): Promise<Pull> {
   const { deps, task, lease, workspace, journal, branch } = attempt
-  const { base, pullRequestUrl } = journal.progress
+  const { base, pullRequestUrl, earlier } = journal.progress
+  const replaces = earlier?.pullRequestUrl ?? null
   if (base === undefined) throw new Error(`${task.id} is published before it was cloned`)
   const session = await getSession(deps.store.db, lease.sessionId)
   const pull = await gitHub.openPullRequest({
@@ -54,11 +51,16 @@ async function open(attempt: Attempt, gitHub: GitHub): Promise<Pull> {
       changedFiles: await changedFiles(workspace, base.commit),
     }),
     draft: task.order.pullRequest?.draft ?? false,
+    replaces,
     signal: workspace.signal,
   })
-  if (pullRequestUrl === undefined) {
-    await journal.write({ pullRequestUrl: pull.url }, [
-      { type: 'task.pull_request_opened', ...pull, branch },
+  const { url, number, draft } = pull
+  if (url === replaces) {
+    const updated = { type: 'task.pull_request_updated', url, number, branch }
+    await journal.write({ pullRequestUrl: url, pullRequestNotes: [] }, [updated])
+  } else if (pullRequestUrl === undefined) {
+    await journal.write({ pullRequestUrl: url }, [
+      { type: 'task.pull_request_opened', url, number, draft, branch, replaces },
     ])
   }
   return pull
@@ -75,6 +77,7 @@ async function dress(attempt: Attempt, gitHub: GitHub, { url, number, draft }: P
   const { task, workspace, journal } = attempt
   const { signal } = workspace
   const order = task.order.pullRequest ?? {}
+  const replaces = journal.progress.earlier?.pullRequestUrl
   const { reviewers = [], teamReviewers = [], labels = [] } = order
   const isDraftRefused = order.draft === true && !draft
   const refused: Refused[] = [
@@ -89,9 +92,18 @@ async function dress(attempt: Attempt, gitHub: GitHub, { url, number, draft }: P
   ]
   const isPlain = refused.length + reviewers.length + teamReviewers.length + labels.length === 0
   await journal.write(
-    { pullRequestNotes: refused.map(noteOf) },
+    {
+      pullRequestNotes: [
+        ...(replaces === undefined ? [] : [replaced(replaces)]),
+        ...refused.map(noteOf),
+      ],
+    },
     isPlain ? [] : [{ type: 'task.pull_request_options_set', url, number, ...order, refused }],
   )
+}
+
+function replaced(url: string): string {
+  return `It is a new pull request, since ${url} was merged or closed.`
 }
 
 const draftRefused: Refused = {

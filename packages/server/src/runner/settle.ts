@@ -1,5 +1,7 @@
+import { reasons } from '@longhaul/client/contract'
 import { appendEvents } from '../events/append.ts'
 import type { Lease } from '../queue/work-queue.ts'
+import { waitingMessages } from '../store/messages.ts'
 import { getSession, setSessionStatus } from '../store/sessions.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { lockTask, updateTask } from '../store/tasks.ts'
@@ -8,7 +10,11 @@ import type { Progress } from '../tasks/progress.ts'
 import { resultOf } from '../tasks/result.ts'
 import type { RunnerDeps } from './deps.ts'
 
-/** The task is over: its end, its work's end and its callback are one transaction. */
+/**
+ * The task is over: its end, its work's end and its callback are one transaction. False, and nothing
+ * is written, when it is complete but for a message that waits. What a task that failed did not read
+ * waits for a follow-up, and its sentence says so.
+ */
 export async function endTaskOf(
   { store, queue, clock, metrics, ended }: RunnerDeps,
   o: {
@@ -17,22 +23,45 @@ export async function endTaskOf(
     readonly progress: Progress
     readonly end: Pick<TaskEnd, 'state' | 'message'>
   },
-): Promise<void> {
+): Promise<boolean> {
   const { task, lease, progress, end } = o
-  const row = await store.db.transaction().execute(async (trx) => {
+  const ends = store.db.transaction().execute(async (trx) => {
     // The work is locked before the task, and the task before the session: see `WorkQueue`.
     await queue.complete(trx, lease)
+    // No message is accepted from here on.
+    await lockTask(trx, task.id)
+    const unread = (await waitingMessages(trx, lease.sessionId)).length
+    if (unread > 0 && end.state.status === 'completed') throw new SpokenTo()
     const session = await getSession(trx, lease.sessionId)
     return endTask(trx, {
       taskId: task.id,
-      end: { ...end, result: resultOf(progress, session) },
+      end: { ...withUnread(end, unread), result: resultOf(progress, session) },
       attempt: lease.attempt,
       progress,
       clock,
     })
   })
-  countEnd(metrics, row)
+  try {
+    countEnd(metrics, await ends)
+  } catch (error) {
+    if (error instanceof SpokenTo) return false
+    throw error
+  }
   ended()
+  return true
+}
+
+/** Rolls an end back. */
+class SpokenTo extends Error {}
+
+function withUnread(
+  end: Pick<TaskEnd, 'state' | 'message'>,
+  unread: number,
+): Pick<TaskEnd, 'state' | 'message'> {
+  if (unread === 0) return end
+  const said = end.message ?? reasons[end.state.reason].sentence
+  const what = unread === 1 ? '1 message was' : `${unread} messages were`
+  return { ...end, message: `${said} ${what} not read; a follow-up begins with that.` }
 }
 
 /**

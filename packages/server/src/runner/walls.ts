@@ -83,7 +83,7 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
     hooks: {
       beforeModelRequest: async (body) => {
         const { clock } = deps
-        await transcript.waitForToolUses(lastToolUses(body), { timeoutMs: transcriptMsMax, clock })
+        await transcript.waitFor(lastToolUses(body), { timeoutMs: transcriptMsMax, clock })
         // Nor is a turn begun before the log has the one before it.
         await writer.flush()
       },

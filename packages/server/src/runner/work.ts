@@ -1,6 +1,5 @@
 import type { CheckResult } from '@longhaul/client/contract'
 import { putArtifact } from '../store/artifacts.ts'
-import { titleOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
 import type { Changes } from '../workspace/changes.ts'
 import { runCommand } from '../workspace/commands.ts'
@@ -8,7 +7,8 @@ import { GitFailed } from '../workspace/git.ts'
 import { renewChecksHome } from '../workspace/home.ts'
 import { commitWork } from './commit.ts'
 import { Conversation } from './conversation.ts'
-import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
+import { isSpokenTo } from './inbox.ts'
+import { type Attempt, failed, isUnchanged, mayGoOn, type PhaseEnd, timeLeft } from './phase.ts'
 import { refusalOf } from './push-guard.ts'
 
 /** Times that failed checks go back to the agent. */
@@ -17,28 +17,36 @@ const roundsMax = 3
 const summaryCharsMax = 32_000
 
 /**
- * The agent works, the server checks, and what failed goes back into the same conversation: until
- * the checks pass, or the rounds are used up.
+ * The agent works, the server checks, and what failed goes back into the same conversation, as does
+ * what people said meanwhile: until the checks pass, or the rounds are used up, and no message waits.
  */
 export async function work(attempt: Attempt): Promise<PhaseEnd> {
   const { journal } = attempt
   await using conversation = new Conversation(attempt)
   for (;;) {
     if (journal.progress.next === 'agent') {
-      await journal.enter('agent')
-      const end = await conversation.work()
-      if (end.kind === 'failed') return failed(end.reason, end.message)
-      await conversation.rest()
-      await journal.write({ next: 'checks', summary: end.text.slice(0, summaryCharsMax) })
+      const failure = await converse(attempt, conversation)
+      if (failure !== null) return failure
     }
     if (journal.progress.next !== 'checks') return null
     const end = await check(attempt)
-    if (end !== null) return end
+    if (mayGoOn(end) && (await isSpokenTo(attempt))) await journal.write({ next: 'agent' })
+    else if (end !== null) return end
   }
 }
 
+async function converse({ journal }: Attempt, conversation: Conversation): Promise<PhaseEnd> {
+  await journal.enter('agent')
+  const end = await conversation.work()
+  if (end.kind === 'failed') return failed(end.reason, end.message)
+  await conversation.rest()
+  const summary = end.text === '' ? journal.progress.summary : end.text
+  await journal.write({ next: 'checks', summary: summary.slice(0, summaryCharsMax) })
+  return null
+}
+
 async function check(attempt: Attempt): Promise<PhaseEnd> {
-  const { task, journal } = attempt
+  const { task, journal, branch } = attempt
   const { checks, rounds } = journal.progress
   const preset = presets[task.type]
   if (!preset.publishes) {
@@ -48,9 +56,10 @@ async function check(attempt: Attempt): Promise<PhaseEnd> {
   const changes = await commit(attempt)
   if ('state' in changes) return changes
   const { tip, commits } = changes
-  const objection = commits.length === 0 ? null : await refusalOf(attempt, tip)
+  const unchanged = isUnchanged({ ...journal.progress, tip, commits }, branch)
+  const objection = unchanged ? null : await refusalOf(attempt, tip)
   if (objection !== null) return object(attempt, { tip, objection })
-  if (checks.length === 0 || (commits.length === 0 && !preset.checksUnchanged)) {
+  if (checks.length === 0 || (unchanged && !preset.checksUnchanged)) {
     await journal.write({ next: 'commands', tip, checkResults: [], objection: null })
     return null
   }
@@ -90,7 +99,7 @@ async function object(
 /** What git refuses is no failure of the infrastructure: the same again would end the same. */
 async function commit(attempt: Attempt): Promise<Changes | NonNullable<PhaseEnd>> {
   try {
-    return await commitWork(attempt, titleOf(attempt.task.order))
+    return await commitWork(attempt)
   } catch (error) {
     if (!(error instanceof GitFailed) || !error.isFinal) throw error
     const isFull = /No space left on device|Disk quota exceeded/.test(error.message)

@@ -80,7 +80,9 @@ export class Worker implements AsyncDisposable {
     const { log } = this.#deps
     const { sessionId } = lease
     const ending = new Ending()
-    const over = this.#endEarlier(sessionId)
+    // A session that was reopened may be just being cleared, as one that had ended.
+    const cleared = lease.attempt > 1 ? this.#sweeping : Promise.resolve()
+    const over = Promise.all([cleared, this.#endEarlier(sessionId)])
       .then(() => runAttempt(this.#deps, lease, ending))
       .then(() => this.#sweep())
       .catch((error: unknown) => {

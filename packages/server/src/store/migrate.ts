@@ -5,6 +5,7 @@ import { kept } from './migrations/0002-kept.ts'
 import { taskSearch } from './migrations/0003-task-search.ts'
 import { repositories } from './migrations/0004-repositories.ts'
 import { agents } from './migrations/0005-agents.ts'
+import { messages } from './migrations/0006-messages.ts'
 import { readers } from './migrations/0007-readers.ts'
 import type { Tables } from './tables.ts'
 
@@ -15,7 +16,15 @@ interface Migration {
   readonly sql: string
 }
 
-const migrations: readonly Migration[] = [initial, kept, taskSearch, repositories, agents, readers]
+const migrations: readonly Migration[] = [
+  initial,
+  kept,
+  taskSearch,
+  repositories,
+  agents,
+  messages,
+  readers,
+]
 
 /** One key for every server of a database: they migrate one after the other. */
 const lockKey = 6_014_302_011

@@ -1,5 +1,6 @@
 import type {
   AgentContent,
+  MessageMode,
   Priority,
   Reason,
   RepositorySettings,
@@ -104,6 +105,24 @@ interface Tasks {
   created_at: Date
   started_at: Optional<Date>
   completed_at: Optional<Date>
+  /** How often a message reopened it. */
+  reopened: Generated<number>
+}
+
+interface Messages {
+  /** Of its `user.message` event. */
+  id: string
+  session_id: string
+  /** Number of that event: messages are read in this order. */
+  seq: number
+  mode: MessageMode
+  text: string
+  /** Of its `user.interrupt` event. */
+  interrupt_id: Optional<string>
+  created_by: Optional<string>
+  created_at: Date
+  /** When the conversation had it; null while it waits. */
+  processed_at: Optional<Date>
 }
 
 interface Events {
@@ -212,6 +231,7 @@ export interface Tables {
   keys: Keys
   sessions: Sessions
   tasks: Tasks
+  messages: Messages
   events: Events
   artifacts: Artifacts
   artifact_chunks: ArtifactChunks
@@ -226,6 +246,7 @@ export interface Tables {
 export type KeyRow = Selectable<Keys>
 export type SessionRow = Selectable<Sessions>
 export type TaskRow = Selectable<Tasks>
+export type MessageRow = Selectable<Messages>
 export type EventRow = Selectable<Events>
 export type ArtifactRow = Selectable<Artifacts>
 export type DiffRow = Selectable<Diffs>

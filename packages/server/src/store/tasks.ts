@@ -35,6 +35,7 @@ export interface TaskPatch {
   readonly cancelRequestedAt?: Date | null
   readonly startedAt?: Date | null
   readonly completedAt?: Date | null
+  readonly reopened?: number
 }
 
 export function insertTask(db: Db, task: NewTask): Promise<TaskRow> {
@@ -87,6 +88,7 @@ export function updateTask(db: Db, id: string, patch: TaskPatch): Promise<TaskRo
         : { cancel_requested_at: patch.cancelRequestedAt }),
       ...(patch.startedAt === undefined ? {} : { started_at: patch.startedAt }),
       ...(patch.completedAt === undefined ? {} : { completed_at: patch.completedAt }),
+      ...(patch.reopened === undefined ? {} : { reopened: patch.reopened }),
     })
     .where('id', '=', id)
     .returningAll()

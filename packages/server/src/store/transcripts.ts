@@ -59,6 +59,22 @@ export async function loadTranscript(
   return rows.length === 0 ? null : rows.map((row) => row.entry)
 }
 
+/** Whether anything of the conversation was stored. */
+export async function hasConversation(
+  db: Db,
+  o: { sessionId: string; conversationId: string },
+): Promise<boolean> {
+  const row = await db
+    .selectFrom('transcript_entries')
+    .select('position')
+    .where('session_id', '=', o.sessionId)
+    .where('conversation_id', '=', o.conversationId)
+    .where('subpath', '=', '')
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** The transcripts of a conversation's subagents. */
 export async function listTranscriptSubpaths(
   db: Db,

@@ -37,7 +37,7 @@ export async function cancelTask(
     })
     // A task that started has a workspace: its next attempt ends it, and keeps the work.
     if (row.started_at === null && (await queue.cancelQueued(trx, row.session_id))) {
-      const end = { state: { status: 'failed', reason: 'cancelled' }, result: null } as const
+      const end = { state: { status: 'failed', reason: 'cancelled' }, result: row.result } as const
       ended = await endTask(trx, { taskId: id, end, clock })
     }
     return getTask(trx, id)

@@ -65,15 +65,16 @@ function errorOf(reason: FailedReason, message: string | undefined): TaskError {
 }
 
 /**
- * The one callback of a task's end. Its id is the task's, so that a receiver that sees it twice
- * can tell (Standard Webhooks: `webhook-id` identifies the message, not the try).
+ * The one callback of an end. Its id is the task's, and the number of an end that is not the first,
+ * so that a receiver that sees it twice can tell (Standard Webhooks: `webhook-id` identifies the
+ * message, not the try).
  */
 function callbackOf(row: TaskRow, clock: Clock): NewDelivery {
   const now = new Date(clock.now())
   const { order } = row
   const type = `task.${row.status}`
   return {
-    id: `dlv_${row.id.slice('task_'.length)}`,
+    id: `dlv_${row.id.slice('task_'.length)}${row.reopened === 0 ? '' : `_${row.reopened + 1}`}`,
     sessionId: row.session_id,
     taskId: row.id,
     attempt: null,

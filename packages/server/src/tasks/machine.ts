@@ -9,20 +9,21 @@ import type {
  * The life of a task, as a pure table.
  *
  * A task is born `pending` (`queued`, or `delayed` until its start time). A worker that leases its
- * work makes it `running`, and from then on it never goes back to pending: when a worker dies or
+ * work makes it `running`, and until it ends it never goes back to pending: when a worker dies or
  * hands the work back, the task stays running and the next attempt prepares again. Running has a
  * reason that says what happens now:
  *
  *   preparing  → agent → checking → publishing → end
  *
- * with these ways back: failed checks go to the agent again; a new attempt starts at `preparing`
- * from wherever the last one was cut off, and goes straight to the phase that was not finished;
+ * with these ways back: failed checks, and messages that came meanwhile, go to the agent again; a
+ * new attempt starts at `preparing` from wherever the last one was cut off, and goes straight to the
+ * phase that was not finished;
  * a task without checks skips `checking`. A `waiting_…` reason is a parked task: it can be entered
  * from every phase and left to `preparing`, since the session that waits has no process.
  *
- * A task ends once, as `completed` (out of `publishing` only: nothing is complete before its work
- * is published or found to need no publishing) or as `failed` (out of anything, always with a
- * reason). Ended tasks do not move.
+ * A task ends as `completed` (out of `publishing` only: nothing is complete before its work is
+ * published or found to need no publishing) or as `failed` (out of anything, always with a reason).
+ * An ended task moves only when a message reopens it: it is `queued` again, and may end again.
  */
 export type TaskState =
   | { readonly status: 'pending'; readonly reason: PendingReason }
@@ -35,7 +36,7 @@ export function mayMove(from: TaskState, to: TaskState): boolean {
   switch (from.status) {
     case 'completed':
     case 'failed':
-      return false
+      return to.status === 'pending' && to.reason === 'queued'
     case 'pending':
       return (
         to.status === 'failed' ||

@@ -23,9 +23,9 @@ export function keptBranchOf(branch: string): string {
   return `${branch}-wip`
 }
 
-/** One line that names the task: its commit's subject and its pull request's title. */
-export function titleOf(order: TaskOrder): string {
-  const line = firstLine(order.instructions).trim()
+/** One line that names the task, or a follow-up: a commit's subject, a pull request's title. */
+export function titleOf({ instructions }: Pick<TaskOrder, 'instructions'>): string {
+  const line = firstLine(instructions).trim()
   return line.length <= titleCharsMax ? line : `${line.slice(0, titleCharsMax - 1).trimEnd()}…`
 }
 

@@ -46,6 +46,22 @@ const schema = z.object({
       directory: z.string().optional(),
     })
     .optional(),
+  /** Of a task that was reopened: by which message, and where the work of before is. */
+  earlier: z
+    .object({
+      messageId: z.string(),
+      /** One line of the message: the subject of its commit. */
+      title: z.string(),
+      /** The branch of it on the git host. */
+      branch: z.string().optional(),
+      /** What is newer than the branch, if there is one, is the artifact `work.patch`. */
+      patch: z.boolean(),
+      pullRequestUrl: z.string().optional(),
+      /** What the workspace began with, once it is there, and the commit that is checked out. */
+      start: z.enum(['branch', 'patch', 'base', 'merged', 'gone']).optional(),
+      commit: z.string().optional(),
+    })
+    .optional(),
   /** Attempts in a row that ended without finishing a phase, through no doing of the agent. */
   strikes: z.number().int().default(0),
 })

@@ -54,6 +54,49 @@ export function roundFailedPrompt({ checkResults, objection, base }: Round): str
 /** A round of the server's own checks, as far as it is recorded. */
 type Round = Pick<Progress, 'checkResults' | 'objection' | 'base'>
 
+/** Whether the agent has something to mend. */
+export function hasFailed({ checkResults, objection }: Omit<Round, 'base'>): boolean {
+  return objection !== null || checkResults.some(({ outcome }) => outcome !== 'passed')
+}
+
+/** Sent before the message that reopened a task. */
+export function followUpPrompt({ branch, base, checks, start, setupFailure }: FollowUp): string {
+  return [
+    'You had finished; this is the same conversation, which goes on with the message below. The workspace is a new clone: what was in no commit, and whatever ran, is gone.',
+    startText[start](branch, base),
+    checks.length === 0
+      ? ''
+      : `When you finish, these commands must succeed; they are run outside your control:\n${list(checks)}`,
+    setupFailure === null
+      ? ''
+      : `Setting up the repository failed, and you may need to deal with it:\n${quote(setupFailure)}`,
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+}
+
+interface FollowUp {
+  readonly branch: string
+  /** The base branch's name. */
+  readonly base: string
+  readonly checks: readonly string[]
+  readonly start: NonNullable<NonNullable<Progress['earlier']>['start']>
+  readonly setupFailure: CheckResult | null
+}
+
+const startText: Readonly<Record<FollowUp['start'], (branch: string, base: string) => string>> = {
+  branch: (branch) =>
+    `Your work is checked out on the branch ${branch}, as the git host has it now; others may have added to it (git log).`,
+  patch: (branch) =>
+    `Your work, which could not be pushed, is there on the branch ${branch}, uncommitted.`,
+  base: (branch, base) =>
+    `You had changed nothing that was kept; the branch ${branch} starts anew from ${base}.`,
+  merged: (branch, base) =>
+    `Your pull request was merged; the branch ${branch} starts anew from ${base} as it is now.`,
+  gone: (branch, base) =>
+    `The branch with your work is no longer on the git host; ${branch} starts anew from ${base}.`,
+}
+
 /** Sent when the conversation goes on after the worker's process ended. */
 export function continuePrompt({
   cutOff,
@@ -69,7 +112,7 @@ export function continuePrompt({
     cutOff.length === 0
       ? ''
       : `Cut off was:\n${list(cutOff)}\nIt is not known how far it came: look before you repeat it.`,
-    round.checkResults.length === 0 && round.objection === null ? '' : roundFailedPrompt(round),
+    hasFailed(round) ? roundFailedPrompt(round) : '',
     'Look at the state of the workspace (git status) and go on where you were.',
   ]
     .filter((part) => part !== '')

@@ -9,13 +9,14 @@ interface Used {
 
 /** What came of a task, from its progress and what its session used. */
 export function resultOf(progress: Progress, used: Used | undefined): TaskResult {
-  const { checkResults, pushed, kept } = progress
+  const { checkResults, pushed, kept, earlier } = progress
   const passed = checkResults.every(({ outcome }) => outcome === 'passed')
   return {
     summary: summaryOf(progress),
-    branch: pushed?.branch ?? kept?.pushed?.branch ?? null,
+    // Kept work is newer than what was pushed, and both are newer than a round before.
+    branch: kept?.pushed?.branch ?? pushed?.branch ?? earlier?.branch ?? null,
     commits: progress.commits,
-    pull_request_url: progress.pullRequestUrl ?? null,
+    pull_request_url: progress.pullRequestUrl ?? earlier?.pullRequestUrl ?? null,
     checks: {
       outcome: checkResults.length === 0 ? 'skipped' : passed ? 'passed' : 'failed',
       rounds: progress.rounds,

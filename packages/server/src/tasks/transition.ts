@@ -5,7 +5,7 @@ import { appendEvents, type NewEvent } from '../events/append.ts'
 import { setSessionStatus } from '../store/sessions.ts'
 import type { Db, TaskRow } from '../store/tables.ts'
 import { lockTask, updateTask } from '../store/tasks.ts'
-import { mayMove, type TaskState } from './machine.ts'
+import { hasEnded, mayMove, type TaskState } from './machine.ts'
 import type { Progress } from './progress.ts'
 
 /** One step of a task, written with its event and its progress in one transaction. */
@@ -43,7 +43,7 @@ export async function moveTask(
   if (!mayMove(from, to)) throw new InvalidMove(taskId, from, to)
   const now = new Date(clock.now())
   const message = step.message ?? reasons[to.reason].sentence
-  const ended = to.status === 'completed' || to.status === 'failed'
+  const ended = hasEnded(to)
   const moved = await updateTask(trx, taskId, {
     status: to.status,
     reason: to.reason,
@@ -58,7 +58,13 @@ export async function moveTask(
     sessionId: row.session_id,
     ...(step.attempt === undefined ? {} : { attempt: step.attempt }),
     events: [
-      { type: eventTypeOf(to), task_id: taskId, status: to.status, reason: to.reason, message },
+      {
+        type: hasEnded(from) ? 'task.reopened' : eventTypeOf(to),
+        task_id: taskId,
+        status: to.status,
+        reason: to.reason,
+        message,
+      },
       ...events,
       ...(ended ? [{ type: 'session.status_terminated' }] : []),
     ],

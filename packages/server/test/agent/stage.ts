@@ -64,7 +64,7 @@ export async function setStage(o: {
   const deltas: NewEvent[] = []
   let transcript: Transcript | null = null
   const isStored = (ids: string[]) =>
-    transcript?.waitForToolUses(ids, { timeoutMs: storedMsMax, clock: systemClock })
+    transcript?.waitFor(ids, { timeoutMs: storedMsMax, clock: systemClock })
 
   return {
     sessionId,

@@ -26,7 +26,7 @@ test('a tool call is waited for until the entry that holds it is stored', async 
   const { transcript, append } = await setUp()
   let isStored = false
   const waiting = transcript
-    .waitForToolUses(['toolu_1', 'toolu_2'], { timeoutMs: 1000, clock: new ManualClock() })
+    .waitFor(['toolu_1', 'toolu_2'], { timeoutMs: 1000, clock: new ManualClock() })
     .then(() => {
       isStored = true
     })
@@ -39,8 +39,8 @@ test('a tool call is waited for until the entry that holds it is stored', async 
 test('waiting ends after its time, and says what is missing', async () => {
   const { transcript } = await setUp()
   const clock = new ManualClock()
-  const waiting = transcript.waitForToolUses(['toolu_1'], { timeoutMs: 1000, clock })
-  const refused = assert.rejects(waiting, /1 tool calls were not stored within 1000 ms/)
+  const waiting = transcript.waitFor(['toolu_1'], { timeoutMs: 1000, clock })
+  const refused = assert.rejects(waiting, /1 entries were not stored within 1000 ms/)
   clock.advance(1000)
   await refused
 })
@@ -54,7 +54,22 @@ test('a later attempt knows what an earlier one stored', async () => {
   const { attempt } = await claimSession(store.db, { id: sessionId, node: 'n', now: new Date() })
   const later = new Transcript({ store, sessionId, attempt, log })
   assert.equal(await later.exists(), true)
-  await later.waitForToolUses(['toolu_1'], { timeoutMs: 1, clock: new ManualClock() })
+  await later.waitFor(['toolu_1'], { timeoutMs: 1, clock: new ManualClock() })
+})
+
+test('a message is found by its UUID, alone, in the middle of a turn, or merged with others', async () => {
+  const { transcript, append } = await setUp()
+  await append(
+    { type: 'user', uuid: 'alone' },
+    {
+      type: 'attachment',
+      uuid: 'x',
+      attachment: { type: 'queued_command', source_uuid: 'folded' },
+    },
+    { type: 'user', uuid: 'last', mergedSendUuids: ['merged', 'last'] },
+  )
+  for (const id of ['alone', 'folded', 'merged', 'last']) assert.ok(transcript.has(id), id)
+  assert.equal(transcript.has('other'), false)
 })
 
 test('an attempt that lost the session stores nothing more', async () => {
@@ -81,7 +96,7 @@ async function setUp() {
   const { sessionId, attempt } = await makeClaimedSession(store.db)
   const transcript = new Transcript({ store, sessionId, attempt, log })
   const key = { projectKey: sessionId, sessionId: uuidOf(sessionId) }
-  type Entry = { type: string; uuid?: string }
+  type Entry = { type: string; uuid?: string; [field: string]: unknown }
   const append = (...given: (Entry | string)[]): Promise<void> => {
     const subpath = given.find((item) => typeof item === 'string')
     const entries = given.filter((item) => typeof item !== 'string')

@@ -112,6 +112,25 @@ test('the deadline ends a turn, also one that waits', async () => {
   assert.equal(end.kind === 'failed' && end.reason, 'timed_out')
 })
 
+test('a turn is not over while something that was said in it is unread', async () => {
+  const { turn, turns, isOver, hear } = setUp()
+  hear(running)
+  turns.said('m1')
+  turns.said('m2')
+  hear(lifecycle('m1', 'queued'), result('Done.'), idle)
+  assert.equal(await isOver(), false)
+  hear(
+    lifecycle('m1', 'started'),
+    running,
+    lifecycle('m1', 'completed'),
+    result('That, too.'),
+    idle,
+  )
+  assert.equal(await isOver(), false)
+  hear(lifecycle('m2', 'refused'))
+  assert.deepEqual(await turn, { kind: 'finished', text: 'That, too.' })
+})
+
 test('the first end wins', async () => {
   const { turn, turns } = setUp()
   turns.end({ kind: 'finished', text: 'first' })
@@ -172,6 +191,10 @@ function setUp() {
 const state = (name: string) => ({ type: 'system', subtype: 'session_state_changed', state: name })
 const running = state('running')
 const idle = state('idle')
+
+function lifecycle(uuid: string, name: string) {
+  return { type: 'command_lifecycle', command_uuid: uuid, state: name }
+}
 
 function result(text: string) {
   return { type: 'result', subtype: 'success', is_error: false, result: text }

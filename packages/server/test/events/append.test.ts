@@ -49,7 +49,7 @@ test('an event is read as it was appended, with its number', async () => {
   const stored = await append(sessionId, [given, { type: 'user.message', seq: 99 }], attempt)
   const { processed_at, ...first } = stored[0] ?? assert.fail()
   assert.deepEqual(first, { ...given, seq: 1, session_id: sessionId, attempt })
-  assert.ok(Math.abs(Date.parse(processed_at) - clock.now()) < 10_000)
+  assert.ok(Math.abs(Date.parse(processed_at ?? '') - clock.now()) < 10_000)
   assert.match(stored[1]?.id ?? '', /^sevt_[0-9a-z]{26}$/)
   assert.deepEqual([stored[1]?.seq, stored[1]?.thread_id], [2, null])
   assert.deepEqual(await read(sessionId), stored)

@@ -7,7 +7,7 @@ import { GitHubRefused } from '../../src/gateway/github-call.ts'
 import { log, startUpstream, type Upstream } from './harness.ts'
 
 const signal = new AbortController().signal
-const order = { base: 'main', title: 't', body: 'b', draft: false, signal }
+const order = { base: 'main', title: 't', body: 'b', draft: false, replaces: null, signal }
 
 function github(upstream: Upstream, waits: number[] = []) {
   const clock: Clock = {
@@ -37,7 +37,12 @@ function replies(...list: Reply[]) {
 
 function pull(number: number, o: { ref?: string; state?: string } = {}) {
   const html_url = `https://github.example/acme/app/pull/${number}`
-  return { html_url, number, state: o.state ?? 'open', head: { ref: o.ref ?? 'agent/x' } }
+  return {
+    html_url,
+    number,
+    state: o.state ?? 'open',
+    head: { ref: o.ref ?? 'agent/x', sha: 'a1' },
+  }
 }
 
 test('the default branch is asked with the token, below this repository only', async () => {
@@ -53,7 +58,7 @@ test('a pull request is found by its head, an open one first', async () => {
   await using upstream = await startUpstream(replies([200, list]))
   const found = await github(upstream).findPullRequest({ head: 'agent/x', signal })
   const url = 'https://github.example/acme/app/pull/1'
-  assert.deepEqual(found, { number: 1, url, draft: false })
+  assert.deepEqual(found, { number: 1, url, draft: false, state: 'open', commit: 'a1' })
   const { searchParams } = new URL(upstream.requests[0]?.path ?? '', upstream.url)
   assert.deepEqual([searchParams.get('head'), searchParams.get('state')], ['acme:agent/x', 'all'])
 })
@@ -68,6 +73,20 @@ test('opening looks first, and returns what is there', async () => {
   const opened = await github(upstream).openPullRequest({ head: 'agent/x', ...order })
   assert.equal(opened.number, 4)
   assert.equal(upstream.requests.length, 1)
+})
+
+test('one that was merged or closed counts as there, but for the one that is to be replaced', async () => {
+  const list = [{ ...pull(4, { state: 'closed' }), merged_at: '2026-01-01T00:00:00Z' }]
+  await using upstream = await startUpstream(
+    replies([200, list], [200, list], [201, pull(5)], [200, [pull(5), ...list]]),
+  )
+  const open = (replaces: string | null) =>
+    github(upstream).openPullRequest({ head: 'agent/x', ...order, replaces })
+  const found = await open(null)
+  assert.deepEqual([found.number, found.state], [4, 'merged'])
+  assert.equal((await open(found.url)).number, 5)
+  assert.equal((await open(found.url)).number, 5)
+  assert.equal(upstream.requests.length, 4)
 })
 
 test('a pull request that somebody else opened meanwhile is returned', async () => {

@@ -27,6 +27,8 @@ export function badRequests(made: Made): Row[] {
     ...badJson(`/v1/tasks/${made.endedId}/retry`),
     ...badDelete(id),
     ...badCancel(id),
+    ...badMessage(id),
+    ...badJson(`/v1/tasks/${id}/messages`),
     ...badJson(`/v1/tasks/${id}/cancel`),
     ...badRepositories,
     ...badJson('/v1/repositories'),
@@ -238,6 +240,42 @@ const badRepositories: readonly Row[] = [
   wrongMethod('PUT', `/v1/repositories/${unknownRepository}`, 'DELETE, GET, HEAD, POST'),
   wrongMethod('DELETE', '/v1/repositories', 'GET, HEAD, POST'),
 ]
+
+function badMessage(id: string): Row[] {
+  const path = `/v1/tasks/${id}/messages`
+  const row = (body: unknown, ...says: string[]): Row => ({
+    send: ['POST', path, { body }],
+    status: 400,
+    says,
+  })
+  return [
+    {
+      ...row({ text: 'x' }, 'id: expected task_'),
+      send: ['POST', '/v1/tasks/nope/messages', { body: { text: 'x' } }],
+    },
+    row({}, 'text: expected a string, got nothing'),
+    row({ text: '' }, 'text: expected at least 1 character, got ""'),
+    row({ text: ' \n' }, 'text: expected text that is not blank'),
+    row({ text: 'a\0b' }, 'text: expected text without NUL'),
+    row({ text: '\ud800' }, 'text: expected text without NUL and unpaired surrogates'),
+    row({ text: ['x'] }, 'text: expected a string, got an array of 1'),
+    row(
+      { text: 'x'.repeat(100_001) },
+      'text: expected at most 100000 characters',
+      '(100001 characters)',
+    ),
+    row({ text: 'x', mode: 'now' }, 'mode: expected one of steer, interrupt, queue, got "now"'),
+    row({ text: 'x', mode: null }, 'mode: expected one of steer, interrupt, queue'),
+    row({ mode: 1, colour: 1 }, 'text:', 'mode:', 'colour: unknown field, got 1'),
+    {
+      send: ['POST', `/v1/tasks/${unknownTask}/messages`, { body: { text: 'x' } }],
+      status: 404,
+      says: [unknownTask],
+    },
+    wrongMethod('GET', path, 'POST'),
+    wrongMethod('DELETE', path, 'POST'),
+  ]
+}
 
 function badArtifact(id: string): Row[] {
   const files = `/v1/tasks/${id}/artifacts`

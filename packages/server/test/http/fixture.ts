@@ -16,6 +16,7 @@ import type { Store } from '../../src/store/open.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
 import { createTask } from '../../src/tasks/create.ts'
 import { deleteTask } from '../../src/tasks/delete.ts'
+import { sendMessage } from '../../src/tasks/messages.ts'
 import { orderPolicy } from '../../src/tasks/policy.ts'
 import { changeRepository, createRepository } from '../../src/tasks/repositories.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -72,6 +73,7 @@ export async function openTestApp(
       create: (trx, order, caller, o) => createTask(trx, { queue, clock }, order, caller, o),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
       delete: (id) => deleteTask({ store, clock }, id),
+      say: (trx, o) => sendMessage(trx, { queue, clock }, o),
     },
     agents: {
       policy: { tools: toolNames({ tools: [], docker: null }) },

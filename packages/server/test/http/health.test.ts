@@ -36,7 +36,13 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
     metrics: new Metrics(),
     measureQueue: () => Promise.resolve(),
     agents: { policy: { tools: [] }, create: never, change: never, archive: never },
-    tasks: { policy: orderPolicy(nowhere), create: never, cancel: never, delete: never },
+    tasks: {
+      policy: orderPolicy(nowhere),
+      create: never,
+      cancel: never,
+      delete: never,
+      say: never,
+    },
     repositories: { create: never, change: never },
     health: { ...healthy, ...health },
   })

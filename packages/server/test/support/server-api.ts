@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { SessionEvent, Task, Workflow } from '@longhaul/client/contract'
+import type { Message, SessionEvent, Task, Workflow } from '@longhaul/client/contract'
 import { until } from './until.ts'
 
 /** The key that test servers are started with. */
@@ -52,6 +52,11 @@ export class ServerApi {
     return this.#json(`/v1/tasks/${id}/cancel`, { method: 'POST' })
   }
 
+  /** Says something to a task's agent. */
+  say(id: string, message: { text: string; mode?: string }): Promise<Message> {
+    return this.#json(`/v1/tasks/${id}/messages`, { method: 'POST', body: JSON.stringify(message) })
+  }
+
   async artifact(id: string, name: string): Promise<string> {
     const response = await this.request(`/v1/tasks/${id}/artifacts/${name}`)
     assert.equal(response.status, 200)
@@ -71,6 +76,15 @@ export class ServerApi {
       page = got.next_page
     }
     return all
+  }
+
+  /** Every row of the log of a task that ended, as its stream shows them: lists show the last of an id. */
+  async rows(id: string): Promise<SessionEvent[]> {
+    const { session_id } = await this.task(id)
+    const response = await this.request(`/v1/sessions/${session_id}/events/stream?after=0`)
+    assert.equal(response.status, 200)
+    const frames = (await response.text()).split('\n').filter((line) => line.startsWith('data: '))
+    return frames.map((line) => JSON.parse(line.slice('data: '.length)))
   }
 
   /** What the agent's tools answered, in their order. */

@@ -32,28 +32,54 @@ function walk(wanted: readonly TaskState[]): TaskState[] {
   return passed
 }
 
-test('whatever is tried, a task never goes back from running to pending, and ends at most once', () => {
+const reopens = ({ status, reason }: TaskState): boolean =>
+  status === 'pending' && reason === 'queued'
+
+test('whatever is tried, a task goes back to pending only out of an end, to wait for a slot again', () => {
   fc.assert(
     fc.property(fc.array(anyState, { maxLength: 60 }), (wanted) => {
       const passed = walk(wanted)
       for (const [i, state] of passed.entries()) {
         const before = passed[i - 1]
-        if (before) assert.ok(rank[state.status] >= rank[before.status])
+        if (before === undefined) continue
+        if (isEnded(before)) assert.ok(reopens(state))
+        else assert.ok(rank[state.status] >= rank[before.status])
       }
-      assert.ok(passed.filter(isEnded).length <= 1)
-      assert.ok(passed.slice(0, -1).every((state) => !isEnded(state)))
     }),
     { numRuns: 2000 },
   )
+})
+
+test('whatever is tried, each end but the last was reopened, and each round runs before it completes', () => {
+  fc.assert(
+    fc.property(fc.array(anyState, { maxLength: 60 }), (wanted) => {
+      const passed = walk(wanted)
+      const ends = passed.flatMap((state, i) => (isEnded(state) ? [i] : []))
+      const last = passed.length - 1
+      for (const [n, at] of ends.entries()) {
+        if (at < last) assert.ok(reopens(passed[at + 1] ?? born))
+        const round = passed.slice(n === 0 ? 0 : (ends[n - 1] ?? 0) + 1, at)
+        if (passed[at]?.status === 'completed')
+          assert.ok(round.some(({ reason }) => reason === 'preparing'))
+      }
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+test('an end moves nowhere but to the queue', () => {
+  for (const from of states.filter(isEnded)) {
+    for (const to of states) assert.equal(mayMove(from, to), reopens(to), from.reason)
+  }
 })
 
 test('whatever is tried, a task is completed only out of publishing', () => {
   fc.assert(
     fc.property(fc.array(anyState, { maxLength: 60 }), (wanted) => {
       const passed = walk(wanted)
-      const end = passed.at(-1)
-      if (end?.status !== 'completed') return
-      assert.equal(passed.at(-2)?.reason, 'publishing')
+      for (const [i, { status }] of passed.entries()) {
+        if (status === 'completed') assert.equal(passed[i - 1]?.reason, 'publishing')
+      }
     }),
     { numRuns: 2000 },
   )

@@ -5,6 +5,7 @@ import { artifactRoutes } from './artifacts.ts'
 import { diffRoutes } from './diff.ts'
 import { eventRoutes } from './events.ts'
 import { healthRoutes } from './health.ts'
+import { messageRoutes } from './messages.ts'
 import { metricsRoute } from './metrics.ts'
 import { repositoryRoutes } from './repositories.ts'
 import { sessionRoutes } from './sessions.ts'
@@ -17,6 +18,7 @@ import { workflowRoutes } from './workflows.ts'
 export function mountRoutes(app: App, deps: AppDeps): void {
   workflowRoutes(app, deps)
   taskRoutes(app, deps)
+  messageRoutes(app, deps)
   agentRoutes(app, deps)
   taskRetryRoute(app, deps)
   repositoryRoutes(app, deps)
