@@ -21,7 +21,11 @@ export async function* transcript(
   const { task, session, format } = o
   if (format === 'markdown') yield Buffer.from(headOf(task))
   for (let after = 0; after < session.last_seq; ) {
-    const page = await readEvents(store.db, { sessionId: session.id, after, limit: pageRows })
+    const page = await readEvents(store.db, {
+      ...{ sessionId: session.id, after, limit: pageRows },
+      // For people a message is there once: where it was read, or where it waits.
+      lastOfId: format === 'markdown',
+    })
     // What came after the beginning is left out: a task that runs has a transcript that ends.
     const events = page.filter(({ seq }) => seq <= session.last_seq)
     yield Buffer.from(events.map(format === 'markdown' ? markdownOf : lineOf).join(''))
@@ -55,7 +59,7 @@ function markdownOf(event: SessionEvent): string {
   if (who === undefined) return ''
   const { artifact } = event
   const whole = typeof artifact === 'string' ? [`The whole of it is ${inlineCode(artifact)}.`] : []
-  const head = `## ${event.seq} · ${who} · ${event.processed_at}`
+  const head = `## ${event.seq} · ${who} · ${event.processed_at ?? 'not read yet'}`
   return ['', head, ...blocks, ...whole]
     .map((part) => `${part}\n`)
     .join('\n')
@@ -66,7 +70,10 @@ function markdownOf(event: SessionEvent): string {
 function partsOf(event: SessionEvent): [who: string, ...blocks: string[]] | null {
   switch (event.type) {
     case 'user.message':
-      return ['Order', fenced(textOf(event['content']), 'markdown')]
+      return [
+        event['mode'] === undefined ? 'Order' : 'Message',
+        fenced(textOf(event['content']), 'markdown'),
+      ]
     case 'system.message':
       return ['Server', fenced(textOf(event['content']))]
     case 'agent.message':

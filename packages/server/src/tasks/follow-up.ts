@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
-import { getSession } from '../store/sessions.ts'
+import { currentAttempt, getSession } from '../store/sessions.ts'
 import type { Db, MessageRow, TaskRow, Trx } from '../store/tables.ts'
 import { updateTask } from '../store/tasks.ts'
 import { hasConversation } from '../store/transcripts.ts'
@@ -11,6 +11,8 @@ import { moveTask } from './transition.ts'
 
 /** Why a task that ended cannot go on with a message; null when it can. */
 export async function noFollowUp(trx: Db, task: TaskRow): Promise<MessageRefused | null> {
+  // Locks the session's row: nobody archives it meanwhile.
+  await currentAttempt(trx, task.session_id)
   const session = await getSession(trx, task.session_id)
   if (session === undefined || session.archived_at !== null) {
     return refuse('session_archived', 'The session of this task is archived; order a new task.')

@@ -108,6 +108,18 @@ test('a message that steers reaches the model within the running turn', async ()
   )
 })
 
+test('a message that comes before the agent starts is read with the order', async () => {
+  const { id, repository, blocked, go } = await order('Mend', { setup: [wait], checks: [] })
+  await blocked('waits')
+  await server.say(id, { text: 'Say steered', mode: 'interrupt' })
+  go()
+  const { task, events } = await ended(id, ['Say steered'])
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+  assert.equal(await repository.fileAt(task.result?.branch ?? '', 'steered.txt'), 'steered\n')
+  // Nothing was cut off for it.
+  assert.equal(events.filter(({ type }) => type === 'session.status_running').length, 1)
+})
+
 test('a message that interrupts ends a command that would never end, and the agent goes on with it', async () => {
   const { id, repository, blocked } = await order('Mend and block')
   await blocked('tool')

@@ -174,3 +174,27 @@ test('an event that was cut names the artifact that holds it whole', async () =>
   const markdown = await (await server.send('GET', path)).text()
   assert.ok(markdown.includes(`The whole of it is \` event-${event?.id}.json \`.`))
 })
+
+test('a message is in the Markdown once, where it waits or where it was read, and twice in the lines', async () => {
+  const { path, id, sessionId, all } = await logged()
+  const say = (text: string) => server.send('POST', `/v1/tasks/${id}/messages`, { body: { text } })
+  const sent = JSON.parse(await (await say('Use tabs.')).text())
+  await say('And spaces.')
+  const { db } = server.store
+  const read = {
+    id: sent.id,
+    type: 'user.message',
+    mode: 'steer',
+    content: [{ text: 'Use tabs.' }],
+  }
+  await appendEvents(db, { sessionId, clock: systemClock, events: [said('I will.'), read] })
+
+  const blocks = blocksOf(await (await server.send('GET', path)).text())
+  const after = blocks.slice(-6).map(({ text }) => text.replace(/ · \d{4}-.*/, ''))
+  assert.deepEqual(after, [
+    ...['## 4 · Message · not read yet', 'And spaces.'],
+    ...['## 5 · Agent', 'I will.', '## 6 · Message', 'Use tabs.'],
+  ])
+  const lines = (await (await server.send('GET', `${path}?format=jsonl`)).text()).trim().split('\n')
+  assert.equal(lines.length, (await all()).length)
+})
