@@ -5,6 +5,7 @@ import { packagesOf, seedCaches } from '../workspace/caches.ts'
 import { type Base, clearLocks, clone, startBranch } from '../workspace/clone.ts'
 import { runCommand } from '../workspace/commands.ts'
 import { detectPlan } from '../workspace/detect.ts'
+import { unfinishedPattern } from '../workspace/files.ts'
 import { GitFailed } from '../workspace/git.ts'
 import { keepHome } from '../workspace/home.ts'
 import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
@@ -148,7 +149,7 @@ async function setUp(attempt: Attempt): Promise<PhaseEnd> {
   }
   await keepHome(workspace)
   if (journal.progress.setupFailure === undefined) await keepForNext(attempt, base)
-  const byProducts = await listByProducts(workspace)
+  const byProducts = [unfinishedPattern, ...(await listByProducts(workspace))]
   await excludeByProducts(workspace, byProducts)
   const { setupFailure } = journal.progress
   await journal.write({ next: 'agent', byProducts }, [

@@ -17,6 +17,12 @@ const killMsMax = 10_000
 /** base64 makes four bytes of three; the rest is JSON, names of a listing above all. */
 const answerBytes = (dataBytes: number) => Math.ceil(dataBytes * 1.4) + 8 * 1024 * 1024
 
+/**
+ * What `files-script.ts` calls something until it is whole, as a pattern of git's: no commit carries
+ * what a call that was killed on the way has left.
+ */
+export const unfinishedPattern = '.longhaul-????????-????-????-????-????????????'
+
 /** An entry of a directory. */
 export interface Entry {
   /** Relative to the directory that was listed. */

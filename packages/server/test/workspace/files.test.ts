@@ -5,17 +5,19 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import type { Sandbox } from '../../src/sandbox/driver.ts'
+import { excludeByProducts } from '../../src/workspace/by-products.ts'
 import {
   copyFile,
   deleteFile,
   listFiles,
   moveFile,
   readFile,
+  unfinishedPattern,
   writeFile,
 } from '../../src/workspace/files.ts'
 import type { Workspace } from '../../src/workspace/git.ts'
 import { FileRefused } from '../../src/workspace/path.ts'
-import { type Bench, never, openBench, sh } from '../sandbox/support.ts'
+import { type Bench, never, openBench, sh, until } from '../sandbox/support.ts'
 
 let bench: Bench
 let sandbox: Sandbox
@@ -278,6 +280,22 @@ test('sizes are bounded: of what is read, written, listed', async () => {
   )
   const { stdout } = await sh(sandbox, 'ls -A | grep -c longhaul; true')
   assert.equal(stdout, '0\n')
+})
+
+test('what a killed call leaves half made is not what git sees', async () => {
+  const script = 'find . -mindepth 1 -delete; git init -q; mkdir tree; touch tree/{1..15000}'
+  await sh(sandbox, `${script}; echo /tree/ > .git/info/exclude`)
+  await excludeByProducts(workspace, [unfinishedPattern])
+  const killed = new AbortController()
+  const cut = { sandbox, signal: killed.signal }
+  const copied = assert.rejects(copyFile(cut, { from: 'tree', to: 'copy', replace: false }))
+  const left = async () => (await sh(sandbox, 'ls -A | grep "^.longhaul-"')).stdout
+  await until(async () => (await left()) !== '')
+  killed.abort(new Error('the agent was closed'))
+  await copied
+  assert.match(await left(), /^\.longhaul-/)
+  const { stdout } = await sh(sandbox, 'git status --porcelain')
+  assert.equal(stdout, '')
 })
 
 test('a listing names links and does not enter them, nor git', async () => {
