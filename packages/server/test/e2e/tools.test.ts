@@ -57,7 +57,13 @@ const scenario = script(
     tool('attach_artifact', { path: '.git/config' }),
     say('Tidied.'),
   ),
-  when('Wait for GitHub', tool('gh_pr_list', { limit: 7 }), say('Nothing changed.')),
+  when(
+    'Wait for GitHub',
+    // The second request to the model waits for the transcript, so there is one to go on with.
+    tool('git_status'),
+    tool('gh_pr_list', { limit: 7 }),
+    say('Nothing changed.'),
+  ),
   when(
     'Use git',
     tool('git_status'),
@@ -277,7 +283,7 @@ test('an agent whose tool call a crash cut off is told which, and goes on', asyn
   const order = { repoUrl: repository.url, instructions: 'Wait for GitHub.' }
   const { id } = await server.order(order)
   await asked.promise
-  await server.event(id, ({ type }) => type === 'agent.mcp_tool_use')
+  await server.event(id, (e) => e.type === 'agent.mcp_tool_use' && e['name'] === 'gh_pr_list')
   await server.kill()
   world.github.beforeRequest(null)
   server = await world.start(settings)
