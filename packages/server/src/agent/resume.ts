@@ -26,6 +26,7 @@ interface Place {
  * the signal's reason, or when the sandbox cannot write.
  */
 export async function prepareConversation(place: Place): Promise<boolean> {
+  if (place.transcript.isUntouched) return false
   const isStored = await place.transcript.exists()
   const found = await readConversation(place)
   const isUsable = found.some((entry) => entry['type'] === 'user')

@@ -32,6 +32,8 @@ export class Transcript {
   readonly #stored = new Set<string>()
   readonly #waiters = new Set<Waiter>()
   #lastUuid: string | null = null
+  /** No agent of the session was ever started, in any attempt. */
+  #isUntouched: boolean
   /** The SDK's last append; never rejects. */
   #underWay: Promise<void> = Promise.resolve()
 
@@ -44,8 +46,13 @@ export class Transcript {
     this.#store = o.store
     this.#sessionId = o.sessionId
     this.#attempt = o.attempt
+    this.#isUntouched = o.attempt === 1
     this.#log = o.log
     this.#conversationId = uuidOf(o.sessionId)
+  }
+
+  get isUntouched(): boolean {
+    return this.#isUntouched
   }
 
   /**
@@ -54,6 +61,7 @@ export class Transcript {
    * directory that belongs to the sandbox. `resume.ts` puts it where it is needed.
    */
   sdkStore(): SessionStore {
+    this.#isUntouched = false
     return {
       append: (key, entries) => {
         const appended = this.#append(key.sessionId, key.subpath ?? '', entries)

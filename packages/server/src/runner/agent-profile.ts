@@ -8,7 +8,7 @@ import {
 } from '@longhaul/client/contract'
 import { sdkTools } from '../agent/built-in-tools.ts'
 import type { AgentProfile } from '../agent/options.ts'
-import { sdkToolName } from '../agent/tools/server.ts'
+import { sdkToolName } from '../agent/tools/names.ts'
 import { presets, turnsDefault } from '../tasks/presets.ts'
 
 /** The agent's version that the session pinned; of a session older than versions, the type's. */

@@ -1,4 +1,5 @@
 import { reasons } from '@longhaul/client/contract'
+import { loadAhead } from '../agent/open.ts'
 import { Transcript } from '../agent/transcript.ts'
 import { EventWriter } from '../events/writer.ts'
 import type { Lease } from '../queue/work-queue.ts'
@@ -142,6 +143,7 @@ async function perform(
 
 async function phases(attempt: Attempt): Promise<NonNullable<PhaseEnd>> {
   if (attempt.deps.config.model.headers === null) return failed('model_not_configured')
+  loadAhead()
   if (attempt.journal.progress.strikes > strikesMax) return failed('attempts_exhausted')
   for (;;) {
     const end =

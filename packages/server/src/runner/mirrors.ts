@@ -7,7 +7,7 @@ import type { Sandbox } from '../sandbox/driver.ts'
 import { sharedSlot } from '../sandbox/limits.ts'
 import { keepCaches } from '../workspace/caches.ts'
 import { GitFailed, type Workspace } from '../workspace/git.ts'
-import { refreshMirror, sizeOf, tidyMirror } from '../workspace/mirror.ts'
+import { refreshMirror, sizeOf } from '../workspace/mirror.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Door } from './door.ts'
 import { MirrorNotes } from './mirror-notes.ts'
@@ -102,12 +102,11 @@ export class Mirrors {
       await using sandbox = await this.#open(name, repository)
       await using _wayOut = await this.#openWayOut(repository, sandbox)
       const mirror = { sandbox, signal }
-      await refreshMirror(mirror, { url: repository.repoUrl })
-      await tidyMirror(mirror)
+      const bytes = await refreshMirror(mirror, { url: repository.repoUrl })
       at.refreshes += 1
       const { packages = '' } = (await this.#notes.read(name)) ?? {}
       const usedAt = this.#deps.clock.now()
-      await this.#notes.write(name, { packages, usedAt, bytes: await sizeOf(mirror) })
+      await this.#notes.write(name, { packages, usedAt, bytes })
     })
     await this.#makeRoom(name, signal)
   }

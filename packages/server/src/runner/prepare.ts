@@ -1,10 +1,10 @@
 import { parseRepoUrl } from '@longhaul/client/contract'
 import { putArtifact } from '../store/artifacts.ts'
 import { excludeByProducts, listByProducts } from '../workspace/by-products.ts'
-import { packagesOf, seedCaches } from '../workspace/caches.ts'
-import { type Base, clearLocks, clone, startBranch } from '../workspace/clone.ts'
+import { seedCaches } from '../workspace/caches.ts'
+import { type Base, clearLocks, clone, findBranch } from '../workspace/clone.ts'
 import { runCommand } from '../workspace/commands.ts'
-import { detectPlan } from '../workspace/detect.ts'
+import { detectPlan, type Plan } from '../workspace/detect.ts'
 import { unfinishedPattern } from '../workspace/files.ts'
 import { GitFailed } from '../workspace/git.ts'
 import { keepHome } from '../workspace/home.ts'
@@ -22,15 +22,18 @@ const cloneWaitsMs = [2000, 8000] as const
 export async function prepare(attempt: Attempt): Promise<PhaseEnd> {
   const { journal, deps } = attempt
   await journal.enter('preparing')
+  let plan: Plan | null = null
   if (journal.progress.next === 'clone' || journal.progress.node !== deps.node) {
-    const end = await makeClone(attempt)
-    if (end !== null) return end
+    const made = await makeClone(attempt)
+    if ('state' in made) return made
+    plan = made
+  } else {
+    await clearLocks(attempt.workspace)
   }
-  await clearLocks(attempt.workspace)
-  return journal.progress.next === 'setup' ? setUp(attempt) : null
+  return journal.progress.next === 'setup' ? setUp(attempt, plan) : null
 }
 
-async function makeClone(attempt: Attempt): Promise<PhaseEnd> {
+async function makeClone(attempt: Attempt): Promise<Plan | NonNullable<PhaseEnd>> {
   const { task, workspace, journal, deps, branch } = attempt
   const cloned = await tryClone(attempt)
   if (!('commit' in cloned)) return cloned
@@ -56,36 +59,38 @@ async function makeClone(attempt: Attempt): Promise<PhaseEnd> {
       detected_setup: plan.setup,
     },
   ])
-  return null
+  return plan
 }
 
-/** The branch: a new one, or with the work of before where the task was reopened. */
+/** What the branch begins with: the base, and where the task was reopened the work of before. */
 async function begin(
   attempt: Attempt,
   cloned: Base,
 ): Promise<(Partial<TakenUp> & Pick<TakenUp, 'base'>) | NonNullable<PhaseEnd>> {
   const { earlier } = attempt.journal.progress
   if (earlier !== undefined) return takeUp(attempt, { cloned, earlier })
-  await startBranch(attempt.workspace, attempt.branch)
   return { base: cloned }
 }
 
 async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>> {
   const { task, workspace, deps, branch } = attempt
-  const { repoUrl, baseBranch } = task.order
+  const { repoUrl: url, baseBranch } = task.order
   for (let tried = 0; ; tried += 1) {
     try {
-      return await deps.mirrors.read(task.order, workspace.signal, (mirror) =>
-        clone(workspace, {
-          ...{ url: repoUrl, baseBranch, workBranch: branch },
-          mirror: mirror?.repository ?? null,
-        }),
-      )
+      // Both ask the host, and neither needs the other.
+      const finding = findBranch(workspace, { url, baseBranch, workBranch: branch })
+      finding.catch(() => undefined)
+      return await deps.mirrors.read(task.order, workspace.signal, async (mirror) => {
+        const from = { url, branch: (await finding).branch, mirror: mirror?.repository ?? null }
+        const excluded = [unfinishedPattern]
+        const commit = await clone(workspace, { ...from, workBranch: branch, excluded })
+        return { ...(await finding), commit }
+      })
     } catch (error) {
       if (!(error instanceof GitFailed)) throw error
       const waitMs = cloneWaitsMs[tried]
       if (waitMs === undefined || !isPassing(error)) {
-        return failed('repository_unreachable', `${repoUrl} could not be cloned: ${error.message}`)
+        return failed('repository_unreachable', `${url} could not be cloned: ${error.message}`)
       }
       await deps.clock.sleep(waitMs, workspace.signal)
     }
@@ -105,25 +110,43 @@ async function seed({ deps, task, workspace }: Attempt): Promise<void> {
   if (mirror !== null) await seedCaches(workspace, mirror.home)
 }
 
-async function keepForNext({ deps, task, workspace }: Attempt, base: Base): Promise<void> {
-  if (!base.isDefault) return
-  const { workdir } = task.order
-  const packages = await packagesOf(workspace, { commit: base.commit, workdir })
-  await deps.mirrors.keepCaches(task.order, workspace, packages)
+async function keepForNext(
+  { deps, task, workspace, journal }: Attempt,
+  { base, plan }: { readonly base: Base; readonly plan: Plan },
+): Promise<void> {
+  // The work of before, on a task's own branch, is an agent's.
+  const isTheirs = base.isDefault && journal.progress.earlier === undefined
+  if (isTheirs) await deps.mirrors.keepCaches(task.order, workspace, plan.packages)
 }
 
-async function setUp(attempt: Attempt): Promise<PhaseEnd> {
-  const { task, workspace, journal, deps, lease } = attempt
-  const given = task.order.setup
+/** `known`: the plan, when this attempt has read it already. */
+async function setUp(attempt: Attempt, known: Plan | null): Promise<PhaseEnd> {
+  const { task, workspace, journal } = attempt
+  const { setup: given, workdir } = task.order
   const { base } = journal.progress
   if (base === undefined) throw new Error(`${task.id} is set up before it was cloned`)
-  const { workdir } = task.order
-  const plan = await detectPlan(workspace, { commit: base.commit, workdir })
+  const plan = known ?? (await detectPlan(workspace, { commit: base.commit, workdir }))
   const commands = given ?? (plan.setup === null ? [] : [plan.setup])
   if (commands.length > 0) {
-    await journal.write({}, [{ type: 'workspace.setup_started', commands }])
+    const end = await runSetUp(attempt, commands)
+    if (end !== null) return end
+    await keepHome(workspace)
+    if (journal.progress.setupFailure === undefined) await keepForNext(attempt, { base, plan })
   }
-  if (commands.length > 0) await seed(attempt)
+  const made = commands.length === 0 ? [] : await listByProducts(workspace)
+  await excludeByProducts(workspace, made)
+  const { setupFailure } = journal.progress
+  await journal.write({ next: 'agent', byProducts: [unfinishedPattern, ...made] }, [
+    { type: 'workspace.setup_finished', commands, failure: setupFailure ?? null },
+  ])
+  return null
+}
+
+async function runSetUp(attempt: Attempt, commands: readonly string[]): Promise<PhaseEnd> {
+  const { task, workspace, journal, deps, lease } = attempt
+  const { setup: given, workdir } = task.order
+  await journal.write({}, [{ type: 'workspace.setup_started', commands }])
+  await seed(attempt)
   for (const command of commands) {
     const { result, output } = await runCommand(workspace, command, {
       workdir,
@@ -147,13 +170,5 @@ async function setUp(attempt: Attempt): Promise<PhaseEnd> {
     await journal.write({ setupFailure: result })
     break
   }
-  await keepHome(workspace)
-  if (journal.progress.setupFailure === undefined) await keepForNext(attempt, base)
-  const byProducts = [unfinishedPattern, ...(await listByProducts(workspace))]
-  await excludeByProducts(workspace, byProducts)
-  const { setupFailure } = journal.progress
-  await journal.write({ next: 'agent', byProducts }, [
-    { type: 'workspace.setup_finished', commands, failure: setupFailure ?? null },
-  ])
   return null
 }

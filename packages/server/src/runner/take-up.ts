@@ -3,7 +3,6 @@ import { getArtifact } from '../store/artifacts.ts'
 import { patchName } from '../tasks/follow-up.ts'
 import type { Progress } from '../tasks/progress.ts'
 import type { Base } from '../workspace/clone.ts'
-import { startBranch } from '../workspace/clone.ts'
 import { applyWork, baseOf, branchAt, fetchBranch } from '../workspace/earlier-work.ts'
 import { GitFailed } from '../workspace/git.ts'
 import { type Attempt, failed, type PhaseEnd } from './phase.ts'
@@ -27,12 +26,10 @@ export async function takeUp(
   attempt: Attempt,
   o: { readonly cloned: Base; readonly earlier: Earlier },
 ): Promise<TakenUp | NonNullable<PhaseEnd>> {
-  const { workspace, branch } = attempt
   const source = await lookUp(attempt, o.earlier)
   if (source.start === 'branch' || source.start === 'patch') {
     return putBack(attempt, { ...o, ...source, start: source.start })
   }
-  await startBranch(workspace, branch)
   const { commit: _, ...earlier } = o.earlier
   return { base: o.cloned, earlier: { ...earlier, start: source.start } }
 }

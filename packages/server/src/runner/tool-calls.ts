@@ -1,5 +1,5 @@
 import { sdkTools } from '../agent/built-in-tools.ts'
-import { toolServerName } from '../agent/tools/server.ts'
+import { toolServerName } from '../agent/tools/names.ts'
 import type { Clock } from '../clock.ts'
 import type { NewEvent } from '../events/append.ts'
 import type { Metrics } from '../metrics.ts'

@@ -40,6 +40,7 @@ export async function excludeByProducts(
   { sandbox, signal }: Workspace,
   patterns: readonly string[],
 ): Promise<void> {
+  if (patterns.length === 0) return
   await sandbox.exec(['sh', '-c', 'mkdir -p .git/info && cat >> .git/info/exclude'], {
     cwd: sandbox.paths.workspace,
     input: patterns.map((pattern) => `${pattern}\n`).join(''),

@@ -1,7 +1,7 @@
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Sandbox, SandboxProcess } from '../sandbox/driver.ts'
-import { tryGit, type Workspace } from './git.ts'
+import type { Workspace } from './git.ts'
 
 /** Bytes of one repository's caches, at most; beyond it nothing is kept. */
 const cachesBytesMax = 2 * 1024 ** 3
@@ -17,29 +17,6 @@ const cacheDirectories = [
   '.cargo/registry',
   'go/pkg/mod/cache/download',
 ]
-
-/** Files that say which packages a repository needs. */
-const lockFiles =
-  /^(package-lock\.json|npm-shrinkwrap\.json|pnpm-lock\.yaml|yarn\.lock|requirements.*\.txt|poetry\.lock|uv\.lock|go\.sum|Cargo\.lock)$/
-
-/**
- * What the caches of a commit's packages depend on: its lock files below `workdir`, by their content.
- * Empty when there is none, and so nothing worth keeping.
- */
-export async function packagesOf(
-  workspace: Workspace,
-  { commit, workdir }: { readonly commit: string; readonly workdir: string | undefined },
-): Promise<string> {
-  const listed = await tryGit(workspace, ['ls-tree', '-z', `${commit}:./${workdir ?? ''}`])
-  if (listed.exitCode !== 0) return ''
-  return listed.stdout
-    .split('\0')
-    .flatMap((line) => {
-      const [, oid, name] = /^100\d+ blob ([0-9a-f]+)\t(.*)$/.exec(line) ?? []
-      return name !== undefined && lockFiles.test(name) ? [`${name} ${oid}`] : []
-    })
-    .join('\n')
-}
 
 /** Gives the home a copy of the caches below `from`, before set-up. What fails costs time, no more. */
 export async function seedCaches({ sandbox, signal }: Workspace, from: string): Promise<void> {

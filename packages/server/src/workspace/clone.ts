@@ -1,5 +1,5 @@
 import type { ExecResult } from '../sandbox/driver.ts'
-import { GitFailed, git, tryGit, type Workspace } from './git.ts'
+import { GitFailed, tryGit, tryGitScript, type Workspace } from './git.ts'
 
 /** Longest a clone may take. */
 const cloneMsMax = 30 * 60_000
@@ -12,48 +12,65 @@ export interface Base {
   readonly isDefault: boolean
 }
 
-/** What to clone. */
-interface Order {
-  readonly url: string
-  /** Absent: the repository's default branch. */
-  readonly baseBranch: string | undefined
-  /** The branch that the work goes to. */
-  readonly workBranch: string
-  /** Directory of an up-to-date mirror of it to copy from; null: everything comes over the network. */
-  readonly mirror: string | null
-}
-
 /**
  * Clones one branch of the repository into the workspace: a clone of its own, that shares no
  * object with any other, a mirror's included. Whatever an interrupted clone left is removed first.
+ * The work goes on on `workBranch`.
  *
- * Throws `GitFailed` when the repository or the branch cannot be had, or could not take the work.
+ * Throws `GitFailed` when the repository or the branch cannot be had.
  */
-export async function clone(workspace: Workspace, o: Order): Promise<Base> {
-  await empty(workspace)
-  const { branch, isDefault } = await findBranch(workspace, o)
-  const args = ['clone', '--no-recurse-submodules', '--single-branch', '--branch', branch]
-  if (o.mirror === null) {
-    await git(workspace, [...args, '--', o.url, '.'], { network: true, timeoutMs: cloneMsMax })
-  } else {
-    await git(workspace, [...args, '--no-hardlinks', '--', o.mirror, '.'], {
-      env: { GIT_ALLOW_PROTOCOL: 'file' },
-      show: [o.mirror],
+export async function clone(
+  workspace: Workspace,
+  o: {
+    readonly url: string
+    readonly branch: string
+    readonly workBranch: string
+    /** Patterns of files that no `git add` inside takes. */
+    readonly excluded: readonly string[]
+    /** Directory of an up-to-date mirror of it to copy from; null: everything comes over the network. */
+    readonly mirror: string | null
+  },
+): Promise<string> {
+  const args = [o.branch, o.mirror ?? o.url, o.url, o.workBranch, ...o.excluded]
+  const result = await tryGitScript(
+    workspace,
+    { script: cloneScript, args },
+    {
       timeoutMs: cloneMsMax,
-    })
-    await git(workspace, ['remote', 'set-url', 'origin', o.url])
-  }
-  const commit = (await git(workspace, ['rev-parse', '--verify', 'HEAD^{commit}'])).trim()
-  return { branch, commit, isDefault }
+      ...(o.mirror === null
+        ? { network: true }
+        : { show: [o.mirror], env: { GIT_ALLOW_PROTOCOL: 'file' } }),
+    },
+  )
+  if (result.exitCode !== 0) throw new GitFailed(['clone'], result)
+  return result.stdout.trim()
 }
+
+const cloneScript = `find . -mindepth 1 -delete || exit
+git clone --quiet --no-recurse-submodules --single-branch --no-hardlinks --branch "$1" -- "$2" . &&
+  git remote set-url origin "$3" && git switch --quiet --create "$4" &&
+  mkdir -p .git/info && printf '%s\\n' "\${@:5}" >>.git/info/exclude &&
+  git rev-parse --verify 'HEAD^{commit}'`
 
 /**
  * The branch to clone. It is looked up by its full name: git would take a tag of the short one as
  * well, and calls a branch beside such a tag `heads/…`.
+ *
+ * Throws `GitFailed` when the repository or the branch is not there, or could not take the work.
  */
-async function findBranch(
+export async function findBranch(
   workspace: Workspace,
-  { url, baseBranch, workBranch }: Order,
+  {
+    url,
+    baseBranch,
+    workBranch,
+  }: {
+    readonly url: string
+    /** Absent: the repository's default branch. */
+    readonly baseBranch: string | undefined
+    /** The branch that the work goes to. */
+    readonly workBranch: string
+  },
 ): Promise<Pick<Base, 'branch' | 'isDefault'>> {
   const [prefix = workBranch] = workBranch.split('/')
   const names = [prefix, ...(baseBranch === undefined ? [] : [baseBranch])]
@@ -89,28 +106,12 @@ class BaseRefused extends GitFailed {
   }
 }
 
-/** Makes, or after a crash finds, the branch on which the agent works. */
-export async function startBranch(workspace: Workspace, branch: string): Promise<void> {
-  const { exitCode } = await tryGit(workspace, ['switch', '--create', branch])
-  if (exitCode !== 0) await git(workspace, ['switch', branch])
-}
-
 /** Removes the locks of git commands that were killed: every later one would refuse to start. */
 export async function clearLocks({ sandbox, signal }: Workspace): Promise<void> {
   await sandbox.exec(['find', '.git', '-name', '*.lock', '-not', '-path', '*/hooks/*', '-delete'], {
     cwd: sandbox.paths.workspace,
     network: false,
     timeoutMs: 30_000,
-    outputBytesMax: 4096,
-    signal,
-  })
-}
-
-async function empty({ sandbox, signal }: Workspace): Promise<void> {
-  await sandbox.exec(['find', '.', '-mindepth', '1', '-delete'], {
-    cwd: sandbox.paths.workspace,
-    network: false,
-    timeoutMs: 120_000,
     outputBytesMax: 4096,
     signal,
   })

@@ -1,5 +1,5 @@
-import { posix } from 'node:path'
-import { tryGit, type Workspace } from './git.ts'
+import { readBaseFiles } from './base-files.ts'
+import type { Workspace } from './git.ts'
 
 /**
  * What the base commit says about how this repository is set up and checked. It is read from the
@@ -8,6 +8,8 @@ import { tryGit, type Workspace } from './git.ts'
 export interface Plan {
   readonly setup: string | null
   readonly checks: readonly string[]
+  /** Its lock files by their contents: what its packages are. Empty when there is none. */
+  readonly packages: string
 }
 
 /** A file of the base commit that gives a command away; the first that fits wins. */
@@ -39,27 +41,34 @@ const checkSigns: readonly Sign[] = [
   { file: 'Makefile', command: 'make test', says: hasTestTarget },
 ]
 
-/** Reads the plan from `commit`, below `workdir`: one look at the names, then at few files. */
+/** Reads the plan from `commit`, below `workdir`. */
 export async function detectPlan(
   workspace: Workspace,
   { commit, workdir }: { readonly commit: string; readonly workdir: string | undefined },
 ): Promise<Plan> {
-  const folder = `${commit}:./${workdir ?? ''}`
-  const listed = await tryGit(workspace, ['ls-tree', '-z', '--name-only', folder])
-  const names = new Set(listed.exitCode === 0 ? listed.stdout.split('\0') : [])
-  const find = async (signs: readonly Sign[]): Promise<string | null> => {
-    for (const { file, command, says } of signs) {
-      if (!names.has(file)) continue
-      if (says === undefined) return command
-      const path = posix.join(workdir ?? '.', file)
-      const shown = await tryGit(workspace, ['show', '--no-textconv', `${commit}:./${path}`])
-      if (shown.exitCode === 0 && says(shown.stdout)) return command
+  const signs = [...setupSigns, ...checkSigns]
+  const files = await readBaseFiles(workspace, {
+    commit,
+    ...(workdir === undefined ? {} : { folder: workdir }),
+    names: [...new Set(signs.map(({ file }) => file))],
+  })
+  const find = (among: readonly Sign[]): string | null => {
+    const fits = ({ file, says }: Sign): boolean => {
+      const text = files.get(file)?.text
+      return text !== undefined && (says === undefined || says(text))
     }
-    return null
+    return among.find(fits)?.command ?? null
   }
-  const setup = await find(setupSigns)
-  const check = await find(checkSigns)
-  return { setup, checks: check === null ? [] : [check] }
+  const check = find(checkSigns)
+  const locks = setupSigns.flatMap(({ file }) => {
+    const oid = files.get(file)?.oid
+    return oid === undefined ? [] : [`${file} ${oid}`]
+  })
+  return {
+    setup: find(setupSigns),
+    checks: check === null ? [] : [check],
+    packages: locks.join('\n'),
+  }
 }
 
 /** What `npm init` writes is not a test: it prints "no test specified" and fails. */

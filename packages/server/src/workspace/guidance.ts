@@ -1,4 +1,5 @@
-import { tryGit, type Workspace } from './git.ts'
+import { readBaseFiles } from './base-files.ts'
+import type { Workspace } from './git.ts'
 
 /** Files in which a repository tells an agent how to work in it. */
 const guidanceFiles = ['CLAUDE.md', 'AGENTS.md'] as const
@@ -10,12 +11,13 @@ const guidanceCharsMax = 20_000
  * Read as text only: its settings, hooks, skills and servers are never loaded.
  */
 export async function readGuidance(workspace: Workspace, commit: string): Promise<string> {
-  const parts: string[] = []
-  for (const file of guidanceFiles) {
-    const shown = await tryGit(workspace, ['show', '--no-textconv', `${commit}:${file}`])
-    if (shown.exitCode !== 0) continue
-    const text = shown.stdout.slice(0, guidanceCharsMax)
-    parts.push(`<repository-file name="${file}">\n${text}\n</repository-file>`)
-  }
-  return parts.join('\n')
+  const files = await readBaseFiles(workspace, { commit, names: guidanceFiles })
+  return guidanceFiles
+    .flatMap((name) => {
+      const text = files.get(name)?.text.slice(0, guidanceCharsMax)
+      return text === undefined
+        ? []
+        : [`<repository-file name="${name}">\n${text}\n</repository-file>`]
+    })
+    .join('\n')
 }

@@ -80,7 +80,9 @@ test('the plan is read below the work’s folder, and from the commit', async ()
   const at = (workdir: string) => detectPlan(workspace, { commit: 'HEAD', workdir })
   assert.deepEqual((await at('a/b')).checks, ['go test ./...'])
   assert.deepEqual((await at('a')).checks, [])
-  assert.deepEqual(await at('.'), { setup: 'go mod download', checks: [] })
+  const { setup, checks, packages } = await at('.')
+  assert.deepEqual({ setup, checks }, { setup: 'go mod download', checks: [] })
+  assert.match(packages, /^go\.sum [0-9a-f]{40}$/)
 })
 
 test('what set-up left is excluded file by file, folders of dependencies and floods as a whole', async () => {

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
 import type { McpServer } from '../../tools-file/custom-tool.ts'
+import { toolServerName } from './names.ts'
 import { type Tool, ToolRefused } from './tool.ts'
 
 /** The typed tools of one agent, and what may be done with them. */
@@ -26,13 +27,6 @@ export interface ToolCall {
   /** `refused`: the agent's mistake; `failed`: ours, or of what the tool relies on. */
   readonly outcome: 'succeeded' | 'refused' | 'denied' | 'timed_out' | 'cancelled' | 'failed'
   readonly durationMs: number
-}
-
-export const toolServerName = 'longhaul'
-
-/** The name by which an agent knows one of its typed tools. */
-export function sdkToolName(name: string): string {
-  return `mcp__${toolServerName}__${name}`
 }
 
 /** Milliseconds of a call that has no bound of its own. */

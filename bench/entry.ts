@@ -1,0 +1,32 @@
+/** One figure of the benchmark: how it is measured, and what it has to be. */
+export interface Entry {
+  readonly name: string
+  /** One sentence: what the figure is. */
+  readonly what: string
+  readonly unit: 'ratio' | 'ms' | 'MB' | 'per second'
+  readonly aim: { readonly atMost: number } | { readonly atLeast: number }
+}
+
+/** Entries that are measured together, because they need the same things running. */
+export interface Bench {
+  readonly entries: readonly Entry[]
+  /** The figure of each entry, by its name. */
+  measure(signal: AbortSignal): Promise<Readonly<Record<string, number>>>
+}
+
+/** Whether a figure is as it has to be. */
+export function holds({ aim }: Entry, value: number): boolean {
+  return 'atMost' in aim ? value <= aim.atMost : value >= aim.atLeast
+}
+
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5)
+}
+
+/** The smallest value that a share of `q` of all values does not exceed. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  const value = sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)]
+  if (value === undefined) throw new Error('nothing was measured')
+  return value
+}
