@@ -33,7 +33,7 @@ export const agentPhase: Bench = {
     const files = { 'README.md': 'A repository.\n' }
     const { url } = await place.github.createRepository({ owner: 'acme', name: 'work', files })
     const instructions = 'Work for half a minute.'
-    const bareMs = await runBareSdk(place.model, instructions, signal)
+    const bareMs = await runBareSdk(place.model, { instructions, signal })
     const task = await place.order({ repoUrl: url, instructions })
     await place.completed(task, signal)
     const events = await place.events(task.session_id)

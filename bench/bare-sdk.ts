@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { type Query, query, type SDKUserMessage } from '@anthropic-ai/claude-agent-sdk'
 import type { ScriptedModel } from '@longhaul/testing'
 
@@ -8,17 +10,22 @@ import type { ScriptedModel } from '@longhaul/testing'
 const tools = ['Bash', 'TaskStop', 'Read', 'Glob', 'Grep', 'Write', 'Edit', 'Agent']
 
 /**
- * One conversation of the Agent SDK as its documentation starts one, without this server: no sandbox,
- * no gateway, no log. Resolves with the milliseconds from the call to the result.
+ * One conversation of the Agent SDK as its documentation starts one, without this server: no queue, no
+ * sandbox, no gateway, no log; in a clone of `repoUrl`, where that is given. Resolves with the
+ * milliseconds from the call to the result.
  */
 export async function runBareSdk(
   model: ScriptedModel,
-  instructions: string,
-  signal: AbortSignal,
+  o: { readonly instructions: string; readonly repoUrl?: string; readonly signal: AbortSignal },
 ): Promise<number> {
+  const { instructions, repoUrl, signal } = o
   const home = await mkdtemp(join(tmpdir(), 'longhaul-bare-'))
   const begun = performance.now()
-  const running = openQuery(model, { home, instructions })
+  const cwd = repoUrl === undefined ? home : join(home, 'clone')
+  if (repoUrl !== undefined) {
+    await promisify(execFile)('git', ['clone', '--quiet', '--single-branch', repoUrl, cwd])
+  }
+  const running = openQuery(model, { home, cwd, instructions })
   const stop = (): void => running.close()
   signal.addEventListener('abort', stop, { once: true })
   try {
@@ -37,12 +44,12 @@ export async function runBareSdk(
 
 function openQuery(
   model: ScriptedModel,
-  { home, instructions }: { readonly home: string; readonly instructions: string },
+  o: { readonly home: string; readonly cwd: string; readonly instructions: string },
 ): Query {
   return query({
-    prompt: once(instructions),
+    prompt: once(o.instructions),
     options: {
-      cwd: home,
+      cwd: o.cwd,
       tools,
       systemPrompt: { type: 'preset', preset: 'claude_code' },
       settingSources: [],
@@ -50,8 +57,8 @@ function openQuery(
       allowDangerouslySkipPermissions: true,
       env: {
         PATH: process.env['PATH'],
-        HOME: home,
-        CLAUDE_CONFIG_DIR: home,
+        HOME: o.home,
+        CLAUDE_CONFIG_DIR: o.home,
         ANTHROPIC_BASE_URL: model.url,
         ANTHROPIC_API_KEY: model.apiKey,
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',

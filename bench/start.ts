@@ -17,7 +17,7 @@ export const start: Bench = {
     },
     {
       name: 'first-model-request',
-      what: 'from the order to its first model request, clone and sandbox included, against a bare SDK’s cold start (median)',
+      what: 'from the order to its first model request, against a bare clone and cold start of the SDK (median)',
       unit: 'ratio',
       aim: { atMost: 1.5 },
     },
@@ -30,7 +30,7 @@ export const start: Bench = {
     const asked: number[] = []
     const bare: number[] = []
     for (let round = 0; round < rounds; round += 1) {
-      bare.push(await bareStart(place, `Say hello, bare ${round}`, signal))
+      bare.push(await bareStart(place, { url, instructions: `Say hello, bare ${round}`, signal }))
       const { firstEventMs, firstRequestMs } = await orderedStart(place, {
         ...{ url, instructions: `Say hello, ordered ${round}`, signal },
       })
@@ -44,10 +44,17 @@ export const start: Bench = {
   },
 }
 
-async function bareStart(place: Place, text: string, signal: AbortSignal): Promise<number> {
+interface Start {
+  readonly url: string
+  readonly instructions: string
+  readonly signal: AbortSignal
+}
+
+/** What somebody without a server does with the same order: clone, and start the SDK there. */
+async function bareStart(place: Place, o: Start): Promise<number> {
   const begun = performance.now()
-  const asked = firstRequest(place, text)
-  const ended = runBareSdk(place.model, text, signal)
+  const asked = firstRequest(place, o.instructions)
+  const ended = runBareSdk(place.model, { ...o, repoUrl: o.url })
   const atMs = await Promise.race([asked, ended.then(() => asked)])
   await ended
   return atMs - begun
@@ -55,7 +62,7 @@ async function bareStart(place: Place, text: string, signal: AbortSignal): Promi
 
 async function orderedStart(
   place: Place,
-  o: { readonly url: string; readonly instructions: string; readonly signal: AbortSignal },
+  o: Start,
 ): Promise<{ firstEventMs: number; firstRequestMs: number }> {
   const begun = performance.now()
   const asked = firstRequest(place, o.instructions)

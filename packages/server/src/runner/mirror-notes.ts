@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -6,6 +7,8 @@ const schema = z.object({
   /** Epoch milliseconds. */
   usedAt: z.number(),
   bytes: z.number(),
+  /** The `Tip` that it was last brought up to date for. */
+  tip: z.string().default(''),
   /** `packagesOf` the commit whose set-up filled the caches; empty: none did. */
   packages: z.string(),
 })
@@ -28,10 +31,12 @@ export class MirrorNotes {
     }
   }
 
-  async write(name: string, note: Note): Promise<void> {
+  async write(name: string, note: z.input<typeof schema>): Promise<void> {
     const file = this.#fileOf(name)
-    await writeFile(`${file}.new`, JSON.stringify(note))
-    await rename(`${file}.new`, file)
+    // Readers note at once that they use it.
+    const draft = `${file}.${randomUUID()}`
+    await writeFile(draft, JSON.stringify(note))
+    await rename(draft, file)
   }
 
   async remove(name: string): Promise<void> {

@@ -47,13 +47,17 @@ export class Mirrors {
   }
 
   /**
-   * Lets `use` read the mirror, which was brought up to date after the call began. A mirror that
-   * cannot be had, or read, costs time and nothing else: `use` is called with null then, and is to
-   * do without; if it can, the mirror was at fault, and is removed.
+   * Lets `use` read the mirror, which has the tip of a branch that the host was just asked for. A
+   * mirror that cannot be had, or read, costs time and nothing else: `use` is called with null then,
+   * and is to do without; if it can, the mirror was at fault, and is removed.
    */
   async read<T>(
     repository: Repository,
-    signal: AbortSignal,
+    {
+      branch,
+      tip,
+      signal,
+    }: { readonly branch: string; readonly tip: string; readonly signal: AbortSignal },
     use: (mirror: Mirror | null) => Promise<T>,
   ): Promise<T> {
     const mirror = this.of(repository)
@@ -61,7 +65,7 @@ export class Mirrors {
     const name = nameOf(repository.repoUrl)
     const { door } = this.#at(name)
     try {
-      await this.#refresh(repository, signal)
+      await this.#bringUpTo(`${branch} ${tip}`, { repository, signal })
       return await door.read(signal, () => use(mirror))
     } catch (error) {
       if (signal.aborted || !(error instanceof GitFailed)) throw error
@@ -92,10 +96,17 @@ export class Mirrors {
     })
   }
 
-  async #refresh(repository: Repository, signal: AbortSignal): Promise<void> {
+  /** Most tasks of a repository start where the one before did: then there is nothing to fetch. */
+  async #bringUpTo(
+    tip: string,
+    { repository, signal }: { readonly repository: Repository; readonly signal: AbortSignal },
+  ): Promise<void> {
     const name = nameOf(repository.repoUrl)
     const at = this.#at(name)
     const asked = at.refreshes
+    const usedAt = this.#deps.clock.now()
+    const note = await this.#notes.read(name)
+    if (note?.tip === tip) return this.#notes.write(name, { ...note, usedAt })
     await at.door.write(signal, async () => {
       // Somebody's that began after we asked will do.
       if (at.refreshes > asked) return
@@ -105,8 +116,7 @@ export class Mirrors {
       const bytes = await refreshMirror(mirror, { url: repository.repoUrl })
       at.refreshes += 1
       const { packages = '' } = (await this.#notes.read(name)) ?? {}
-      const usedAt = this.#deps.clock.now()
-      await this.#notes.write(name, { packages, usedAt, bytes })
+      await this.#notes.write(name, { packages, usedAt, bytes, tip })
     })
     await this.#makeRoom(name, signal)
   }

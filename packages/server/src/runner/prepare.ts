@@ -77,15 +77,15 @@ async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>>
   const { repoUrl: url, baseBranch } = task.order
   for (let tried = 0; ; tried += 1) {
     try {
-      // Both ask the host, and neither needs the other.
-      const finding = findBranch(workspace, { url, baseBranch, workBranch: branch })
-      finding.catch(() => undefined)
-      return await deps.mirrors.read(task.order, workspace.signal, async (mirror) => {
-        const from = { url, branch: (await finding).branch, mirror: mirror?.repository ?? null }
-        const excluded = [unfinishedPattern]
-        const commit = await clone(workspace, { ...from, workBranch: branch, excluded })
-        return { ...(await finding), commit }
-      })
+      const found = await findBranch(workspace, { url, baseBranch, workBranch: branch })
+      const at = { ...found, signal: workspace.signal }
+      const commit = await deps.mirrors.read(task.order, at, (mirror) =>
+        clone(workspace, {
+          ...{ url, branch: found.branch, mirror: mirror?.repository ?? null },
+          ...{ workBranch: branch, excluded: [unfinishedPattern] },
+        }),
+      )
+      return { branch: found.branch, isDefault: found.isDefault, commit }
     } catch (error) {
       if (!(error instanceof GitFailed)) throw error
       const waitMs = cloneWaitsMs[tried]

@@ -71,7 +71,7 @@ export async function findBranch(
     /** The branch that the work goes to. */
     readonly workBranch: string
   },
-): Promise<Pick<Base, 'branch' | 'isDefault'>> {
+): Promise<Pick<Base, 'branch' | 'isDefault'> & { readonly tip: string }> {
   const [prefix = workBranch] = workBranch.split('/')
   const names = [prefix, ...(baseBranch === undefined ? [] : [baseBranch])]
   const refs = names.map((name) => `${heads}${name}`)
@@ -81,19 +81,21 @@ export async function findBranch(
   const refused = (message: string) => new BaseRefused(message, args, result)
   // `<commit>\t<ref>`, and before that of HEAD `ref: <branch>\tHEAD`.
   const lines = result.stdout.split('\n')
-  const has = (ref: string): boolean =>
-    lines.some((line) => /^[0-9a-f]+\t(.*)$/.exec(line)?.[1] === ref)
-  if (has(`${heads}${prefix}`))
+  const tipOf = (ref: string): string | undefined =>
+    lines.find((line) => line.endsWith(`\t${ref}`) && /^[0-9a-f]+\t/.test(line))?.split('\t')[0]
+  if (tipOf(`${heads}${prefix}`))
     throw refused(
       `its branch ${prefix} has to be renamed first, since git holds no ${workBranch} beside it.`,
     )
-  if (baseBranch !== undefined && !has(`${heads}${baseBranch}`))
-    throw refused(`${baseBranch} is not a branch of ${url}.`)
   const head = lines.map((line) => /^ref: refs\/heads\/(.*)\tHEAD$/.exec(line)?.[1]).find(Boolean)
-  if (baseBranch !== undefined) return { branch: baseBranch, isDefault: baseBranch === head }
-  if (head === undefined || !has('HEAD'))
+  const tip = tipOf(baseBranch === undefined ? 'HEAD' : `${heads}${baseBranch}`)
+  if (baseBranch !== undefined) {
+    if (tip === undefined) throw refused(`${baseBranch} is not a branch of ${url}.`)
+    return { branch: baseBranch, isDefault: baseBranch === head, tip }
+  }
+  if (head === undefined || tip === undefined)
     throw refused('it has no default branch with a commit; name a branch as baseBranch.')
-  return { branch: head, isDefault: true }
+  return { branch: head, isDefault: true, tip }
 }
 
 const heads = 'refs/heads/'

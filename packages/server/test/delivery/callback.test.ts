@@ -76,6 +76,7 @@ test('a callback is one POST that the standardwebhooks library verifies', async 
   await using _sender = start()
   const body = JSON.stringify({ type: 'task.completed', context: { chat: 'é' } })
   const id = await write(`http://127.0.0.1:${receiver.port}/done?x=1`, body)
+  await until('the sender to wait for its next look', () => clock.pending > 0)
   clock.advance(10_000)
   const row = await tried(id, 1)
   const [got] = receiver.received

@@ -260,6 +260,7 @@ test('the OpenAPI document is 3.1 and has every route with its errors', async ()
     '/v1/tasks/{id}/artifacts/{name}',
     '/v1/tasks/{id}/cancel',
     '/v1/tasks/{id}/diff',
+    '/v1/tasks/{id}/messages',
     '/v1/tasks/{id}/retry',
     '/v1/tasks/{id}/transcript',
     '/v1/ws',
