@@ -23,6 +23,47 @@ test('a secret is taken out in every usual encoding, wherever in the text it sta
   for (const text of texts) assert.match(new Scrubber([secret]).text(text), /\[secret\]/, text)
 })
 
+const marks = 'tok/en&with"quote<9>\\100%41'
+const json = JSON.stringify(marks).slice(1, -1)
+const html = marks.replaceAll(/[&"<>]/g, (char) => `&#${char.charCodeAt(0)};`)
+const named = marks
+  .replaceAll('&', '&amp;')
+  .replaceAll('"', '&quot;')
+  .replaceAll('<', '&lt;')
+  .replaceAll('>', '&gt;')
+/** As encoders write them that escape more than they must, or what is escaped already. */
+const spellings: Readonly<Record<string, string>> = {
+  'JSON in JSON': JSON.stringify(JSON.stringify({ marks })),
+  'JSON in JSON in JSON': JSON.stringify(JSON.stringify(JSON.stringify({ marks }))),
+  'JSON of PHP': json.replaceAll('/', '\\/'),
+  'JSON of Go': json.replaceAll(/[&<>]/g, (char) => `\\u00${hexOf(char)}`),
+  'JSON in upper case': json.replaceAll(/[&<>]/g, (char) => `\\u00${hexOf(char).toUpperCase()}`),
+  'JSON of Go in JSON': JSON.stringify(json.replaceAll('&', '\\u0026')),
+  HTML: named,
+  'HTML in decimals': html,
+  'HTML in hex': marks.replaceAll(/[&"<>/]/g, (char) => `&#x${hexOf(char)};`),
+  'HTML twice': named.replaceAll('&', '&amp;'),
+  'HTML in JSON of Go': JSON.stringify(named).replaceAll('&', '\\u0026'),
+  'a URL in a URL': encodeURIComponent(encodeURIComponent(marks)),
+  'JSON in a URL': encodeURIComponent(json),
+}
+for (const [name, text] of Object.entries(spellings)) {
+  test(`a secret is taken out of ${name}`, () => {
+    const scrubbed = new Scrubber([marks]).text(`<${text}>`)
+    assert.match(scrubbed, /\[secret\]/, text)
+    assert.doesNotMatch(scrubbed, /quote|100/)
+  })
+}
+
+test('of a Basic credential, the name with the password and the password alone are secret, too', () => {
+  const scrubber = new Scrubber([Buffer.from('robot:hunter2/hunter2').toString('base64')])
+  assert.equal(scrubber.text('{"you":"robot:hunter2\\/hunter2"}'), '{"you":"[secret]"}')
+  assert.equal(
+    scrubber.text('{"user":"robot","password":"hunter2/hunter2"}'),
+    '{"user":"robot","password":"[secret]"}',
+  )
+})
+
 test('what has no secret comes back as it is', () => {
   fc.assert(
     fc.property(fc.string(), (text) => {
@@ -56,12 +97,21 @@ test('nothing waits in a stream that may not be the start of a secret', async ()
   assert.equal(String(first.value), 'data: {}\n\n')
 })
 
-test('a text that was cut in a secret loses that end', () => {
+test('a text that was cut loses the same end, whatever it says of a secret', () => {
   const scrubber = new Scrubber([secret])
-  for (let kept = 1; kept < secret.length; kept += 1)
-    assert.equal(scrubber.cut(`answer: ${secret.slice(0, kept)}`), 'answer: ')
+  const before = 'x'.repeat(2000)
+  const expected = scrubber.cut(before + '-'.repeat(secret.length))
+  assert.ok(expected.length > 1000 && expected.length < before.length)
+  for (let known = 1; known < secret.length; known += 1) {
+    const guess = secret.slice(0, known).padStart(secret.length, '-')
+    assert.equal(scrubber.cut(before + guess), expected)
+  }
 })
 
 async function* each(chunks: readonly Buffer[]): AsyncGenerator<Buffer> {
   yield* chunks
+}
+
+function hexOf(char: string): string {
+  return char.charCodeAt(0).toString(16)
 }
