@@ -1,8 +1,8 @@
 import type { CommitIdentity } from '@longhaul/client/contract'
 import { clearLocks } from './clone.ts'
-import { GitFailed, git, tryGit, tryGitScript, type Workspace } from './git.ts'
+import { GitFailed, git, tryGit, type Workspace } from './git.ts'
 import { takeBranch } from './other-work.ts'
-import { stageScript } from './stage.ts'
+import { stageAll } from './stage.ts'
 
 /** A push that takes longer is given up. */
 const pushMsMax = 15 * 60_000
@@ -29,12 +29,15 @@ export interface Changes {
   readonly commits: readonly Commit[]
   /** The branch of the agent's that was checked out, since the work was on it. */
   readonly taken?: string
+  /** Some of the paths that git puts into no commit, mostly none. */
+  readonly leftOut: readonly string[]
 }
 
 /**
  * Commits whatever is uncommitted and answers what is checked out since `base`; if that is nothing,
  * the branch that the agent worked on instead is checked out (see `takeBranch`). Running it again
- * changes nothing. Nothing of the agent's may run. Throws `GitFailed` when anything is left out.
+ * changes nothing. Nothing of the agent's may run. Throws `GitFailed` when anything is left out, but
+ * for paths that git puts into no commit.
  */
 export async function commitAll(
   workspace: Workspace,
@@ -49,10 +52,7 @@ export async function commitAll(
   },
 ): Promise<Changes> {
   await clearLocks(workspace)
-  const script = `${stageScript}\nforget_settings && stage "$1"`
-  const input = o.byProducts.map((pattern) => `${pattern}\n`).join('')
-  const staged = await tryGitScript(workspace, { script, args: [o.base] }, { input })
-  if (staged.exitCode !== 0) throw new GitFailed(['add'], staged)
+  const leftOut = await stageAll(workspace, o)
   const { exitCode } = await tryGit(workspace, ['diff-index', '--cached', '--quiet', 'HEAD', '--'])
   if (exitCode !== 0) {
     const args = ['--quiet', '--no-verify', '--cleanup=whitespace', '--message', o.message]
@@ -60,10 +60,12 @@ export async function commitAll(
       env: identityOf(o.committer ?? placeholder),
     })
   }
-  const changes = await changesSince(workspace, o.base)
+  const changes = { ...(await changesSince(workspace, o.base)), leftOut }
   if (changes.commits.length > 0) return changes
   const taken = await takeBranch(workspace, o)
-  return taken === null ? changes : { ...(await changesSince(workspace, o.base)), taken }
+  return taken === null
+    ? changes
+    : { ...changes, ...(await changesSince(workspace, o.base)), taken }
 }
 
 function identityOf({ name, email }: CommitIdentity): Record<string, string> {
@@ -73,7 +75,10 @@ function identityOf({ name, email }: CommitIdentity): Record<string, string> {
   }
 }
 
-async function changesSince(workspace: Workspace, base: string): Promise<Changes> {
+async function changesSince(
+  workspace: Workspace,
+  base: string,
+): Promise<Pick<Changes, 'tip' | 'commits'>> {
   const tip = (await git(workspace, ['rev-parse', '--verify', 'HEAD^{commit}'])).trim()
   const log = await git(workspace, [
     ...['log', '--reverse', '--no-show-signature', `--max-count=${commitsMax}`],

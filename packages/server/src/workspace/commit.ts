@@ -1,10 +1,10 @@
-import { GitFailed, git, tryGit, tryGitScript, type Workspace } from './git.ts'
+import { GitFailed, git, tryGit, type Workspace } from './git.ts'
 import { FileRefused, namesOf } from './path.ts'
-import { stageScript } from './stage.ts'
+import { stageAll } from './stage.ts'
 
 /**
  * Commits what is in the files: all of them, or those of `paths` and below. Answers the commit in a
- * line, and its files. Throws `FileRefused` when there is nothing to commit, `GitFailed` when git
+ * line, its files, and what git puts into no commit. Throws `FileRefused` when there is nothing to commit, `GitFailed` when git
  * refuses (conflicts are unresolved, say).
  */
 export async function commit(
@@ -19,20 +19,18 @@ export async function commit(
   const names = o.paths.map((path) => namesOf(path, workspace.sandbox.paths.workspace))
   const specs = names.map((path) => path.join('/') || '.')
   const env = { GIT_LITERAL_PATHSPECS: '1' }
-  if (specs.length > 0) {
-    await git(workspace, ['add', '--all', '--', ...specs], { env })
-  } else {
-    const script = `${stageScript}\nstage "$1"`
-    const staged = await tryGitScript(workspace, { script, args: [o.base] })
-    if (staged.exitCode !== 0) throw new GitFailed(['add'], staged)
-  }
+  let leftOut: readonly string[] = []
+  if (specs.length > 0) await git(workspace, ['add', '--all', '--', ...specs], { env })
+  else leftOut = await stageAll(workspace, { base: o.base })
   const args = ['commit', '--quiet', '--no-verify', '--cleanup=whitespace', '--message', o.message]
   const made = await tryGit(workspace, args)
   if (made.exitCode === 1 && made.stderr.trim() === '')
     throw new FileRefused('There is nothing to commit.')
   if (made.exitCode !== 0) throw new GitFailed(args, made)
   const shown = ['show', '--no-color', '--no-show-signature', '--stat=120', '--format=%h %s']
-  return git(workspace, [...shown, 'HEAD', '--'])
+  const said = await git(workspace, [...shown, 'HEAD', '--'])
+  if (leftOut.length === 0) return said
+  return `${said}Left out, since git takes no such paths: ${JSON.stringify(leftOut)}`
 }
 
 /** What came of a merge. */

@@ -51,6 +51,9 @@ const settings = [
   'core.attributesFile=/dev/null',
   'core.excludesFile=/dev/null',
   'core.sparseCheckout=false',
+  // A git host refuses such names, too, and with them the whole push.
+  'core.protectNTFS=true',
+  'core.protectHFS=true',
 ].flatMap((setting) => ['-c', setting])
 
 const environment = {

@@ -39,10 +39,22 @@ function problemOfName(name: string): string | null {
   if (Buffer.byteLength(name) > nameBytesMax) return `has a name longer than ${nameBytesMax} bytes`
   if (/\p{Cc}/u.test(name)) return 'has a control character'
   if (plain(name) === '.git') return "is in git's own directory; use the git tools"
+  if (isGits(name)) return "has a name that git takes for its own directory's; no commit has such"
   return null
 }
 
-/** As file systems that fold case and drop ignorable characters see it, which git guards against. */
+/**
+ * What git's `verify_path` takes for `.git` where it guards other systems' file systems, and puts
+ * into no commit: on NTFS a name ends before its last dots and spaces and before a `:`, is split at
+ * `\\`, and has `git~1` as its short form.
+ */
+function isGits(name: string): boolean {
+  return plain(name)
+    .split('\\')
+    .some((part) => /^(?:\.git|git~1)[. ]*(?::|$)/.test(part))
+}
+
+/** As file systems that fold case and drop ignorable characters see it. */
 function plain(name: string): string {
   return name
     .normalize('NFKC')

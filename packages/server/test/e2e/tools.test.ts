@@ -73,6 +73,7 @@ const scenario = script(
     tool('git_diff'),
     tool('git_push'),
     tool('git_commit', { message: 'Only b', paths: ['b.txt'] }),
+    use('Bash', { command: "mkdir 'git~1' && echo x >'git~1/x'" }),
     tool('git_commit', { message: 'The rest' }),
     tool('git_commit', { message: 'Nothing' }),
     tool('git_log', { task: true }),
@@ -205,7 +206,7 @@ test('an agent uses git by typed tools, and pushes to the branch of its task', a
     /^diff --git a\/a\.txt b\/a\.txt[\s\S]*-theirs\n\+mine\n$/,
     'error: There is no commit of this task to push yet.',
     /^[0-9a-f]{7} Only b\n\n b\.txt \| 1 \+\n 1 file changed/,
-    /^[0-9a-f]{7} The rest\n\n a\.txt \| 2 \+-\n/,
+    /^[0-9a-f]{7} The rest\n\n a\.txt \| 2 \+-\n[\s\S]*Left out, since git takes no such paths: \["git~1"\]$/,
     'error: There is nothing to commit.',
     /^[0-9a-f]{7} [\d-]{10} Longhaul: The rest\n[0-9a-f]{7} [\d-]{10} Longhaul: Only b\n$/,
     /^[0-9a-f]{7} [\d-]{10} Longhaul: Only b\n$/,
@@ -215,8 +216,10 @@ test('an agent uses git by typed tools, and pushes to the branch of its task', a
   assertAnswers(said, expected)
   const subjects = (await repository.commits(branch)).map(({ subject }) => subject)
   assert.deepEqual(subjects, ['The rest', 'Only b', 'First commit'])
-  const pushed = (await server.events(id)).filter(({ type }) => type === 'workspace.pushed')
-  assert.equal(pushed.length, 2)
+  const events = await server.events(id)
+  assert.equal(events.filter(({ type }) => type === 'workspace.pushed').length, 2)
+  const left = events.find(({ type }) => type === 'workspace.left_out')
+  assert.deepEqual(left?.['paths'], ['git~1'])
 })
 
 test('an agent pulls, resolves conflicts, and reads other repositories that the operator allows', async () => {

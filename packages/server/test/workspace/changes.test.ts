@@ -65,6 +65,32 @@ test('a submodule that .gitmodules names stays one', async () => {
   assert.match(await treeOf(workspace), /^160000 commit \w+\tlib$/m)
 })
 
+test('what git puts into no commit is left out, and named; everything else is committed', async () => {
+  const { workspace, base, run, commit } = await clone(`
+    for n in git~1 GIT~1 '.git ' .git. '.git. .' '.git::$INDEX_ALLOCATION' $(printf '.g\\u200cit') new/git~1
+    do mkdir -p "$n/in"; echo 1 >"$n/in/x"; done
+    git config core.protectNTFS false; echo 1 >new/a; echo 2 >z; echo new >file; chmod +x file
+    git init -q 'git~1'; git init -q sub; echo 3 >sub/b; echo 4 >secret; chmod 0 secret
+    mkdir closed; echo 5 >closed/c; chmod 0 closed; ln -s file .gitmodules`)
+  const { commits, leftOut } = await commit()
+  assert.equal(commits.length, 1)
+  const kept = ['closed/c', 'file', 'new/a', 'secret', 'sub/b', 'z']
+  assert.deepEqual(await changedFiles(workspace, base), kept)
+  assert.deepEqual(
+    [...leftOut].sort(),
+    [
+      ...['.git ', '.git. .', '.git.', '.git::$INDEX_ALLOCATION', '.gitmodules', '.g\u200cit'],
+      ...['GIT~1', 'git~1', 'new/git~1'],
+    ].sort(),
+  )
+  assert.equal((await patch(workspace, base)).includes('git~1'), false)
+  assert.deepEqual((await commit()).commits, commits)
+  await run('rm file; mkdir file; echo 6 >file/d; rm -rf new; ln -s file new')
+  await commit()
+  const then = ['closed/c', 'file', 'file/d', 'new', 'secret', 'sub/b', 'z']
+  assert.deepEqual(await changedFiles(workspace, base), then)
+})
+
 test('files that the agent made unreadable are committed', async () => {
   const { workspace, base, commit } = await clone(`
     echo 1 >secret; mkdir -p closed/deep; echo 2 >closed/deep/file; echo 3 >file

@@ -84,6 +84,14 @@ const notPaths: readonly (readonly [path: string, why: RegExp])[] = [
   ['real/.git/hooks/pre-commit', /git's own directory/],
   ['.g\u200cit/config', /git's own directory/],
   ['\uff0e\uff47it/config', /git's own directory/],
+  ['git~1/x', /git takes for its own/],
+  ['GIT~1', /git takes for its own/],
+  ['real/.git /x', /git takes for its own/],
+  ['.git./x', /git takes for its own/],
+  ['.git. .', /git takes for its own/],
+  ['.git::$INDEX_ALLOCATION', /git takes for its own/],
+  ['git~1 .:x/y', /git takes for its own/],
+  ['a\\.git', /git takes for its own/],
 ]
 
 let made = 0
