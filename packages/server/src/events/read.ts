@@ -5,7 +5,8 @@ import type { Db, EventRow } from '../store/tables.ts'
 
 /**
  * Events of a session with numbers above `after`, in order, at most `limit`. An event that was
- * accepted and later processed is two rows with one id: `lastOfId` leaves out the first.
+ * accepted and later processed is two rows with one id: `lastOfId` leaves out the first. `upTo`
+ * reads the log as it was when that was its last number.
  */
 export async function readEvents(
   db: Db,
@@ -13,6 +14,7 @@ export async function readEvents(
     readonly sessionId: string
     readonly after: number
     readonly limit: number
+    readonly upTo?: number
     readonly lastOfId?: boolean
   } & EventFilter,
 ): Promise<SessionEvent[]> {

@@ -21,15 +21,15 @@ export async function* transcript(
   const { task, session, format } = o
   if (format === 'markdown') yield Buffer.from(headOf(task))
   for (let after = 0; after < session.last_seq; ) {
-    const page = await readEvents(store.db, {
+    const events = await readEvents(store.db, {
       ...{ sessionId: session.id, after, limit: pageRows },
+      // What came after the beginning is left out: a task that runs has a transcript that ends.
+      upTo: session.last_seq,
       // For people a message is there once: where it was read, or where it waits.
       lastOfId: format === 'markdown',
     })
-    // What came after the beginning is left out: a task that runs has a transcript that ends.
-    const events = page.filter(({ seq }) => seq <= session.last_seq)
     yield Buffer.from(events.map(format === 'markdown' ? markdownOf : lineOf).join(''))
-    const last = page.at(-1)
+    const last = events.at(-1)
     if (!last) return
     after = last.seq
   }

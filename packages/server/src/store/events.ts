@@ -50,13 +50,17 @@ export async function insertEvents(
   throw new LeaseLost(o.sessionId, o.attempt)
 }
 
-/** Events after a number, in order. `lastOfId`: of rows with one event id, only the last. */
+/**
+ * Events after a number, in order. `upTo`: the log as it was when that was its last number.
+ * `lastOfId`: of rows with one event id, only the last.
+ */
 export function selectEvents(
   db: Db,
   o: {
     sessionId: string
     after: number
     limit: number
+    upTo?: number
     lastOfId?: boolean
   } & EventFilter,
 ): Promise<EventRow[]> {
@@ -66,7 +70,8 @@ export function selectEvents(
     .where('session_id', '=', o.sessionId)
     .where('seq', '>', o.after)
     .where(fits(o))
-  if (o.lastOfId === true) query = query.where(isLastOfId)
+  if (o.upTo !== undefined) query = query.where('seq', '<=', o.upTo)
+  if (o.lastOfId === true) query = query.where(isLastOfId(o.upTo))
   return query.orderBy('seq').limit(o.limit).execute()
 }
 
@@ -77,12 +82,16 @@ export async function countEvents(db: Db, o: { sessionId: string } & EventFilter
     .select(({ fn }) => fn.countAll<number>().as('n'))
     .where('session_id', '=', o.sessionId)
     .where(fits(o))
-    .where(isLastOfId)
+    .where(isLastOfId())
     .executeTakeFirstOrThrow()
   return n
 }
 
-/** No later row of its session has its id. */
-const isLastOfId = sql<boolean>`not exists (
-  select from events as later
-  where later.session_id = events.session_id and later.id = events.id and later.seq > events.seq)`
+/** No later row of its session has its id; what came after `upTo` is not looked at. */
+function isLastOfId(upTo?: number) {
+  const within = upTo === undefined ? sql`true` : sql`later.seq <= ${upTo}`
+  return sql<boolean>`not exists (
+    select from events as later
+    where later.session_id = events.session_id and later.id = events.id
+      and later.seq > events.seq and ${within})`
+}

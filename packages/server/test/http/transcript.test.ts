@@ -198,3 +198,26 @@ test('a message is in the Markdown once, where it waits or where it was read, an
   const lines = (await (await server.send('GET', `${path}?format=jsonl`)).text()).trim().split('\n')
   assert.equal(lines.length, (await all()).length)
 })
+
+test('a message that is read while the Markdown is sent is there where it waited', async () => {
+  const { path, id, sessionId } = await logged(
+    ...Array.from({ length: 250 }, () => said('x'.repeat(2000))),
+  )
+  const body = { text: 'Use tabs.' }
+  const answer = await server.send('POST', `/v1/tasks/${id}/messages`, { body })
+  const sent = JSON.parse(await answer.text())
+  const pieces: Uint8Array[] = []
+  for await (const piece of (await server.send('GET', path)).body ?? []) {
+    if (pieces.length === 0)
+      await appendEvents(server.store.db, {
+        ...{ sessionId, clock: systemClock },
+        events: [{ id: sent.id, type: 'user.message', content: [{ text: 'Use tabs.' }] }],
+      })
+    pieces.push(piece)
+  }
+  const blocks = blocksOf(Buffer.concat(pieces).toString())
+  assert.deepEqual(
+    blocks.slice(-2).map(({ text }) => text),
+    ['## 253 · Message · not read yet', 'Use tabs.'],
+  )
+})
