@@ -163,7 +163,7 @@ function checkArgv({ raw, path }: Part, around: Surroundings): Mistake[] {
   return all.flatMap(({ argument, text, place }, index): Mistake[] => {
     if (argument === null)
       return [{ path: place, expected: 'expected a placeholder to be the whole argument' }]
-    if (index === 0 && argument.kind !== 'text')
+    if (index === 0 && (argument.kind !== 'text' || argument.text === ''))
       return [{ path: place, expected: 'expected the name of a program' }]
     // What a shell takes for its program must be the operator's.
     const before = all.slice(0, index).map((each) => each.text)

@@ -9,35 +9,81 @@ const itemsMax = 100
 /** Objects and lists within each other. */
 const depthMax = 4
 
+/** Whether a process can be given it as an argument, as it is. */
+export function isPassable(value: string): boolean {
+  return !value.includes('\0') && value.isWellFormed()
+}
+
+export const unpassable = 'expected text without NUL and unpaired surrogates'
+
 const description = z.string().max(1024).optional().describe('For the agent.')
 const size = (max: number) => z.int().min(0).max(max).optional()
 
-const text = z.strictObject({
-  type: z.literal('string'),
-  description,
-  enum: z.array(z.string().max(256)).min(1).max(64).optional().describe('The only values.'),
-  minLength: size(1_000_000),
-  maxLength: size(1_000_000).describe(`Characters; default ${textCharsMax}.`),
-})
+const text = z
+  .strictObject({
+    type: z.literal('string'),
+    description,
+    enum: z
+      .array(z.string().max(256).refine(isPassable, unpassable))
+      .min(1)
+      .max(64)
+      .optional()
+      .describe('The only values.'),
+    minLength: size(1_000_000),
+    maxLength: size(1_000_000).describe(`Characters; default ${textCharsMax}.`),
+  })
+  .superRefine((field, context) => {
+    const lengths = {
+      least: { name: 'minLength', value: field.minLength },
+      most: { name: 'maxLength', value: field.maxLength, fallback: textCharsMax },
+    }
+    addIfEmpty(context, lengths)
+    for (const [index, value] of (field.enum ?? []).entries()) {
+      if (value.length >= (field.minLength ?? 0) && value.length <= mostOf(lengths.most)) continue
+      const message = 'expected a text that minLength and maxLength allow'
+      context.addIssue({ code: 'custom', message, path: ['enum', index] })
+    }
+  })
 
-const numeric = z.strictObject({
-  type: z.enum(['integer', 'number']),
-  description,
-  minimum: z.number().optional(),
-  maximum: z.number().optional(),
-})
+const numeric = z
+  .strictObject({
+    type: z.enum(['integer', 'number']),
+    description,
+    minimum: z.number().optional(),
+    maximum: z.number().optional(),
+  })
+  .superRefine(({ type, minimum, maximum }, context) => {
+    const isEmpty = addIfEmpty(context, {
+      least: { name: 'minimum', value: minimum, fallback: Number.MIN_SAFE_INTEGER },
+      most: { name: 'maximum', value: maximum, fallback: Number.MAX_SAFE_INTEGER },
+    })
+    if (isEmpty || type === 'number') return
+    const least = Math.max(Math.ceil(minimum ?? -Infinity), Number.MIN_SAFE_INTEGER)
+    const most = Math.min(Math.floor(maximum ?? Infinity), Number.MAX_SAFE_INTEGER)
+    if (least <= most) return
+    const path = [minimum === undefined ? 'maximum' : 'minimum']
+    const message = 'expected an integer that a double holds exactly between minimum and maximum'
+    context.addIssue({ code: 'custom', message, path })
+  })
 
 const flag = z.strictObject({ type: z.literal('boolean'), description })
 
-const list = z.strictObject({
-  type: z.literal('array'),
-  description,
-  get items(): z.ZodType<Field> {
-    return field
-  },
-  minItems: size(10_000),
-  maxItems: size(10_000).describe(`Default ${itemsMax}.`),
-})
+const list = z
+  .strictObject({
+    type: z.literal('array'),
+    description,
+    get items(): z.ZodType<Field> {
+      return field
+    },
+    minItems: size(10_000),
+    maxItems: size(10_000).describe(`Default ${itemsMax}.`),
+  })
+  .superRefine(({ minItems, maxItems }, context) => {
+    addIfEmpty(context, {
+      least: { name: 'minItems', value: minItems },
+      most: { name: 'maxItems', value: maxItems, fallback: itemsMax },
+    })
+  })
 
 const fieldName = z
   .string()
@@ -150,6 +196,36 @@ function bareCheck(each: Field): z.ZodType {
     case 'object':
       return objectCheck(each)
   }
+}
+
+interface Bound {
+  readonly name: string
+  readonly value: number | undefined
+  /** What holds where nothing is said. */
+  readonly fallback?: number
+}
+
+/** Whether no value is within these bounds, defaults included: then no call could ever be right. */
+function addIfEmpty(
+  context: z.RefinementCtx,
+  { least, most }: { readonly least: Bound; readonly most: Bound },
+): boolean {
+  if (leastOf(least) <= mostOf(most)) return false
+  const isLeast = least.value !== undefined
+  const [given, other] = isLeast ? [least, most] : [most, least]
+  const bound = isLeast ? mostOf(most) : leastOf(least)
+  const which = other.value === undefined ? `the default of ${other.name}` : other.name
+  const message = `expected ${isLeast ? 'at most' : 'at least'} ${bound}, ${which}`
+  context.addIssue({ code: 'custom', message, path: [given.name] })
+  return true
+}
+
+function leastOf({ value, fallback = -Infinity }: Bound): number {
+  return value ?? fallback
+}
+
+function mostOf({ value, fallback = Infinity }: Bound): number {
+  return value ?? fallback
 }
 
 function depthOf(each: Field): number {

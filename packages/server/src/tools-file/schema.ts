@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { inputSchema } from './input.ts'
+import { inputSchema, isPassable, unpassable } from './input.ts'
 
 /**
  * The form of the file that `TOOLS_FILE` names. docs/tools.schema.json is made from this, for
@@ -32,7 +32,7 @@ const printable = (max: number) =>
     .regex(/^[\x20-\x7e]*$/, 'expected printable ASCII characters')
 
 const argv = z
-  .array(z.string().max(argumentCharsMax))
+  .array(z.string().max(argumentCharsMax).refine(isPassable, unpassable))
   .min(1)
   .max(argumentsMax)
   .describe(

@@ -39,7 +39,8 @@ export function parseUrlTemplate(text: string): UrlTemplate | string {
     return { name, value: piecesOf(value.join('=')) }
   })
   const literal = text.replaceAll(/\{\w+\}/g, '')
-  if (/[^\x21-\x7e]|[{}]/.test(literal)) return 'expected `{field}` and escaped characters only'
+  // A URL parser takes a backslash for a slash.
+  if (/[^\x21-\x7e]|[{}\\]/.test(literal)) return 'expected `{field}` and escaped characters only'
   if (path.split('/').some(isDots)) return 'expected a path without . and .. in it'
   if (values.some(({ name }) => name === '' || name.includes('{')))
     return 'expected placeholders in the path and in query values only'
