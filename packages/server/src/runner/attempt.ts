@@ -8,6 +8,7 @@ import type { TaskRow } from '../store/tables.ts'
 import { getTaskBySession } from '../store/tasks.ts'
 import { branchOf } from '../tasks/naming.ts'
 import { type Progress, progressOf } from '../tasks/progress.ts'
+import { Guidance } from '../workspace/guidance.ts'
 import { runDeployCommands } from './deploy.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Ending } from './ending.ts'
@@ -123,10 +124,12 @@ async function perform(
   const spending = new Spending({ ...deps, lease })
   const transcript = new Transcript({ ...deps, ...lease })
   await using walls = await openWalls({ ...run, writer, journal, transcript, spending })
+  const workspace = { sandbox: walls.sandbox, signal: ending.signal }
   const attempt: Attempt = {
     ...{ deps, task, lease, writer, transcript, journal, deadline },
     branch: branchOf(task.order, task.id),
-    workspace: { sandbox: walls.sandbox, signal: ending.signal },
+    workspace,
+    guidance: new Guidance(workspace),
   }
   const end =
     decided ??

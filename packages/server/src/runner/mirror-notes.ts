@@ -40,7 +40,7 @@ export class MirrorNotes {
   }
 
   async remove(name: string): Promise<void> {
-    await rm(this.#fileOf(name), { force: true })
+    await rm(this.#fileOf(name), { recursive: true, force: true })
   }
 
   /** Names of those to give up so that the rest has at most `bytesMax`; least recently used first. */

@@ -6,7 +6,7 @@ import { pathsOf } from '../sandbox/directories.ts'
 import type { Sandbox } from '../sandbox/driver.ts'
 import { sharedSlot } from '../sandbox/limits.ts'
 import { keepCaches } from '../workspace/caches.ts'
-import { GitFailed, type Workspace } from '../workspace/git.ts'
+import type { Workspace } from '../workspace/git.ts'
 import { refreshMirror, sizeOf } from '../workspace/mirror.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Door } from './door.ts'
@@ -68,10 +68,10 @@ export class Mirrors {
       await this.#bringUpTo(`${branch} ${tip}`, { repository, signal })
       return await door.read(signal, () => use(mirror))
     } catch (error) {
-      if (signal.aborted || !(error instanceof GitFailed)) throw error
+      signal.throwIfAborted()
       const result = await use(null)
       this.#deps.log.warn({ err: error, repository: repository.repoUrl }, 'a mirror is made anew')
-      await door.write(signal, () => this.#remove(name, signal))
+      await this.#giveUp(name, signal)
       return result
     }
   }
@@ -79,13 +79,13 @@ export class Mirrors {
   /**
    * Keeps the package managers' caches of a set-up that went well, unless those are kept that
    * `packages` stands for. Only ever of a repository's default branch: what others may push
-   * elsewhere, nobody's later set-up shall find.
+   * elsewhere, nobody's later set-up shall find. What fails costs the next task time, no more.
    */
   async keepCaches(repository: Repository, from: Workspace, packages: string): Promise<void> {
     if (this.of(repository) === null || packages === '') return
     const { signal } = from
     const name = nameOf(repository.repoUrl)
-    await this.#at(name).door.write(signal, async () => {
+    const keeping = this.#at(name).door.write(signal, async () => {
       const note = await this.#notes.read(name)
       if (note === null || note.packages === packages) return
       await using sandbox = await this.#open(name, repository)
@@ -93,6 +93,10 @@ export class Mirrors {
       // Too large, or not to be had: tried again when the packages are others.
       await keepCaches(from, to)
       await this.#notes.write(name, { ...note, packages, bytes: await sizeOf(to) })
+    })
+    await keeping.catch((err: unknown) => {
+      signal.throwIfAborted()
+      this.#deps.log.error({ err, mirror: name }, 'caches could not be kept')
     })
   }
 
@@ -127,15 +131,21 @@ export class Mirrors {
       const { door } = this.#at(name)
       if (name === latest || !door.isFree) continue
       log.info({ mirror: name }, 'a mirror gives way to newer ones')
-      await door.write(signal, () => this.#remove(name, signal))
+      await this.#giveUp(name, signal)
     }
   }
 
-  async #remove(name: string, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted()
-    await this.#notes.remove(name)
-    const sandbox = await this.#open(name, null)
-    await sandbox.destroy()
+  /** Once nobody is in it. One that cannot be removed is in nobody's way, and tried again. */
+  async #giveUp(name: string, signal: AbortSignal): Promise<void> {
+    const removing = this.#at(name).door.write(signal, async () => {
+      await this.#notes.remove(name)
+      const sandbox = await this.#open(name, null)
+      await sandbox.destroy()
+    })
+    await removing.catch((err: unknown) => {
+      signal.throwIfAborted()
+      this.#deps.log.error({ err, mirror: name }, 'a mirror could not be removed')
+    })
   }
 
   #open(name: string, repository: Repository | null): Promise<Sandbox> {

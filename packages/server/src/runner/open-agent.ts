@@ -1,7 +1,6 @@
 import { type Agent, openAgent } from '../agent/open.ts'
 import type { CodeParser } from '../agent/tools/code/parser.ts'
 import { getSession } from '../store/sessions.ts'
-import { readGuidance } from '../workspace/guidance.ts'
 import { pinnedAgent, profileWithin } from './agent-profile.ts'
 import type { Attempt } from './phase.ts'
 import { ToolCalls } from './tool-calls.ts'
@@ -19,7 +18,7 @@ export async function openAgentOf(attempt: Attempt, parser: CodeParser): Promise
   const agent = pinnedAgent(session.agent, type)
   const toolbox = toolboxOf(attempt, { agent, parser })
   const servers = toolbox.servers.map(({ name }) => name)
-  const guidance = await readGuidance(workspace, journal.progress.base?.commit ?? 'HEAD')
+  const guidance = await attempt.guidance.of(journal.progress.base?.commit ?? 'HEAD')
   const calls = new ToolCalls(deps)
   return openAgent({
     sandbox: workspace.sandbox,

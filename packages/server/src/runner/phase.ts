@@ -6,6 +6,7 @@ import type { TaskRow } from '../store/tables.ts'
 import type { TaskEnd } from '../tasks/end.ts'
 import type { Progress } from '../tasks/progress.ts'
 import type { Workspace } from '../workspace/git.ts'
+import type { Guidance } from '../workspace/guidance.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Journal } from './journal.ts'
 
@@ -20,6 +21,7 @@ export interface Attempt {
   /** The branch that the work is pushed to. */
   readonly branch: string
   readonly workspace: Workspace
+  readonly guidance: Guidance
   readonly writer: EventWriter
   readonly transcript: Transcript
   readonly journal: Journal

@@ -1,14 +1,24 @@
 import { parseRepoUrl } from '@longhaul/client/contract'
+import { remoteRefs } from '../gateway/remote-refs.ts'
 import { putArtifact } from '../store/artifacts.ts'
 import { excludeByProducts, listByProducts } from '../workspace/by-products.ts'
 import { seedCaches } from '../workspace/caches.ts'
-import { type Base, clearLocks, clone, findBranch } from '../workspace/clone.ts'
+import {
+  type Base,
+  BaseRefused,
+  chooseBranch,
+  clearLocks,
+  clone,
+  listRefs,
+  refsToAsk,
+} from '../workspace/clone.ts'
 import { runCommand } from '../workspace/commands.ts'
 import { detectPlan, type Plan } from '../workspace/detect.ts'
 import { unfinishedPattern } from '../workspace/files.ts'
 import { GitFailed } from '../workspace/git.ts'
 import { keepHome } from '../workspace/home.ts'
 import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
+import { readingPolicyOf } from './policy.ts'
 import { type TakenUp, takeUp } from './take-up.ts'
 
 /** A host that does not answer is tried again, after these waits. */
@@ -40,6 +50,7 @@ async function makeClone(attempt: Attempt): Promise<Plan | NonNullable<PhaseEnd>
   const begun = await begin(attempt, cloned)
   if (!('base' in begun)) return begun
   const { base } = begun
+  attempt.guidance.of(base.commit).catch(() => undefined) // Who opens the agent hears of it.
   const plan = await detectPlan(workspace, { commit: base.commit, workdir: task.order.workdir })
   const checks =
     journal.progress.base === undefined
@@ -77,7 +88,8 @@ async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>>
   const { repoUrl: url, baseBranch } = task.order
   for (let tried = 0; ; tried += 1) {
     try {
-      const found = await findBranch(workspace, { url, baseBranch, workBranch: branch })
+      const order = { url, baseBranch, workBranch: branch }
+      const found = chooseBranch(await refsOf(attempt, refsToAsk(order)), order)
       const at = { ...found, signal: workspace.signal }
       const commit = await deps.mirrors.read(task.order, at, (mirror) =>
         clone(workspace, {
@@ -87,13 +99,26 @@ async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>>
       )
       return { branch: found.branch, isDefault: found.isDefault, commit }
     } catch (error) {
+      const refused = (why: string) =>
+        failed('repository_unreachable', `${url} could not be cloned: ${why}`)
+      if (error instanceof BaseRefused) return refused(error.message)
       if (!(error instanceof GitFailed)) throw error
       const waitMs = cloneWaitsMs[tried]
-      if (waitMs === undefined || !isPassing(error)) {
-        return failed('repository_unreachable', `${url} could not be cloned: ${error.message}`)
-      }
+      if (waitMs === undefined || !isPassing(error)) return refused(error.message)
       await deps.clock.sleep(waitMs, workspace.signal)
     }
+  }
+}
+
+/** One request of the server's own; a host that it cannot ask is asked by git, which says why. */
+async function refsOf({ deps, task, workspace }: Attempt, names: readonly string[]) {
+  const { config, clock } = deps
+  const { signal } = workspace
+  try {
+    return await remoteRefs({ policy: readingPolicyOf(config, task.order), names, clock, signal })
+  } catch {
+    signal.throwIfAborted()
+    return listRefs(workspace, { url: task.order.repoUrl, names })
   }
 }
 

@@ -1,4 +1,5 @@
-import { RemoteRefused, remoteTip } from '../gateway/remote-tip.ts'
+import { RemoteRefused } from '../gateway/git-host.ts'
+import { remoteTip } from '../gateway/remote-tip.ts'
 import { push } from '../workspace/changes.ts'
 import { GitFailed, type Workspace } from '../workspace/git.ts'
 import type { Attempt } from './phase.ts'

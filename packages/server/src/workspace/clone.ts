@@ -1,4 +1,3 @@
-import type { ExecResult } from '../sandbox/driver.ts'
 import { GitFailed, tryGit, tryGitScript, type Workspace } from './git.ts'
 
 /** Longest a clone may take. */
@@ -52,61 +51,78 @@ git clone --quiet --no-recurse-submodules --single-branch --no-hardlinks --branc
   mkdir -p .git/info && printf '%s\\n' "\${@:5}" >>.git/info/exclude &&
   git rev-parse --verify 'HEAD^{commit}'`
 
-/**
- * The branch to clone. It is looked up by its full name: git would take a tag of the short one as
- * well, and calls a branch beside such a tag `heads/…`.
- *
- * Throws `GitFailed` when the repository or the branch is not there, or could not take the work.
- */
-export async function findBranch(
+/** Refs of a repository: commits by whole names, `HEAD` among them, and the branch that HEAD names. */
+interface Refs {
+  readonly tips: ReadonlyMap<string, string>
+  readonly head: string | null
+}
+
+/** What `chooseBranch` has to know of the repository. */
+export function refsToAsk(o: {
+  readonly baseBranch?: string | undefined
+  readonly workBranch: string
+}) {
+  const names = [prefixOf(o.workBranch), ...(o.baseBranch === undefined ? [] : [o.baseBranch])]
+  return names.map((name) => `${heads}${name}`)
+}
+
+/** Asks git. Throws `GitFailed` when the repository cannot be had. */
+export async function listRefs(
   workspace: Workspace,
-  {
-    url,
-    baseBranch,
-    workBranch,
-  }: {
+  { url, names }: { readonly url: string; readonly names: readonly string[] },
+): Promise<Refs> {
+  const args = ['ls-remote', '--symref', '--', url, 'HEAD', ...names]
+  const result = await tryGit(workspace, args, { network: true })
+  if (result.exitCode !== 0) throw new GitFailed(args, result)
+  // `<commit>\t<ref>`, and before that of HEAD `ref: <branch>\tHEAD`.
+  const lines = result.stdout.split('\n').map((line) => line.split('\t'))
+  const isTip = ([id = '']: readonly string[]): boolean => /^[0-9a-f]+$/.test(id)
+  const target = lines.find(([id = '', name]) => id.startsWith('ref: ') && name === 'HEAD')?.[0]
+  return {
+    tips: new Map(lines.filter(isTip).map(([id = '', name = '']) => [name, id])),
+    head: target?.slice('ref: '.length) ?? null,
+  }
+}
+
+/**
+ * The branch to clone, by its full name: git would take a tag of the short one as well, and calls a
+ * branch beside such a tag `heads/…`. Throws `BaseRefused` when it is not there, or could not take
+ * the work.
+ */
+export function chooseBranch(
+  { tips, head }: Refs,
+  o: {
     readonly url: string
     /** Absent: the repository's default branch. */
     readonly baseBranch: string | undefined
     /** The branch that the work goes to. */
     readonly workBranch: string
   },
-): Promise<Pick<Base, 'branch' | 'isDefault'> & { readonly tip: string }> {
-  const [prefix = workBranch] = workBranch.split('/')
-  const names = [prefix, ...(baseBranch === undefined ? [] : [baseBranch])]
-  const refs = names.map((name) => `${heads}${name}`)
-  const args = ['ls-remote', '--symref', '--', url, 'HEAD', ...refs]
-  const result = await tryGit(workspace, args, { network: true })
-  if (result.exitCode !== 0) throw new GitFailed(args, result)
-  const refused = (message: string) => new BaseRefused(message, args, result)
-  // `<commit>\t<ref>`, and before that of HEAD `ref: <branch>\tHEAD`.
-  const lines = result.stdout.split('\n')
-  const tipOf = (ref: string): string | undefined =>
-    lines.find((line) => line.endsWith(`\t${ref}`) && /^[0-9a-f]+\t/.test(line))?.split('\t')[0]
-  if (tipOf(`${heads}${prefix}`))
-    throw refused(
-      `its branch ${prefix} has to be renamed first, since git holds no ${workBranch} beside it.`,
+): Pick<Base, 'branch' | 'isDefault'> & { readonly tip: string } {
+  const prefix = prefixOf(o.workBranch)
+  if (tips.has(`${heads}${prefix}`))
+    throw new BaseRefused(
+      `its branch ${prefix} has to be renamed first, since git holds no ${o.workBranch} beside it.`,
     )
-  const head = lines.map((line) => /^ref: refs\/heads\/(.*)\tHEAD$/.exec(line)?.[1]).find(Boolean)
-  const tip = tipOf(baseBranch === undefined ? 'HEAD' : `${heads}${baseBranch}`)
-  if (baseBranch !== undefined) {
-    if (tip === undefined) throw refused(`${baseBranch} is not a branch of ${url}.`)
-    return { branch: baseBranch, isDefault: baseBranch === head, tip }
-  }
-  if (head === undefined || tip === undefined)
-    throw refused('it has no default branch with a commit; name a branch as baseBranch.')
-  return { branch: head, isDefault: true, tip }
+  const ref = o.baseBranch === undefined ? head : `${heads}${o.baseBranch}`
+  const tip = tips.get(o.baseBranch === undefined ? 'HEAD' : `${heads}${o.baseBranch}`)
+  if (ref?.startsWith(heads) && tip !== undefined)
+    return { branch: ref.slice(heads.length), isDefault: ref === head, tip }
+  throw new BaseRefused(
+    o.baseBranch === undefined
+      ? 'it has no default branch with a commit; name a branch as baseBranch.'
+      : `${o.baseBranch} is not a branch of ${o.url}.`,
+  )
 }
 
 const heads = 'refs/heads/'
 
-/** The repository answers, but cannot be worked on as ordered; the message says why. */
-class BaseRefused extends GitFailed {
-  constructor(message: string, args: readonly string[], result: ExecResult) {
-    super(args, result)
-    this.message = message
-  }
+function prefixOf(branch: string): string {
+  return branch.split('/')[0] ?? branch
 }
+
+/** The repository answers, but cannot be worked on as ordered; the message says why. */
+export class BaseRefused extends Error {}
 
 /** Removes the locks of git commands that were killed: every later one would refuse to start. */
 export async function clearLocks({ sandbox, signal }: Workspace): Promise<void> {

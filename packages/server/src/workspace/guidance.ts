@@ -8,9 +8,28 @@ const guidanceCharsMax = 20_000
 
 /**
  * What the repository says to agents, from the base commit, labelled as the repository's words.
- * Read as text only: its settings, hooks, skills and servers are never loaded.
+ * Read as text only: its settings, hooks, skills and servers are never loaded. A commit is read once,
+ * so whoever knows it early can ask ahead of the agent that needs it.
  */
-export async function readGuidance(workspace: Workspace, commit: string): Promise<string> {
+export class Guidance {
+  readonly #workspace: Workspace
+  readonly #read = new Map<string, Promise<string>>()
+
+  constructor(workspace: Workspace) {
+    this.#workspace = workspace
+  }
+
+  of(commit: string): Promise<string> {
+    const known = this.#read.get(commit)
+    if (known !== undefined) return known
+    const text = readGuidance(this.#workspace, commit)
+    this.#read.set(commit, text)
+    text.catch(() => this.#read.delete(commit)) // Read again by whoever asks again.
+    return text
+  }
+}
+
+async function readGuidance(workspace: Workspace, commit: string): Promise<string> {
   const files = await readBaseFiles(workspace, { commit, names: guidanceFiles })
   return guidanceFiles
     .flatMap((name) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
@@ -87,6 +87,18 @@ test('a mirror that is broken is made anew, and the task does not notice', async
   const left = (await readdir(mirrors)).filter((name) => !name.endsWith('.json'))
   const remade = left.filter((name) => existsSync(join(mirrors, name, 'workspace', 'objects')))
   assert.equal(remade.length, 1, 'the one of this repository')
+})
+
+test('a mirror that cannot even be opened, or noted, costs the task nothing', async () => {
+  const repository = await world.repository('stuck', brokenSum)
+  const before = await readdir(join(world.dataDir, 'repositories'))
+  assert.equal((await run(repository)).reason, 'done')
+  const now = await readdir(join(world.dataDir, 'repositories'))
+  const note = now.find((name) => name.endsWith('.json') && !before.includes(name))
+  assert.ok(note)
+  await rm(join(world.dataDir, 'repositories', note))
+  await mkdir(join(world.dataDir, 'repositories', note, 'in-the-way'), { recursive: true })
+  assert.equal((await run(repository)).reason, 'done')
 })
 
 test('an agent never sees a mirror, and its clone shares no object with one', async () => {

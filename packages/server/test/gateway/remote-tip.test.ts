@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type FakeGitHub, type FakeRepository, startFakeGitHub } from '@longhaul/testing'
 import { systemClock } from '../../src/clock.ts'
+import { RemoteRefused } from '../../src/gateway/git-host.ts'
 import { flushPacket, pktLine } from '../../src/gateway/pkt-lines.ts'
-import { RemoteRefused, remoteTip } from '../../src/gateway/remote-tip.ts'
+import { remoteTip } from '../../src/gateway/remote-tip.ts'
 import { startUpstream } from './harness.ts'
 
 let github: FakeGitHub
