@@ -67,8 +67,8 @@ export const reasons: Readonly<Record<Reason, ReasonText>> = {
     next: 'Nothing to do; raise TASK_CONCURRENCY if tasks wait too long.',
   },
   delayed: {
-    sentence: 'The task waits for its next attempt.',
-    next: 'Nothing to do; the server takes it up by itself.',
+    sentence: 'The task waits for its start time.',
+    next: 'Nothing to do; the server begins by itself. Cancel it, or retry it without start_at, to have it sooner.',
   },
   preparing: {
     sentence: 'The server prepares the workspace: sandbox, clone and setup.',
