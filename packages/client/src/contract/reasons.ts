@@ -68,7 +68,7 @@ export const reasons: Readonly<Record<Reason, ReasonText>> = {
   },
   delayed: {
     sentence: 'The task waits for its start time.',
-    next: 'Nothing to do; the server begins by itself. Cancel it, or retry it without start_at, to have it sooner.',
+    next: 'Nothing to do; the server begins by itself. To begin at once, cancel it and retry it.',
   },
   preparing: {
     sentence: 'The server prepares the workspace: sandbox, clone and setup.',
