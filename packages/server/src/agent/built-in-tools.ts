@@ -12,3 +12,15 @@ export const sdkTools: Readonly<Record<BuiltInTool, readonly string[]>> = {
   agent: ['Agent'],
   plan: ['TaskCreate', 'TaskUpdate', 'TaskList', 'TaskGet'],
 }
+
+/** The names by which the CLI (2.1) still takes calls of tools that were renamed. */
+const formerNames: ReadonlyMap<string, string> = new Map([
+  ['Task', 'Agent'],
+  ['KillShell', 'TaskStop'],
+  ['KillBash', 'TaskStop'],
+])
+
+/** The name of the tool that a call by this name reaches. */
+export function sdkToolNamed(name: string): string {
+  return formerNames.get(name) ?? name
+}

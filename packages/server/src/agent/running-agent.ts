@@ -1,5 +1,6 @@
 import { type Query, query, type SDKMessage } from '@anthropic-ai/claude-agent-sdk'
 import type { Agent, AgentOptions, Said } from './agent.ts'
+import { sdkToolNamed } from './built-in-tools.ts'
 import { classifyExit } from './classify.ts'
 import { Input } from './input.ts'
 import { MessageMap } from './messages.ts'
@@ -45,7 +46,7 @@ export class RunningAgent implements Agent {
     this.resumed = resumed
     this.#process = new AgentProcess(o.sandbox, this.#output)
     const denied = deniedBy(o)
-    this.#messages = new MessageMap({ ...o, isDenied: (name) => denied.has(name) })
+    this.#messages = new MessageMap({ ...o, isDenied: (name) => denied.has(sdkToolNamed(name)) })
     this.#turns = new Turns({
       ...o,
       controls: { stopTask: (id) => this.#control('stop_task', () => this.#query.stopTask(id)) },

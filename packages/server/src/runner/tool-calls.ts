@@ -1,4 +1,4 @@
-import { sdkTools } from '../agent/built-in-tools.ts'
+import { sdkToolNamed, sdkTools } from '../agent/built-in-tools.ts'
 import { toolServerName } from '../agent/tools/names.ts'
 import type { Clock } from '../clock.ts'
 import type { NewEvent } from '../events/append.ts'
@@ -30,7 +30,7 @@ export class ToolCalls {
   saw(event: NewEvent): void {
     const { type } = event
     if (type === 'agent.tool_use') {
-      const name = String(event['name'])
+      const name = sdkToolNamed(String(event['name']))
       // A model may call what does not exist, by any name.
       this.#begin(event, known.has(name) ? name : 'other')
     }

@@ -24,6 +24,7 @@ test('model, effort, prompt, tools and sub-agents of an agent reach the model', 
         seen('Have it reviewed'),
         use('Bash', { command: 'touch /tmp/made-by-bash' }),
         use('mcp__longhaul__report_progress', { message: 'Reviewing.' }),
+        use('KillShell', { shell_id: 'none' }),
         use('Agent', { subagent_type: 'reviewer', description: 'Review', prompt: 'Look at it' }),
         say('Reviewed.'),
       ),
@@ -85,6 +86,10 @@ test('model, effort, prompt, tools and sub-agents of an agent reach the model', 
   assert.match(results[0] ?? '', /profile does not allow Bash/)
   const bash = events.find((event) => event['name'] === 'Bash')
   assert.equal(bash?.['evaluated_permission'], 'deny')
+  const former = events.find((event) => event['name'] === 'KillShell')
+  assert.equal(former?.['evaluated_permission'], 'deny')
+  const metrics = await (await server.request('/metrics')).text()
+  assert.match(metrics, /^longhaul_tool_calls_total\{tool="TaskStop",outcome="denied"\} 1$/m)
   const typed = events.find((event) => event['name'] === 'report_progress')
   assert.equal(typed?.['evaluated_permission'], 'deny')
   assert.equal(

@@ -23,6 +23,11 @@ test('a built-in tool is counted by its name and its end', async () => {
   assert.deepEqual(await counted(denied, error), ['tool="Bash",outcome="denied"'])
 })
 
+test('a tool that is called by its former name is counted as what it is', async () => {
+  const denied = { name: 'Task', evaluated_permission: 'deny' }
+  assert.deepEqual(await counted(denied, error), ['tool="Agent",outcome="denied"'])
+})
+
 test('names that a model made up are one label', async () => {
   assert.deepEqual(await counted({ name: 'bash"} 1\n' }, error), ['tool="other",outcome="failed"'])
 })

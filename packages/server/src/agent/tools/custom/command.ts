@@ -21,6 +21,10 @@ const outputBytesMax = 64 * 1024
 const endMsMax = 10_000
 /** Linux takes at most this as one argument of a process; a NUL ends it. */
 const argumentBytesMax = 128 * 1024 - 1
+/** Linux takes a quarter of the stack's limit, 2 MiB by default, for all of them and the environment. */
+const argumentsBytesMax = 1024 * 1024
+/** Of each argument, beside its text: a NUL and a pointer. */
+const argumentOverheadBytes = 9
 
 /** A tool that the operator declared as a command. */
 export function commandTool(declared: CommandTool, run: RunCommand): Tool {
@@ -38,15 +42,19 @@ async function runOnce(
   o: { readonly given: unknown; readonly context: ToolContext; readonly run: RunCommand },
 ): Promise<ExecResult> {
   const fields = declared.input.parse(o.given)
-  const { env, network, timeoutMs } = declared
-  return o.run(
-    declared.argv.flatMap((argument) => argumentsOf(argument, fields)),
-    {
-      input: declared.stdin ? JSON.stringify(fields) : '',
-      ...{ env, network, timeoutMs, outputBytesMax },
-      signal: o.context.signal,
-    },
-  )
+  const { name, env, network, timeoutMs } = declared
+  const command = declared.argv.flatMap((argument) => argumentsOf(argument, fields))
+  const bytes = command.reduce((sum, each) => sum + Buffer.byteLength(each), 0)
+  const bytesMax = argumentsBytesMax - command.length * argumentOverheadBytes
+  if (bytes > bytesMax)
+    throw new ToolRefused(
+      `The arguments of ${name} are too large together: expected at most ${Math.max(0, bytesMax)} bytes, came ${bytes}.`,
+    )
+  return o.run(command, {
+    input: declared.stdin ? JSON.stringify(fields) : '',
+    ...{ env, network, timeoutMs, outputBytesMax },
+    signal: o.context.signal,
+  })
 }
 
 /** A field is one argument as it is; a list is one each. Nothing is parsed again. */
