@@ -91,13 +91,39 @@ async function sweep(o: { readonly store: Store; readonly log: Log }, expiredBef
   )
 }
 
-/** The hash of a JSON value; the order of fields does not matter. */
+/**
+ * The hash of a JSON value; the order of fields does not matter. Nobody has judged the value yet: it
+ * may be nested deeper than calls can be, so that neither this nor `JSON.stringify` recurses.
+ */
 function hashOf(value: unknown): string {
-  return createHash('sha256').update(JSON.stringify(value, inOrder)).digest('hex')
+  const pieces: string[] = []
+  const waiting: Piece[] = [{ value }]
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    if ('text' in next) pieces.push(next.text)
+    else if (typeof next.value !== 'object' || next.value === null)
+      pieces.push(JSON.stringify(next.value))
+    else for (const piece of piecesOf(next.value).toReversed()) waiting.push(piece)
+  }
+  return createHash('sha256').update(pieces.join('')).digest('hex')
 }
 
-function inOrder(_name: string, value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+/** JSON text, or a value that is still to be written. */
+type Piece = { readonly text: string } | { readonly value: unknown }
+
+function piecesOf(value: object): Piece[] {
+  if (Array.isArray(value))
+    return [
+      { text: '[' },
+      ...value.flatMap((entry: unknown, at) => [{ text: at === 0 ? '' : ',' }, { value: entry }]),
+      { text: ']' },
+    ]
   const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
-  return Object.fromEntries(fields)
+  return [
+    { text: '{' },
+    ...fields.flatMap(([name, inner], at) => [
+      { text: `${at === 0 ? '' : ','}${JSON.stringify(name)}:` },
+      { value: inner },
+    ]),
+    { text: '}' },
+  ]
 }

@@ -174,6 +174,23 @@ test('a request that is refused, or fails, leaves its key unused', async () => {
   assert.deepEqual([made.status, made.replayed], [201, null])
 })
 
+test('a body that is nested too deep is refused with a key as without one, naming the field', async () => {
+  const { id } = await server.order()
+  assert.equal((await server.send('POST', `/v1/tasks/${id}/cancel`)).status, 200)
+  const path = `/v1/tasks/${id}/retry`
+  for (const levels of [33, 5000, 400_000]) {
+    const body = `{"payload":{"a":${'['.repeat(levels)}${']'.repeat(levels)}}}`
+    const { status, text } = await post(path, `deep-${levels}`, body)
+    assert.equal(status, 400, text)
+    const { fields } = JSON.parse(text).error.details
+    assert.deepEqual(fields, [
+      { field: 'payload', message: 'expected JSON of at most 32 levels, got an object' },
+    ])
+    const without = await server.send('POST', path, { body })
+    assert.deepEqual(JSON.parse(await without.text()).error.details.fields, fields)
+  }
+})
+
 test('a key is as good as new after 30 days, and rows that old are removed', async () => {
   const body = { ...order, priority: 'low' }
   await post('/v1/tasks', 'old', body)
