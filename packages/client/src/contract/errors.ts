@@ -35,25 +35,38 @@ export const errorBody = z
   .meta({ id: 'Error' })
 export type ErrorBody = z.infer<typeof errorBody>
 
-/** Bad fields named in one answer, at most: every entry of an order's three lists and every field. */
-const fieldsMax = 100
+/**
+ * Bad fields named in one answer, at most: every entry of an order's seven lists, which hold 130, every
+ * field of its own and some unknown ones.
+ */
+const fieldsMax = 200
 
 /**
  * Every problem of a refused input, one field each: what was expected and what came. `input` is
- * what was parsed; credentials in URLs are masked before they are repeated.
+ * what was parsed; credentials in URLs are masked before they are repeated. Of more than can be
+ * named, the last entry, of the whole input, says how many.
  */
 export function fieldErrors(error: z.ZodError, input: unknown): FieldError[] {
-  return meant(error.issues)
-    .slice(0, fieldsMax)
-    .flatMap((issue) => {
-      if (issue.code === 'unrecognized_keys')
-        return issue.keys.slice(0, fieldsMax).map((key) => ({
-          field: nameOf([...issue.path, key]),
-          message: `unknown field, got ${shown(valueAt(input, [...issue.path, key]))}`,
-        }))
-      const got = shown(valueAt(input, issue.path))
-      return [{ field: nameOf(issue.path), message: `${expectedBy(issue)}, got ${got}` }]
-    })
+  const problems = meant(error.issues).flatMap(problemsOf)
+  const named = problems.slice(0, fieldsMax).map(({ path, says }) => ({
+    field: nameOf(path),
+    message: `${says}, got ${shown(valueAt(input, path))}`,
+  }))
+  const more = problems.length - named.length
+  if (more > 0) named.push({ field: '', message: `${more} more bad fields are not named here` })
+  return named
+}
+
+interface Problem {
+  readonly path: readonly PropertyKey[]
+  readonly says: string
+}
+
+function problemsOf(issue: z.core.$ZodIssue): Problem[] {
+  const { path } = issue
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => ({ path: [...path, key], says: 'unknown field' }))
+  return [{ path, says: expectedBy(issue) }]
 }
 
 /**

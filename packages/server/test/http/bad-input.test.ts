@@ -14,6 +14,8 @@ after(() => server[Symbol.asyncDispose]())
 const inSnakeCase = (name: string): string =>
   name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 
+const bad = (count: number) => Array.from({ length: count }, () => 1)
+
 for (const [path, base, named] of [
   ['/api/workflows', workflowOrder, (name: string) => name],
   ['/v1/tasks', order, inSnakeCase],
@@ -49,24 +51,32 @@ for (const [path, base, named] of [
     assert.doesNotMatch(await answer.text(), /hunter2|joe/)
   })
 
-  test(`POST ${path} names every bad entry of every list, and what is missing`, async () => {
-    const lists = {
-      setup: Array(20).fill(1),
-      checks: Array(20).fill(''),
-      commands: Array(20).fill(0),
+  test(`POST ${path} names every bad entry of every list, and what is missing or unknown`, async () => {
+    const lists = { setup: bad(20), checks: bad(20), commands: bad(20), labels: bad(20) }
+    const [pullRequest, teams] = [named('pullRequest'), named('teamReviewers')]
+    const people = { reviewers: bad(15), labels: bad(20), [teams]: bad(15) }
+    const faulty = { ...lists, [pullRequest]: people }
+    const unknown = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, n) => [`colour${n}`, n]))
+    const ask = async (body: object): Promise<{ field: string; message: string }[]> => {
+      const answer = await server.send('POST', path, { body })
+      return JSON.parse(await answer.text()).error.details.fields
     }
-    const answer = await server.send('POST', path, { body: { ...lists, colour: 1, shape: 1 } })
-    const { fields } = JSON.parse(await answer.text()).error.details
-    const names = new Set(fields.map((one: { field: string }) => one.field))
-    for (const name of [
-      'type',
-      named('repoUrl'),
-      'instructions',
-      'setup.19',
-      'commands.19',
-      'shape',
-    ])
-      assert.ok(names.has(name), name)
+    const entries = (prefix: string, of: Record<string, number[]>) =>
+      Object.entries(of).flatMap(([list, all]) => all.map((_, n) => `${prefix}${list}.${n}`))
+    const expected = [...entries('', lists), ...entries(`${pullRequest}.`, people)]
+    assert.equal(expected.length, 130)
+    expected.push('type', named('repoUrl'), 'instructions', 'colour0', 'colour1')
+    const names = (await ask({ ...faulty, ...unknown(2) })).map(({ field }) => field)
+    assert.deepEqual(new Set(names), new Set(expected))
+
+    const cut = await ask({ ...faulty, ...unknown(300) })
+    assert.equal(cut.length, 201)
+    const more = names.length + 298 - 200
+    assert.deepEqual(cut.at(-1), {
+      field: 'body',
+      message: `${more} more bad fields are not named here`,
+    })
   })
 
   for (const [what, sent, ...says] of badBodies(base)) {
