@@ -1,4 +1,5 @@
 import { pageDefault, type TaskQuery, taskCursor } from '@longhaul/client/contract'
+import { atOneMoment } from '../store/one-moment.ts'
 import type { Store } from '../store/open.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { countTasks, listTasks } from '../store/task-search.ts'
@@ -8,10 +9,10 @@ export async function pageOfTasks(
   store: Store,
   { filter, after, limit = pageDefault }: TaskQuery,
 ): Promise<{ rows: TaskRow[]; next: string | null; total: number }> {
-  const [found, total] = await Promise.all([
-    listTasks(store.db, { filter, after, limit: limit + 1 }),
-    countTasks(store.db, filter),
-  ])
+  const { found, total } = await atOneMoment(store.db, async (trx) => ({
+    found: await listTasks(trx, { filter, after, limit: limit + 1 }),
+    total: await countTasks(trx, filter),
+  }))
   const last = found.length > limit ? found[limit - 1] : undefined
   const next = last ? taskCursor({ createdAt: last.created_at, id: last.id }) : null
   return { rows: found.slice(0, limit), next, total }

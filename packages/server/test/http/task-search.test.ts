@@ -234,3 +234,20 @@ test('tasks of one moment are paged, too', async () => {
   assert.equal(seen.length, 7)
   assert.deepEqual(new Set(seen), made)
 })
+
+test('a page and its total are of one moment, whatever is ordered meanwhile', async () => {
+  const label = 'label=moment'
+  let writing = true
+  const write = async () => {
+    for (let n = 0; n < 60; n += 1) await server.order({ labels: ['moment'] })
+    writing = false
+  }
+  const read = async () => {
+    while (writing) {
+      const { ids: found, total } = await list(`limit=100&${label}`)
+      assert.equal(total, found.length)
+    }
+  }
+  await Promise.all([write(), read(), read(), read()])
+  assert.equal((await list(label)).total, 60)
+})

@@ -13,6 +13,7 @@ import {
 import { z } from 'zod'
 import { readEvents } from '../../events/read.ts'
 import { countEvents } from '../../store/events.ts'
+import { atOneMoment } from '../../store/one-moment.ts'
 import { getSession } from '../../store/sessions.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
@@ -77,14 +78,16 @@ export function eventRoutes(app: App, { store }: AppDeps): void {
       ...(query.q !== undefined && { text: query.q }),
       ...(query.errors !== undefined && { errors: true }),
     }
-    const events = await readEvents(store.db, {
-      ...{ sessionId: id, limit: limit + 1, lastOfId: true, ...filter },
-      after: query.page ?? query.after ?? 0,
-    })
+    const { events, total } = await atOneMoment(store.db, async (trx) => ({
+      events: await readEvents(trx, {
+        ...{ sessionId: id, limit: limit + 1, lastOfId: true, ...filter },
+        after: query.page ?? query.after ?? 0,
+      }),
+      total:
+        Object.keys(filter).length > 0 && (await countEvents(trx, { sessionId: id, ...filter })),
+    }))
     const data = events.slice(0, limit).map(presentEvent)
     const next = events.length > limit ? String(data.at(-1)?.seq) : null
-    const total =
-      Object.keys(filter).length > 0 && (await countEvents(store.db, { sessionId: id, ...filter }))
     return c.json({ data, next_page: next, ...(total !== false && { total }) }, 200)
   })
 }
