@@ -7,6 +7,7 @@ import { repositories } from './migrations/0004-repositories.ts'
 import { agents } from './migrations/0005-agents.ts'
 import { messages } from './migrations/0006-messages.ts'
 import { readers } from './migrations/0007-readers.ts'
+import { repositoryCase } from './migrations/0008-repository-case.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -24,6 +25,7 @@ const migrations: readonly Migration[] = [
   agents,
   messages,
   readers,
+  repositoryCase,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

@@ -38,7 +38,7 @@ function fits(filter: TaskFilter | undefined): RawBuilder<boolean> {
     ...isOneOf(sql`type`, filter.types),
     ...isOneOf(sql`priority`, filter.priorities),
     ...isOneOf(sql`reason`, filter.reasons),
-    ...isOneOf(sql`("order" ->> 'repoUrl')`, filter.repositories),
+    ...(filter.repositories ? [isOn(filter.repositories)] : []),
     ...(filter.labels ? [sql`"order" -> 'labels' @> ${toJson(filter.labels)}::jsonb`] : []),
     ...(filter.text === undefined ? [] : [hasWords(filter.text)]),
     ...isWithin(sql`created_at`, filter.created),
@@ -47,6 +47,12 @@ function fits(filter: TaskFilter | undefined): RawBuilder<boolean> {
     ...hasCost(isWithin(sql`cost_usd`, filter.costUsd)),
   ]
   return all(conditions)
+}
+
+/** On one of the repositories; a repository is the same in any case of letters, as its settings are. */
+function isOn(urls: readonly string[]): RawBuilder<unknown> {
+  return sql`lower("order" ->> 'repoUrl') = any(
+    array(select lower(url) from unnest(${[...urls]}::text[]) as url))`
 }
 
 function hasCost(conditions: readonly RawBuilder<unknown>[]): RawBuilder<unknown>[] {

@@ -119,6 +119,7 @@ const found: readonly (readonly [query: string | readonly [string, string], ...n
     ['label=nightly&label=team:web', 'slow'],
     ['label=night'],
     [['repo_url=https://github.com/acme/other', 'repoUrl=git@github.com:acme/other'], 'done'],
+    [['repo_url=https://github.com/ACME/Other', 'repoUrl=git@GitHub.com:Acme/other'], 'done'],
     [
       [
         'repo_url=https://github.com/acme/other.git/&repo_url=https://github.com/acme/app&priority=high',
