@@ -54,9 +54,9 @@ export interface ToolResult {
 /** A text-only answer that a resuming CLI puts in for an answer that never came. */
 const placeholderText = 'No response requested.'
 const interruptedStart = '[Tool call interrupted'
-/** How the CLI hands over a message that came in the middle of a turn. */
-const steeredMessage =
-  /^The user sent a new message while you were working:\n(.*?)\n\nThis is how Claude Code/s
+/** How the CLI hands over messages that came in the middle of a turn: several may be in one block. */
+const steeredMessages =
+  /(?:^|\n\n)The user sent a new message while you were working:\n(.*?)\n\nThis is how Claude Code/gs
 const noticeStart = '[SYSTEM NOTIFICATION'
 const reminder = /^\s*<system-reminder>.*<\/system-reminder>\s*$/s
 /** First words of a conversation that was compacted: its earlier turns are gone on purpose. */
@@ -142,8 +142,8 @@ function userTexts(content: readonly WireBlock[]): readonly string[] {
 /** Of the CLI's own system messages, those that stand for something said or ended outside. */
 function systemTexts(content: readonly WireBlock[]): readonly string[] {
   return content.flatMap(({ text = '' }) => {
-    const steered = steeredMessage.exec(text)?.[1]
-    if (steered !== undefined) return [steered]
+    const steered = [...text.matchAll(steeredMessages)].map(([, said = '']) => said)
+    if (steered.length > 0) return steered
     return text.startsWith(noticeStart) ? [text] : []
   })
 }

@@ -103,8 +103,15 @@ test('a script follows the conversation and begins another rule at a later messa
 })
 
 test('a message that came in the middle of a turn is heard, other system messages are not', async () => {
+  let heard: readonly string[] = []
+  const steps = script(when('start', say('One.'), say('Two.')), when('steer', say('Steered.')))
   await using model = await startScriptedModel({
-    scenarios: [script(when('start', say('One.'), say('Two.')), when('steer', say('Steered.')))],
+    scenarios: [
+      (conversation) => {
+        heard = conversation.userTexts
+        return steps(conversation)
+      },
+    ],
   })
   const messages: Message[] = [user(text('start')), { role: 'system', content: '# steer' }]
   assert.equal((await next(model, messages)).content[0].text, 'One.')
@@ -112,6 +119,11 @@ test('a message that came in the middle of a turn is heard, other system message
   messages.push(user(text('go on')), { role: 'system', content: `${words} Claude Code …` })
   assert.equal((await next(model, messages)).content[0].text, 'Steered.')
   assert.equal(model.requests.at(-1)?.lastUserText, 'steer left')
+  const frame = (said: string) =>
+    `The user sent a new message while you were working:\n${said}\n\nThis is how Claude Code … turn.`
+  messages.push({ role: 'system', content: `${frame('steer up')}\n\n${frame('then down')}` })
+  await next(model, messages)
+  assert.deepEqual(heard.slice(-2), ['steer up', 'then down'])
 })
 
 test('a turn is a duplicate when its delivered answer is missing from a later request', async () => {
