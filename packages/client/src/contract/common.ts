@@ -65,9 +65,12 @@ export function text(max: number) {
     .max(max)
     .refine((value) => value.trim() !== '', {
       error: 'expected text that is not blank',
-      when: short,
+      when: isFineSoFar,
     })
-    .refine(isStorable, { error: 'expected text without NUL and unpaired surrogates', when: short })
+    .refine(isStorable, {
+      error: 'expected text without NUL and unpaired surrogates',
+      when: isFineSoFar,
+    })
 }
 
 /** Nesting of a free JSON value, at most: deeper ones break naive readers down the line. */
@@ -104,7 +107,7 @@ export function isStorable(value: string): boolean {
   return !value.includes('\0') && value.isWellFormed()
 }
 
-/** Skips the dearer checks of a value that already failed the type and length checks. */
-function short(payload: z.core.ParsePayload): boolean {
+/** Skips what need not be checked, nor said, of a value that failed an earlier check. */
+export function isFineSoFar(payload: z.core.ParsePayload): boolean {
   return payload.issues.length === 0
 }

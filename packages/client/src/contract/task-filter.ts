@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { countParam, listParam, pageMax, text } from './common.ts'
+import { countParam, isFineSoFar, listParam, pageMax, text } from './common.ts'
 import { label, type Priority, priority, type TaskType, taskType } from './orders.ts'
 import { type Reason, reason, type TaskStatus, taskStatus } from './reasons.ts'
 import { parseRepoUrl, repoUrlField } from './repo-url.ts'
@@ -56,7 +56,10 @@ const common = {
   reason: listParam(reason, entriesMax),
   label: listParam(label, entriesMax).describe('Only tasks with all of these labels.'),
   q: text(searchCharsMax)
-    .refine((words) => /[\p{L}\p{N}]/u.test(words), 'expected a word to search for')
+    .refine((words) => /[\p{L}\p{N}]/u.test(words), {
+      error: 'expected a word to search for',
+      when: isFineSoFar,
+    })
     .optional()
     .describe(
       'Words that instructions, summary and branch are searched for: a task is found if it has each of them, or a word that begins with it, whatever the case.',

@@ -16,6 +16,8 @@ export interface Listening extends AsyncDisposable {
 /** Milliseconds for a request to arrive whole: 1 MiB over a slow line. */
 const requestMsMax = 60_000
 const headersMsMax = 20_000
+/** Bytes of a request's target and headers together. */
+const headBytesMax = 16 * 1024
 /** Milliseconds that running requests get when the server closes; streams end by their own signal. */
 const closeMsMax = 5000
 
@@ -34,7 +36,10 @@ export async function listen(
   let closing = false
   const server = createServer(
     // Node would answer a request without a host by itself, in a form of its own.
-    { requestTimeout: requestMsMax, headersTimeout: headersMsMax, requireHostHeader: false },
+    {
+      ...{ requestTimeout: requestMsMax, headersTimeout: headersMsMax },
+      ...{ maxHeaderSize: headBytesMax, requireHostHeader: false },
+    },
     (incoming, outgoing) => {
       if (incoming.headers.host === undefined && incoming.httpVersion !== '1.0') {
         refuse(incoming.socket, o.clock)
@@ -52,7 +57,7 @@ export async function listen(
     socket.once('close', () => upgraded.delete(socket))
     void listener(incoming, responseOn(socket, incoming, head))
   })
-  server.on('clientError', (_error, socket) => refuse(socket, o.clock))
+  server.on('clientError', (error, socket) => refuse(socket, o.clock, error))
   await bound(server, o)
   return {
     url: urlOf(server, o.host),
@@ -103,18 +108,21 @@ function responseOn(socket: Socket, incoming: IncomingMessage, head: Buffer): Se
 }
 
 /** Answers what is not HTTP, or did not arrive in time, in the one envelope as well. */
-function refuse(socket: Duplex, clock: Clock): void {
+function refuse(socket: Duplex, clock: Clock, error?: Error): void {
   if (!socket.writable) {
     socket.destroy()
     return
   }
-  const body = refusalBody(notHttp, clock)
+  const isTooLarge = error !== undefined && 'code' in error && error.code === 'HPE_HEADER_OVERFLOW'
+  const status = isTooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request'
+  const body = refusalBody(isTooLarge ? headTooLarge : notHttp, clock)
   const text = JSON.stringify(body)
   socket.end(
-    `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json\r\nrequest-id: ${body.request_id}\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: application/json\r\nrequest-id: ${body.request_id}\r\ncontent-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
   )
 }
 
+const headTooLarge = `The request's target and headers are too large: expected at most ${headBytesMax} bytes together.`
 const notHttp = 'The request is not HTTP, or came too slowly.'
 
 function refusalBody(message: string, clock: Clock): ErrorBody {

@@ -31,16 +31,19 @@ const isError = sql`(
 
 /**
  * The values decide, not the names of fields, nor the types of blocks, which nearly every event
- * has. Text that the whole JSON does not have is in no value of it: that is looked at first, being
- * far cheaper. PostgreSQL escapes a string as JSON.stringify does.
+ * has; in a tool's input `type` is a field like any other. Text that the whole JSON does not have is
+ * in no value of it: that is looked at first, being far cheaper. PostgreSQL escapes a string as
+ * JSON.stringify does.
  */
 function hasText(text: string): RawBuilder<unknown> {
   const quoted = JSON.stringify(text)
   const like = `%${quoted.slice(1, -1).replace(/[\\%_]/g, '\\$&')}%`
   const found = `@.type() == "string" && @ like_regex ${quoted} flag "iq"`
   const ofObjects = `strict $.** ? (@.type() == "object").keyvalue() ? (@.key != "type").value ? (${found})`
+  const ofInput = `strict $.input.** ? (@.type() == "object").keyvalue() ? (@.key == "type").value ? (${found})`
   const ofArrays = `strict $.** ? (@.type() == "array")[*] ? (${found})`
   return sql`(
     payload::text ilike ${like}
-    and (payload @? ${ofObjects}::jsonpath or payload @? ${ofArrays}::jsonpath))`
+    and (payload @? ${ofObjects}::jsonpath or payload @? ${ofArrays}::jsonpath
+      or payload @? ${ofInput}::jsonpath))`
 }

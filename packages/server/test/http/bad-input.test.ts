@@ -79,6 +79,17 @@ for (const [path, base, named] of [
     })
   })
 
+  test(`GET ${path} says one thing of a search without words`, async () => {
+    for (const q of ['', '%20', '!', 'a%00']) {
+      const answer = await server.send('GET', `${path}?q=${q}`)
+      const { fields } = JSON.parse(await answer.text()).error.details
+      assert.deepEqual(
+        fields.map(({ field }: { field: string }) => field),
+        ['q'],
+      )
+    }
+  })
+
   for (const [what, sent, ...says] of badBodies(base)) {
     test(`POST ${path} refuses ${what}`, () =>
       expectRefusal(server, { send: ['POST', path, sent], status: 400, says }))

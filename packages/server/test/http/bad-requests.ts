@@ -125,6 +125,7 @@ function badTask(path: string, { id, sessionId }: Made): Row[] {
     bad(`${path}/%E0%A4%A`, rule),
     bad(`${path}/${sessionId}`, rule, sessionId),
     bad(`${path}/${id.toUpperCase()}`, rule),
+    bad(`${path}/${id}?foo=1`, 'foo: unknown field, got "1"'),
     missing('GET', `${path}/${unknownTask}`, unknownTask),
     ...['PUT', 'POST'].map((method) =>
       wrongMethod(
@@ -234,6 +235,7 @@ const badRepositories: readonly Row[] = [
   bad('/v1/repositories?page=nope', 'page: expected repo_', 'got "nope"'),
   bad('/v1/repositories?colour=1', 'colour: unknown field, got "1"'),
   bad('/v1/repositories/nope', 'id: expected repo_ and 26 letters or digits, got "nope"'),
+  bad(`/v1/repositories/${unknownRepository}?foo=1`, 'foo: unknown field, got "1"'),
   missing('GET', `/v1/repositories/${unknownRepository}`, unknownRepository),
   missing('POST', `/v1/repositories/${unknownRepository}`, unknownRepository),
   missing('DELETE', `/v1/repositories/${unknownRepository}`, unknownRepository),
@@ -285,6 +287,7 @@ function badArtifact(id: string): Row[] {
     bad(`${files}/..%2Fa`, 'name', 'got "../a"'),
     bad(`${files}/a%5Cb`, 'name', String.raw`got "a\\b"`),
     bad(`${files}/${'a'.repeat(256)}`, 'name', '256 characters'),
+    bad(`${files}/none?foo=1`, 'foo: unknown field, got "1"'),
     missing('GET', `${files}/none`, 'artifact "none"'),
     missing('GET', `/v1/tasks/${unknownTask}/artifacts/a`, unknownTask),
     wrongMethod('POST', `${files}/a`, 'GET, HEAD'),
@@ -341,6 +344,7 @@ function badSessions({ sessionId }: Made): Row[] {
     bad(`${path}?page=x&limit=0&colour=1`, 'page:', 'limit:', 'colour: unknown field'),
     wrongMethod('POST', path, 'GET, HEAD'),
     bad(`${path}/nope`, rule),
+    bad(`${one}?foo=1&beta=true`, 'foo: unknown field, got "1"'),
     missing('GET', `${path}/${unknownSession}`, unknownSession),
     wrongMethod('PUT', one, 'DELETE, GET, HEAD'),
     missing('DELETE', `${path}/${unknownSession}`, unknownSession),

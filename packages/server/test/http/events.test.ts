@@ -152,6 +152,17 @@ test('a search finds text in values only, whatever signs it has, and says how ma
   assert.equal((await page(sessionId, 'limit=1')).total, undefined)
 })
 
+test('a search finds a field named type in a tool’s input, and no type of a block', async () => {
+  const { session_id: sessionId } = await server.order()
+  await append(sessionId, [
+    { type: 'agent.tool_use', name: 'query', input: { type: 'zebra' } },
+    { type: 'agent.mcp_tool_use', name: 'query', input: { of: [{ type: 'Zebra crossing' }] } },
+    { type: 'agent.message', content: [{ type: 'zebra', text: 'none' }] },
+  ])
+  const found = await page(sessionId, 'q=zebra')
+  assert.deepEqual([found.total, ...found.data.map(({ seq }: { seq: number }) => seq)], [2, 3, 4])
+})
+
 test('errors alone are the session’s, failed ends, and calls, commands and checks that failed', async () => {
   const { session_id: sessionId } = await server.order()
   const failed: NewEvent[] = [

@@ -50,6 +50,23 @@ for (const text of [
   })
 }
 
+test('a target or headers beyond 16 KiB are refused for what they are', async () => {
+  await using web = await listen(server.app, anywhere)
+  const long = 'y'.repeat(20_000)
+  for (const [query, header] of [
+    [long, ''],
+    ['', `x-long: ${long}\r\n`],
+  ]) {
+    const head = `GET /v1/tasks?q=${query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${header}\r\n`
+    const answer = await raw(web.url, head)
+    assert.match(answer, /^HTTP\/1.1 431 /)
+    const { error, request_id: requestId } = JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))
+    assert.equal(error.type, 'invalid_request_error')
+    assert.match(error.message, /target and headers .* at most 16384 bytes/)
+    assert.match(requestId, /^req_/)
+  }
+})
+
 test('a body without a length is counted as it comes: 1 MiB and no more', async () => {
   await using web = await listen(server.app, anywhere)
   const chunk = `10000\r\n${' '.repeat(0x10000)}\r\n`

@@ -16,6 +16,7 @@ import { isSame, matches, partOf } from '../conditional.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
+import { noQuery } from '../no-query.ts'
 import { presentArtifact } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
 
@@ -47,6 +48,7 @@ const get = createRoute({
   tags: ['tasks'],
   request: {
     params: z.object({ id: taskId, name: artifactName }),
+    query: noQuery,
     headers: z.object({
       range: z.string().optional().describe('`bytes=0-499`, `bytes=500-`, `bytes=-500`.'),
       'if-range': z.string().optional().describe('The `ETag` that the range belongs to.'),

@@ -19,6 +19,7 @@ import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
 import { idempotencyHeaders, once } from '../idempotency.ts'
+import { noQuery } from '../no-query.ts'
 import { presentRepository } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
 
@@ -67,7 +68,7 @@ const get = createRoute({
   operationId: 'getRepository',
   summary: 'Read a repository',
   tags: ['repositories'],
-  request: { params },
+  request: { params, query: noQuery },
   responses: {
     200: { description: 'The repository.', content: json(repository) },
     ...refusalsOf(404),

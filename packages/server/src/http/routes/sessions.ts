@@ -41,7 +41,12 @@ const get = createRoute({
   operationId: 'getSession',
   summary: 'Read a session',
   tags: ['sessions'],
-  request: { params },
+  request: {
+    params,
+    query: z.strictObject({
+      beta: z.string().optional().describe('Sent by older official clients; ignored.'),
+    }),
+  },
   responses: { 200: { description: 'The session.', content: json(session) }, ...refusalsOf(404) },
 })
 

@@ -15,6 +15,7 @@ import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
 import { idempotencyHeaders, once } from '../idempotency.ts'
+import { noQuery } from '../no-query.ts'
 import { pageOfTasks } from '../pages.ts'
 import { presentTask } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
@@ -56,7 +57,7 @@ const get = createRoute({
   operationId: 'getTask',
   summary: 'Read a task',
   tags: ['tasks'],
-  request: { params },
+  request: { params, query: noQuery },
   responses: {
     200: { description: 'The task; `ETag` changes with it.', content: json(task) },
     304: { description: 'It is as `If-None-Match` has it.' },

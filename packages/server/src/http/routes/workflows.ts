@@ -13,6 +13,7 @@ import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
 import { idempotencyHeaders, once } from '../idempotency.ts'
+import { noQuery } from '../no-query.ts'
 import { pageOfTasks } from '../pages.ts'
 import { presentWorkflow } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
@@ -52,7 +53,7 @@ const get = createRoute({
   operationId: 'getWorkflow',
   summary: 'Read a task',
   tags: ['workflows'],
-  request: { params: z.object({ id: taskId }) },
+  request: { params: z.object({ id: taskId }), query: noQuery },
   responses: {
     200: { description: 'The task; `ETag` changes with it.', content: json(workflow) },
     304: { description: 'It is as `If-None-Match` has it.' },
