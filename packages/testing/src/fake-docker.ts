@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type DockerBuild, readContext } from './docker-context.ts'
 import { refusalOfBuild, refusalOfContainer } from './docker-rules.ts'
+import { stagesOf } from './docker-stages.ts'
 import { listen, readBody, sendJson, stop } from './loopback.ts'
 
 /** What a container does, once it is started. */
@@ -35,7 +36,7 @@ export interface FakeDocker extends AsyncDisposable {
   readonly builds: readonly DockerBuild[]
   /** What was refused, as `POST /containers/create: Privileged is not allowed`. */
   readonly refusals: readonly string[]
-  /** Names of the images that there are, base images aside. */
+  /** Names of the images that there are, base images aside; of those without one, their ids. */
   images(): string[]
   /** Ids of the containers that there are. */
   containers(): string[]
@@ -88,7 +89,8 @@ export async function startFakeDocker(options: FakeDockerOptions = {}): Promise<
     url,
     builds: state.builds,
     refusals: state.refusals,
-    images: () => [...state.images.values()].flatMap(({ names }) => [...names]),
+    images: () =>
+      [...state.images.values()].flatMap(({ id, names }) => (names.size === 0 ? [id] : [...names])),
     containers: () => [...state.containers.keys()],
     close,
     [Symbol.asyncDispose]: close,
@@ -160,7 +162,10 @@ async function build(state: State, { request, response, query }: Exchange): Prom
   })
   response.writeHead(200, { 'content-type': 'application/json' })
   const say = (line: object): boolean => response.write(`${JSON.stringify(line)}\r\n`)
-  const problem = problemOf(made, state.bases)
+  const { stages, problem } = stagesOf(made, state.bases)
+  // Nothing has the labels of the query but what the build is for.
+  for (const { labels: own, steps } of problem === null ? stages.slice(0, -1) : stages)
+    if (steps > 0) addImage(state, { names: [], build: { ...made, labels: own } })
   if (problem !== null) {
     say({ errorDetail: { message: problem }, error: problem })
     response.end()
@@ -170,28 +175,24 @@ async function build(state: State, { request, response, query }: Exchange): Prom
   const steps = made.text.trim().split('\n')
   for (const [index, step] of steps.entries())
     say({ stream: `Step ${index + 1}/${steps.length} : ${step}\n` })
-  const id = `sha256:${createHash('sha256').update(randomBytes(16)).digest('hex')}`
-  for (const { names } of state.images.values()) names.delete(query.get('t') ?? '')
-  state.images.set(id, { id, names: new Set([query.get('t') ?? id]), build: made })
+  const name = query.get('t') ?? ''
+  for (const { names } of state.images.values()) names.delete(name)
+  const id = addImage(state, {
+    names: [name],
+    build: { ...made, labels: { ...stages.at(-1)?.labels, ...labels } },
+  })
   say({ aux: { ID: id } })
   say({ stream: `Successfully built ${id.slice(7, 19)}\n` })
   response.end()
 }
 
-/** What of the Dockerfile's can fail without running anything. */
-function problemOf({ text, files }: DockerBuild, bases: readonly string[]): string | null {
-  const stages: string[] = []
-  for (const line of text.split('\n')) {
-    const [instruction = '', first = '', , stage = ''] = line.split(/\s+/)
-    if (instruction === 'FROM') {
-      const isThere = first === 'scratch' || stages.includes(first) || bases.includes(first)
-      if (!isThere) return `pull access denied for ${first}`
-      stages.push(stage)
-    }
-    if (instruction === 'COPY' && !first.startsWith('--') && first !== '.' && !(first in files))
-      return `COPY failed: file not found in build context: ${first}`
-  }
-  return null
+function addImage(
+  { images }: State,
+  o: { readonly names: readonly string[]; readonly build: DockerBuild },
+): string {
+  const id = `sha256:${createHash('sha256').update(randomBytes(16)).digest('hex')}`
+  images.set(id, { id, names: new Set(o.names), build: o.build })
+  return id
 }
 
 function listImages({ images }: State, { response, query }: Exchange): void {

@@ -258,9 +258,25 @@ export type Agent = z.infer<typeof agent>
 export const agentPage = pageOf('AgentPage', agent)
 
 function metadata<T extends z.ZodType>(value: T) {
+  const pairs = z.record(z.string().min(1).max(metadataKeyCharsMax), value)
   return z
-    .record(z.string().min(1).max(metadataKeyCharsMax), value)
+    .preprocess((given, context) => {
+      for (const { key, message } of pairProblems(given))
+        context.addIssue({ code: 'custom', path: [key], message })
+      return given
+    }, pairs)
     .describe(`Yours: at most ${metadataPairsMax} pairs.`)
+}
+
+/** Pairs that could not be stored as they are: two keys would become one, or a pair would be lost. */
+function pairProblems(given: unknown): { readonly key: string; readonly message: string }[] {
+  if (typeof given !== 'object' || given === null) return []
+  return Object.entries(given).flatMap(([key, value]) => {
+    if (key === '__proto__') return [{ key, message: 'expected another key than __proto__' }]
+    if (isStorable(key) && (typeof value !== 'string' || isStorable(value))) return []
+    const message = 'expected a key and a text without NUL and unpaired surrogates'
+    return [{ key, message }]
+  })
 }
 
 function storable(max: number) {

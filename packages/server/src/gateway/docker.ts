@@ -70,11 +70,18 @@ export class Docker {
       readonly tar: () => Readable
     },
   ): Promise<DockerOutcome> {
-    const checked = checkDockerfile(o.dockerfile, this.#baseImages)
+    const checked = checkDockerfile(o.dockerfile, {
+      allowed: this.#baseImages,
+      label: { name: label, value: this.#sessionId },
+    })
     if ('problem' in checked) return refused(`The Dockerfile cannot be built. ${checked.problem}`)
     return this.#work(o.signal, async () => {
-      if ((await this.#images(o.signal)).length >= imagesMax)
+      const images = await this.#images(o.signal)
+      if (images.filter(isNamed).length >= imagesMax)
         return refused(`There are ${imagesMax} images already; remove one first.`)
+      // What builds that failed, earlier stages and replaced images left; nothing is at work on it.
+      for (const { Id } of this.#working === 1 ? images.filter((each) => !isNamed(each)) : [])
+        await this.#remove(`/images/${Id}`, o.signal)
       const name = `.dockerfile-${randomUUID()}`
       const dockerfile = { name, text: checked.text }
       const { context, done } = writeContext({ tar: o.tar(), dockerfile, signal: o.signal })
@@ -261,7 +268,17 @@ export class Docker {
 
 /** What is left after it is removed by the session's next attempt. */
 const cleanMs = 20_000
-const ids = z.array(z.object({ Id: z.string().regex(/^[\w:]{1,100}$/) }))
+const ids = z.array(
+  z.object({
+    Id: z.string().regex(/^[\w:]{1,100}$/),
+    /** Of an image: empty, or null, for one that no name leads to. */
+    RepoTags: z.array(z.string()).nullish(),
+  }),
+)
+
+function isNamed({ RepoTags }: z.infer<typeof ids>[number]): boolean {
+  return (RepoTags ?? []).some((tag) => tag !== '<none>:<none>')
+}
 
 /** Everything that a container may be refused, is. */
 function containerOf(image: string, command: readonly string[]): object {

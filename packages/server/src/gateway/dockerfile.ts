@@ -13,11 +13,12 @@ const known = new Set(
  * Checks a Dockerfile and writes it anew: one instruction a line, no comments, no directives, no
  * continuations. What is built is the text that was checked, so that no two readings of one file can
  * differ. Every FROM names an allowed image, `scratch` or an earlier stage; nothing is copied from
- * any other image. Answers the text, or the sentence that says what is wrong.
+ * any other image. Every image that a build makes on its way has the label, that of an earlier stage
+ * or of a build that fails, too. Answers the text, or the sentence that says what is wrong.
  */
 export function checkDockerfile(
   text: string,
-  allowed: readonly string[],
+  { allowed, label }: { readonly allowed: readonly string[]; readonly label: Label },
 ): { readonly text: string } | { readonly problem: string } {
   if (text.length > fileCharsMax) return { problem: `It has more than ${fileCharsMax} characters.` }
   const lines = instructionsOf(text).map(canonicalLine)
@@ -29,8 +30,22 @@ export function checkDockerfile(
     if (problem !== null) return { problem: `${line.slice(0, 200)}: ${problem}` }
   }
   if (stages.length === 0) return { problem: 'It has no FROM.' }
-  return { text: `${lines.join('\n')}\n` }
+  // After a LABEL of the file's own, which could say otherwise, once more.
+  const ours = `LABEL ${label.name}="${label.value}"`
+  const labelled = lines.flatMap((line) => (/^(FROM|LABEL) /.test(line) ? [line, ours] : [line]))
+  return { text: `${labelled.join('\n')}\n` }
 }
+
+interface Label {
+  readonly name: string
+  readonly value: string
+}
+
+/**
+ * What an engine may take for the start of a here-document, after which lines are not instructions:
+ * `<<`, also as it puts it together, as of `<${A:-<}`.
+ */
+const hereDocument = /<<|<\$|\}<|\$\{[^}]*</
 
 /** As the engine's parser folds them: comments go, also between continued lines. */
 function instructionsOf(text: string): string[] {
@@ -67,6 +82,8 @@ function problemOf(line: string, seen: Seen): string | null {
   if (!known.has(instruction)) return `${instruction.slice(0, 40)} is not an instruction for here.`
   if (/\p{Cc}/u.test(line.replaceAll('\t', ' ')) || line.endsWith('\\'))
     return 'it has a control character, or ends in a backslash.'
+  if ((instruction === 'RUN' || instruction === 'COPY') && hereDocument.test(rest))
+    return 'expected no here-document (`<<`), which not every engine reads the same.'
   if (instruction === 'FROM') return problemOfFrom(rest, seen)
   if (seen.stages.length === 0 && instruction !== 'ARG') return 'expected FROM before it.'
   if (instruction === 'RUN' && rest.startsWith('--')) return 'RUN takes no options here.'

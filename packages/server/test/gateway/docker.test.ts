@@ -50,7 +50,7 @@ test('an image is built from files, run without anything of the host, and remove
   })
   const built = await it.build('app')
   assert.ok(built.ok, built.text)
-  assert.match(built.text, /Step 1\/3 : FROM node:24-slim.*Built app\.$/s)
+  assert.match(built.text, /Step 1\/4 : FROM node:24-slim.*Built app\.$/s)
   assert.deepEqual(it.fake.builds[0]?.files, { 'a.txt': 'hello' })
   assert.deepEqual(it.fake.images(), ['longhaul/sesn_one:app'])
   assert.deepEqual(await it.docker.run({ ...limits, name: 'app', command: ['say'] }), {
@@ -158,6 +158,27 @@ test('more bytes than fit, more images than fit, and a build that fails are told
   assert.match(missing.text, /The build failed: COPY failed: file not found/)
   for (let made = 0; made < 8; made += 1) assert.ok((await it.build(`app${made}`)).ok)
   assert.match((await it.build('one-more')).text, /8 images already/)
+})
+
+test('what earlier stages, failed builds and replaced images leave is removed, too', async () => {
+  await using it = await start()
+  const stages = 'FROM node:24-slim AS first\nRUN true\nFROM scratch\nCOPY --from=first /a /a\n'
+  for (let made = 0; made < 9; made += 1)
+    assert.ok((await it.build('app', { dockerfile: stages })).ok)
+  const broken = 'FROM node:24-slim\nLABEL longhaul.session=other\nCOPY b.txt /\n'
+  for (let made = 0; made < 9; made += 1)
+    assert.ok(!(await it.build('broken', { dockerfile: broken })).ok)
+  // The one that has a name, and what the last build left.
+  assert.equal(it.fake.images().length, 2)
+  await it.docker.clean()
+  assert.deepEqual(it.fake.images(), [])
+})
+
+test('no image gets in by a here-document, which engines read differently', async () => {
+  await using it = await start({ images: ['node:24-slim', 'evil'] })
+  const hidden = 'FROM node:24-slim\nRUN <<RUN\nFROM scratch AS evil\nRUN\nFROM evil\n'
+  assert.match((await it.build('app', { dockerfile: hidden })).text, /no here-document/)
+  assert.deepEqual([it.fake.builds, it.fake.images()], [[], []])
 })
 
 test('an engine on a socket is spoken to; one that is not there is a sentence', async () => {

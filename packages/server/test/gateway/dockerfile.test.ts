@@ -3,10 +3,13 @@ import { test } from 'node:test'
 import { checkDockerfile } from '../../src/gateway/dockerfile.ts'
 import { canonicalImage } from '../../src/image-name.ts'
 
-const allowed = ['node:24-slim', 'registry.example.com:5000/base:1']
+const settings = {
+  allowed: ['node:24-slim', 'registry.example.com:5000/base:1'],
+  label: { name: 'owner', value: 'us' },
+}
 
 function problem(text: string): string {
-  const checked = checkDockerfile(text, allowed)
+  const checked = checkDockerfile(text, settings)
   return 'problem' in checked ? checked.problem : `accepted: ${checked.text}`
 }
 
@@ -30,7 +33,7 @@ test('an image has one spelling', () => {
     assert.equal(canonicalImage(written), meant, written)
 })
 
-test('a Dockerfile is written anew: folded, without comments and directives', () => {
+test('a Dockerfile is written anew: folded, labelled, without comments and directives', () => {
   const text = [
     '\ufeff# syntax=evil/frontend',
     '# escape=`',
@@ -44,18 +47,23 @@ test('a Dockerfile is written anew: folded, without comments and directives', ()
     'RUN   npm run build && \\',
     '    echo "# not a comment"',
     'FROM scratch',
+    'label owner=them',
     'COPY --from=build /app /app',
     'COPY --from=0 /app /app2',
     'CMD ["/app"]',
   ].join('\n')
-  assert.deepEqual(checkDockerfile(text, allowed), {
+  assert.deepEqual(checkDockerfile(text, settings), {
     text: [
       'ARG A=1',
       'FROM docker.io/library/node:24-slim as build',
+      'LABEL owner="us"',
       'WORKDIR /app',
       'COPY --chown=1000:1000 package.json   src/ ./',
       'RUN npm run build &&     echo "# not a comment"',
       'FROM scratch',
+      'LABEL owner="us"',
+      'LABEL owner=them',
+      'LABEL owner="us"',
       'COPY --from=build /app /app',
       'COPY --from=0 /app /app2',
       'CMD ["/app"]',
@@ -91,7 +99,11 @@ for (const [what, text, says] of [
   ['something from the network', 'FROM scratch\nADD https://example.com /', /use COPY/],
   ['what happens later', 'FROM scratch\nONBUILD RUN true', /not an instruction/],
   ['an unknown instruction', 'FROM scratch\nINCLUDE a', /not an instruction/],
-  ['a text that goes on', 'FROM scratch\nRUN cat <<EOF\nhello\nEOF', /not an instruction/],
+  ['a text that goes on', 'FROM scratch\nRUN cat <<EOF\nhello\nEOF', /no here-document/],
+  ['a text for a file', 'FROM scratch\nCOPY <<EOF /a\nhello\nEOF', /no here-document/],
+  ['a text that is folded', 'FROM scratch\nRUN cat <\\\n<EOF', /no here-document/],
+  ['a text of two halves', `FROM scratch\nRUN cat <$${'{A:-<}'}EOF`, /no here-document/],
+  ['a text of two other halves', `FROM scratch\nRUN cat $${'{A:-<}'}<EOF`, /no here-document/],
   ['a NUL', 'FROM scratch\nRUN a\0b', /control character/],
   ['no FROM', '# nothing', /no FROM/],
   ['a command before FROM', 'RUN true\nFROM scratch', /FROM before/],

@@ -344,3 +344,26 @@ test('an order is refused by the field when it names no agent that there is', as
   assert.equal((await server.send('POST', `/v1/agents/${nobody}`, { body: {} })).status, 404)
   assert.equal((await server.send('POST', `/v1/agents/${nobody}/archive`)).status, 404)
 })
+
+test('metadata that could not be kept as it is is refused by its key, made or changed', async () => {
+  const made = await ask('POST', '/v1/agents', { name: 'Kept', metadata: { constructor: 'a' } })
+  for (const [key, value] of [
+    ['a\0', 'x'],
+    ['\ud800', 'x'],
+    ['nul', 'x\0'],
+    ['half', '\udc00'],
+    ['__proto__', 'x'],
+  ] as const) {
+    const metadata = Object.fromEntries([[key, value]])
+    for (const [path, body] of [
+      ['/v1/agents', { name: 'Not', metadata }],
+      [`/v1/agents/${made.id}`, { metadata }],
+    ] as const) {
+      const { error } = await refused(400, path, body)
+      const fields = JSON.stringify(error.details)
+      assert.ok(fields.includes(JSON.stringify(`metadata.${key}`).slice(1, -1)), fields)
+    }
+  }
+  const same = await ask('POST', `/v1/agents/${made.id}`, { metadata: { constructor: 'a' } })
+  assert.deepEqual([same.version, same.metadata], [1, { constructor: 'a' }])
+})
