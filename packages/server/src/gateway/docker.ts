@@ -79,9 +79,7 @@ export class Docker {
       const images = await this.#images(o.signal)
       if (images.filter(isNamed).length >= imagesMax)
         return refused(`There are ${imagesMax} images already; remove one first.`)
-      // What builds that failed, earlier stages and replaced images left; nothing is at work on it.
-      for (const { Id } of this.#working === 1 ? images.filter((each) => !isNamed(each)) : [])
-        await this.#remove(`/images/${Id}`, o.signal)
+      await this.#removeNameless(images, o.signal)
       const name = `.dockerfile-${randomUUID()}`
       const dockerfile = { name, text: checked.text }
       const { context, done } = writeContext({ tar: o.tar(), dockerfile, signal: o.signal })
@@ -193,6 +191,13 @@ export class Docker {
     }
   }
 
+  /** What builds that failed, earlier stages and replaced images left, unless somebody may need it now. */
+  async #removeNameless(images: readonly Image[], signal: AbortSignal): Promise<void> {
+    if (this.#working > 1) return
+    for (const image of images)
+      if (!isNamed(image)) await this.#remove(`/images/${image.Id}`, signal)
+  }
+
   async #images(signal: AbortSignal): Promise<z.infer<typeof ids>> {
     const query = { filters: this.#filters }
     return ids.parse(
@@ -276,7 +281,9 @@ const ids = z.array(
   }),
 )
 
-function isNamed({ RepoTags }: z.infer<typeof ids>[number]): boolean {
+type Image = z.infer<typeof ids>[number]
+
+function isNamed({ RepoTags }: Image): boolean {
   return (RepoTags ?? []).some((tag) => tag !== '<none>:<none>')
 }
 

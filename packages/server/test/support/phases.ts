@@ -139,12 +139,16 @@ export function blocked(name: string) {
 /** Generous: a busy machine is slow, and a condition that holds ends the wait at once. */
 const phaseMsMax = 90_000
 
-/** A phase's watch: GitHub has the first request of this kind, and never answers it. */
+/**
+ * A phase's watch: GitHub has the first request of this kind that git makes, and never answers it. Git
+ * asks by GET before it fetches; the server itself asks by POST alone.
+ */
 function held(action: GitHubAction) {
   return ({ github }: World) => {
     let came = false
     github.beforeRequest((request) => {
       if (request.action !== action) return undefined
+      if (action === 'fetch' && request.method !== 'GET') return undefined
       github.beforeRequest(null)
       came = true
       return Promise.withResolvers<never>().promise
