@@ -1,6 +1,5 @@
 /*
  * Runs inside a sandbox, as a program: one request on standard input, one answer on standard output.
- *
  * What it is asked to do it does below one directory, whatever else changes files there meanwhile.
  * Each directory is opened from the one before, by its name and without following a link, and stays
  * open; what is done is done to a name in an open directory (`/proc/self/fd/<n>/<name>`, which the
@@ -29,30 +28,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
-
-/** Names below the root; a path without one is the root. */
-type Path = readonly string[]
-
-export type FileRequest = { readonly root: string; readonly msMax: number } & (
-  | { readonly op: 'read'; readonly path: Path; readonly bytesMax: number }
-  | { readonly op: 'write'; readonly path: Path; readonly data: string; readonly isNew: boolean }
-  | {
-      readonly op: 'list'
-      readonly path: Path
-      readonly depth: number
-      readonly entriesMax: number
-    }
-  | { readonly op: 'delete'; readonly path: Path; readonly recursive: boolean }
-  | { readonly op: 'move'; readonly from: Path; readonly to: Path; readonly replace: boolean }
-  | {
-      readonly op: 'copy'
-      readonly from: Path
-      readonly to: Path
-      readonly replace: boolean
-      readonly entriesMax: number
-      readonly bytesMax: number
-    }
-)
+import type { FileRequest, Path } from './files-request.ts'
 
 type Name = string | Buffer
 type Request<Op> = Extract<FileRequest, { op: Op }>
@@ -65,8 +41,7 @@ const asDirectory = pathOnly | O_DIRECTORY | O_NOFOLLOW
 const depthMax = 500
 const pieceBytes = 1024 * 1024
 
-/** The answer is a sentence, not a result. */
-class Refused extends Error {}
+class Refused extends Error {} // The answer is a sentence, not a result.
 
 function perform(request: FileRequest): object {
   switch (request.op) {
@@ -104,19 +79,17 @@ function read({ path, bytesMax, root }: Request<'read'>): object {
 }
 
 function write({ path, data, isNew, root }: Request<'write'>): object {
-  const place = placeOf(root, path, true)
-  const stats = statsOf(place.directory, place.name)
-  if (stats !== null && isNew) throw new Refused(`${place.shown} exists already.`)
-  if (stats !== null && !stats.isFile())
-    throw new Refused(`${place.shown} is ${kindOf(stats)}, not a file.`)
-  const content = Buffer.from(data, 'base64')
-  beside(place, (name) => {
-    const fd = create(place.directory, name)
-    for (let sent = 0; sent < content.length; ) sent += writeSync(fd, content, sent)
-    if (stats !== null) fchmodSync(fd, stats.mode & 0o777)
-    closeSync(fd)
+  return withPlace(root, path, (place) => {
+    const stats = checkFree(place, { replace: !isNew })
+    const content = Buffer.from(data, 'base64')
+    beside(place, (name) => {
+      const fd = create(place.directory, name)
+      for (let sent = 0; sent < content.length; ) sent += writeSync(fd, content, sent)
+      if (stats !== null) fchmodSync(fd, stats.mode & 0o777)
+      closeSync(fd)
+    })
+    return { replaced: stats !== null }
   })
-  return { replaced: stats !== null }
 }
 
 function list({ path, depth, entriesMax, root }: Request<'list'>): object {
@@ -124,19 +97,20 @@ function list({ path, depth, entriesMax, root }: Request<'list'>): object {
   const entries: object[] = []
   let more = false
   const visit = (directory: number, prefix: string, level: number): void => {
-    for (const name of namesIn(directory).toSorted(Buffer.compare)) {
-      if (name.toString() === '.git') continue
-      const stats = statsOf(directory, name)
-      if (stats === null) continue // It went meanwhile.
-      if (entries.length >= entriesMax) {
-        more = true
-        return
-      }
+    for (const { name, stats } of entriesIn(directory)) {
+      more = entries.length >= entriesMax
+      if (more) return
       const shown = `${prefix}${name.toString()}`
-      entries.push({ path: shown, kind: kindOf(stats), bytes: stats.size })
+      const entry = { path: shown, kind: kindOf(stats), bytes: stats.size }
+      const count = entries.push(entry)
       if (!stats.isDirectory() || level >= depth) continue
       const inner = openSync(at(directory, name), asDirectory)
-      visit(inner, `${shown}/`, level + 1)
+      try {
+        visit(inner, `${shown}/`, level + 1)
+      } catch (error) {
+        entry.kind = unreadable(error)
+        entries.length = count
+      }
       closeSync(inner)
     }
   }
@@ -144,11 +118,21 @@ function list({ path, depth, entriesMax, root }: Request<'list'>): object {
   return { entries, more }
 }
 
+/** But for git's own directory and what goes meanwhile. */
+function* entriesIn(
+  directory: number,
+): Generator<{ readonly name: Buffer; readonly stats: Stats }> {
+  for (const name of namesIn(directory).toSorted(Buffer.compare)) {
+    const stats = name.toString() === '.git' ? null : statsOf(directory, name)
+    if (stats !== null) yield { name, stats }
+  }
+}
+
 function remove({ path, recursive, root, msMax }: Request<'delete'>): object {
   const place = placeOf(root, path)
   const { stats } = look(place)
-  if (!stats.isDirectory()) unlinkSync(at(place.directory, place.name))
-  else if (recursive) removeTree(place.directory, place.name, new Budget({ msMax }))
+  if (recursive || !stats.isDirectory())
+    removeTree(place.directory, place.name, new Budget({ msMax }))
   else rmdirSync(at(place.directory, place.name))
   return { kind: kindOf(stats) }
 }
@@ -156,28 +140,23 @@ function remove({ path, recursive, root, msMax }: Request<'delete'>): object {
 function move({ from, to, replace, root }: Request<'move'>): object {
   const source = placeOf(root, from)
   const { stats } = look(source)
-  const target = placeOf(root, to, true)
-  checkFree(target, { replace: replace && !stats.isDirectory() })
-  renameSync(at(source.directory, source.name), at(target.directory, target.name))
-  return { kind: kindOf(stats) }
+  return withPlace(root, to, (target) => {
+    checkFree(target, { replace: replace && !stats.isDirectory() })
+    renameSync(at(source.directory, source.name), at(target.directory, target.name))
+    return { kind: kindOf(stats) }
+  })
 }
 
 function copy(o: Request<'copy'>): object {
   const source = placeOf(o.root, o.from)
   const { stats } = look(source)
-  const target = placeOf(o.root, o.to, true)
-  checkFree(target, { replace: o.replace && !stats.isDirectory() })
-  const budget = new Budget(o)
-  beside(target, (name) =>
-    copyEntry({
-      from: source.directory,
-      name: source.name,
-      to: target.directory,
-      as: name,
-      budget,
-    }),
-  )
-  return { kind: kindOf(stats), entries: budget.entries }
+  return withPlace(o.root, o.to, (target) => {
+    checkFree(target, { replace: o.replace && !stats.isDirectory() })
+    const budget = new Budget(o)
+    const [from, to] = [source.directory, target.directory]
+    beside(target, (as) => copyEntry({ from, name: source.name, to, as, budget }))
+    return { kind: kindOf(stats), entries: budget.entries }
+  })
 }
 
 /** A name in an open directory, which is not the workspace's root. */
@@ -188,20 +167,42 @@ interface Place {
   readonly shown: string
 }
 
-/** Opens the directories on the way, without following a link; `make`: makes those that are missing. */
-function placeOf(root: string, path: Path, make = false): Place {
+/** Does something at a place whose missing directories are made; what fails leaves none of them. */
+function withPlace(root: string, path: Path, act: (place: Place) => object): object {
+  const made: Buffer[] = []
+  try {
+    return act(placeOf(root, path, made))
+  } catch (error) {
+    try {
+      for (const directory of made.toReversed()) rmdirSync(directory)
+    } catch {
+      // Somebody else uses it; why it is undone is said.
+    }
+    throw error
+  }
+}
+
+/** Opens the directories on the way, without following a link; makes missing ones, into `made`. */
+function placeOf(root: string, path: Path, made: Buffer[] | null = null): Place {
   const name = path.at(-1)
   if (name === undefined) throw new Refused('This is not done to the workspace itself.')
   let directory = openSync(root, asDirectory)
   for (const [n, step] of path.slice(0, -1).entries()) {
-    if (make && statsOf(directory, step) === null) mkdirSync(at(directory, step))
-    directory = directoryAt({ directory, name: step, shown: quoted(path.slice(0, n + 1)) })
+    if (made && statsOf(directory, step) === null) {
+      mkdirSync(at(directory, step))
+      made.push(at(directory, step))
+    }
+    const inner = directoryAt({ directory, name: step, shown: quoted(path.slice(0, n + 1)) })
+    // What was made in it may have to be taken out again.
+    if (!made?.length) closeSync(directory)
+    directory = inner
   }
   return { directory, name, shown: quoted(path) }
 }
 
 function directoryAt(place: Place): number {
-  const { stats } = look(place)
+  const { fd, stats } = look(place)
+  closeSync(fd)
   if (!stats.isDirectory())
     throw new Refused(`${place.shown} is ${kindOf(stats)}, not a directory.`)
   return openSync(at(place.directory, place.name), asDirectory)
@@ -217,11 +218,13 @@ function look({ directory, name, shown }: Place): { fd: number; stats: Stats } {
   }
 }
 
-function checkFree(target: Place, { replace }: { readonly replace: boolean }): void {
+/** Answers the file that is replaced. */
+function checkFree(target: Place, { replace }: { readonly replace: boolean }): Stats | null {
   const stats = statsOf(target.directory, target.name)
-  if (stats === null) return
+  if (stats === null) return null
   if (!replace) throw new Refused(`${target.shown} exists already.`)
   if (!stats.isFile()) throw new Refused(`${target.shown} is ${kindOf(stats)}, not a file.`)
+  return stats
 }
 
 /** Makes something below a name of its own, then gives it the place's; what fails leaves nothing. */
@@ -231,9 +234,7 @@ function beside({ directory, name }: Place, make: (name: string) => void): void 
     make(temporary)
     renameSync(at(directory, temporary), at(directory, name))
   } catch (error) {
-    const left = statsOf(directory, temporary)
-    if (left?.isDirectory()) removeTree(directory, temporary, new Budget({}))
-    else if (left !== null) unlinkSync(at(directory, temporary))
+    if (statsOf(directory, temporary)) removeTree(directory, temporary, new Budget({}))
     throw error
   }
 }
@@ -291,12 +292,13 @@ function copyContent(
 }
 
 function removeTree(parent: number, name: Name, budget: Budget, depth = 0): void {
+  if (!statsOf(parent, name)?.isDirectory()) {
+    unlinkSync(at(parent, name))
+    return
+  }
   budget.enter(depth)
   const directory = openSync(at(parent, name), asDirectory)
-  for (const entry of namesIn(directory)) {
-    if (statsOf(directory, entry)?.isDirectory()) removeTree(directory, entry, budget, depth + 1)
-    else unlinkSync(at(directory, entry))
-  }
+  for (const entry of namesIn(directory)) removeTree(directory, entry, budget, depth + 1)
   closeSync(directory)
   rmdirSync(at(parent, name))
 }
@@ -312,12 +314,12 @@ class Budget {
   }
 
   enter(depth: number): void {
-    const { entriesMax = Infinity, msMax = Infinity } = this.#limits
+    const { entriesMax = Infinity } = this.#limits
     this.entries += 1
     if (depth > depthMax)
       throw new Refused(`There are more than ${depthMax} levels of directories.`)
     if (this.entries > entriesMax) throw new Refused(`There are more than ${entriesMax} entries.`)
-    if (performance.now() > msMax) throw new Refused('It took too long.')
+    this.copied(0)
   }
 
   copied(bytes: number): void {
@@ -364,21 +366,22 @@ function codeOf(error: unknown): string {
   return error instanceof Error ? String(Reflect.get(error, 'code') ?? '') : ''
 }
 
+function unreadable(error: unknown): string {
+  if (codeOf(error) !== 'EACCES') throw error
+  return 'an unreadable directory'
+}
+
 /** What the kernel says no with, in words. */
 const sentences: Readonly<Record<string, string>> = {
-  EACCES: 'The permissions of the file, or of a directory on the way, do not allow it.',
-  EPERM: 'The permissions of the file, or of a directory on the way, do not allow it.',
+  'EACCES EPERM': 'The permissions of the file, or of a directory on the way, do not allow it.',
   EROFS: 'It is read-only here.',
-  ENOSPC: 'The disk is full.',
-  EDQUOT: 'The disk is full.',
+  'ENOSPC EDQUOT': 'The disk is full.',
   ENOTEMPTY: 'The directory is not empty; `recursive` deletes it with what is in it.',
   EINVAL: 'A directory cannot be put into itself.',
   EXDEV: 'It cannot be moved there; copy it.',
+  EMFILE: 'There are too many levels of directories.',
   ENAMETOOLONG: 'The path is too long.',
-  ENOENT: 'It was changed meanwhile.',
-  EEXIST: 'It was changed meanwhile.',
-  ENOTDIR: 'It was changed meanwhile.',
-  ELOOP: 'It was changed meanwhile.',
+  'ENOENT EEXIST ENOTDIR ELOOP': 'It was changed meanwhile.',
 }
 
 function answer(request: FileRequest): object {
@@ -386,9 +389,10 @@ function answer(request: FileRequest): object {
     return { answered: perform(request) }
   } catch (error) {
     if (error instanceof Refused) return { refused: error.message }
-    const sentence = sentences[codeOf(error)]
-    if (sentence === undefined) throw error
-    return { refused: sentence }
+    const code = codeOf(error)
+    const said = Object.entries(sentences).find(([codes]) => codes.split(' ').includes(code))
+    if (said === undefined) throw error
+    return { refused: said[1] }
   }
 }
 

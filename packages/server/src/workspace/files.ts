@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
-import type { FileRequest } from './files-script.ts'
+import type { FileRequest } from './files-request.ts'
 import type { Workspace } from './git.ts'
 import { FileRefused, namesOf } from './path.ts'
 

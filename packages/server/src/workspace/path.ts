@@ -4,6 +4,8 @@ export class FileRefused extends Error {}
 /** Linux takes 4,095 bytes of a path and 255 of a name. */
 const pathBytesMax = 4095
 const nameBytesMax = 255
+/** Names of a path: as many as `files-script.ts` deletes in each other. */
+const levelsMax = 500
 
 /**
  * The names that lead from the workspace's root to a file, none for the root itself. A path is
@@ -18,6 +20,8 @@ export function namesOf(path: string, root: string): string[] {
   if (below === path && path.startsWith('/'))
     throw new FileRefused(`${shown(path)} is not in the workspace: give a path relative to it.`)
   const names = below.split('/').filter((name) => name !== '' && name !== '.')
+  if (names.length > levelsMax)
+    throw new FileRefused(`${shown(path)} has more than ${levelsMax} levels of directories.`)
   for (const name of names) {
     const wrong = problemOfName(name)
     if (wrong !== null) throw new FileRefused(`${shown(path)} ${wrong}.`)

@@ -107,3 +107,10 @@ test('a file that is not text is said to be something else', async () => {
   for (const path of ['nul', 'latin'])
     assert.match(await tools.call('fs_read', { path }), /^error: \w+ is not UTF-8 text: \d bytes/)
 })
+
+test('a directory that may not be read is marked, and the others are listed', async () => {
+  await sh(sandbox, 'mkdir -p l/{a,b,c}/in && touch l/{a,b,c}/in/f && chmod 0 l/a && chmod 444 l/b')
+  const said = await tools.call('fs_list', { path: 'l', depth: 3 })
+  assert.equal(said, 'a  (unreadable directory)\nb  (unreadable directory)\nc/\nc/in/\nc/in/f  0')
+  assert.match(await tools.call('fs_list', { path: 'l/a' }), /^error: The permissions of the file/)
+})

@@ -77,6 +77,8 @@ const notPaths: readonly (readonly [path: string, why: RegExp])[] = [
   [`real/${long}`, /longer than 255 bytes/],
   [`real/${'é'.repeat(128)}`, /longer than 255 bytes/],
   [`${'d/'.repeat(3000)}file`, /longer than 4095 bytes/],
+  [`${'q/'.repeat(500)}f`, /more than 500 levels/],
+  [`${'q/'.repeat(2040)}f`, /more than 500 levels/],
   ['real/\ud800', /not well-formed/],
   ['.git', /git's own directory/],
   ['.git/config', /git's own directory/],
@@ -344,4 +346,19 @@ test('what is there is not replaced or removed by accident', async () => {
   assert.equal(`${await readFile(workspace, 'hard')}`, 'two\n')
   const { stdout } = await sh(sandbox, 'ls -A | grep longhaul; true')
   assert.equal(stdout, '')
+})
+
+test('a path has as many levels as can be deleted again, and what fails leaves no directory behind', async () => {
+  await setTraps()
+  const deep = `${'q/'.repeat(499)}f`
+  await writeFile(workspace, deep, text('deep'))
+  assert.equal(`${await readFile(workspace, deep)}`, 'deep')
+  await copyFile(workspace, { from: 'q', to: 'r', replace: false })
+  for (const path of ['q', 'r']) await deleteFile(workspace, path, { recursive: true })
+  await sh(sandbox, 'mkdir -p most; mkfifo most/fifo')
+  const to = 'new/more/most'
+  await assert.rejects(copyFile(workspace, { from: 'most', to, replace: false }), /FIFO/)
+  await assert.rejects(moveFile(workspace, { from: 'most', to: 'most/in/it/x', replace: false }))
+  const { stdout } = await sh(sandbox, 'ls -d q r new most/*; true')
+  assert.equal(stdout, 'most/fifo\n')
 })

@@ -94,7 +94,7 @@ function listTool(files: FileFunctions): Tool {
       const lines = entries.map(({ path: name, kind, bytes }) => {
         const shown = JSON.stringify(name).slice(1, -1)
         if (kind === 'a directory') return `${shown}/`
-        return kind === 'a file' ? `${shown}  ${bytes}` : `${shown}  (${kind.replace(/^a /, '')})`
+        return kind === 'a file' ? `${shown}  ${bytes}` : `${shown}  (${kind.replace(/^an? /, '')})`
       })
       if (lines.length === 0) return 'The directory is empty.'
       return [...lines, ...(more ? [`[only the first ${lines.length} entries]`] : [])].join('\n')
