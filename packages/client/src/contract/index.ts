@@ -31,6 +31,7 @@ export {
   agentId,
   artifactId,
   countParam,
+  isStorable,
   listParam,
   pageDefault,
   pageMax,

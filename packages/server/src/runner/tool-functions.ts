@@ -25,6 +25,7 @@ const attachedPrefix = 'attached-'
 export function taskFunctions(attempt: Attempt): TaskFunctions {
   const { deps, writer } = attempt
   let lastMs = Number.NEGATIVE_INFINITY
+  let attached: Promise<unknown> = Promise.resolve()
   let count = 0
   return {
     async reportProgress(progress) {
@@ -35,25 +36,37 @@ export function taskFunctions(attempt: Attempt): TaskFunctions {
       await writer.write({ type: 'task.progress', ...progress })
       return true
     },
-    async attachArtifact({ path, name, contentType }, signal) {
-      const bytesMax = attachedBytesMax
-      const data = await told(files.readFile(callOf(attempt, signal), path, { bytesMax }))
-      const artifact = `${attachedPrefix}${name}`
-      await checkRoom(attempt, { name: artifact, bytes: data.length })
-      await putArtifact(deps.store.db, {
-        sessionId: attempt.lease.sessionId,
-        attempt: attempt.lease.attempt,
-        name: artifact,
-        contentType,
-        data,
-        createdBy: attempt.task.created_by,
-        now: new Date(deps.clock.now()),
-      })
-      const bytes = data.length
-      await writer.write({ type: 'task.artifact_attached', artifact, path, bytes })
-      return { artifact, bytes }
+    attachArtifact(file, signal) {
+      // One after the other: what may still be attached is what the one before has left.
+      const next = attached.then(() => attach(attempt, { file, signal }))
+      attached = next.catch(() => undefined)
+      return next
     },
   }
+}
+
+async function attach(
+  attempt: Attempt,
+  o: {
+    readonly file: Parameters<TaskFunctions['attachArtifact']>[0]
+    readonly signal: AbortSignal
+  },
+): ReturnType<TaskFunctions['attachArtifact']> {
+  const { deps, writer, lease, task } = attempt
+  const { path, name, contentType } = o.file
+  o.signal.throwIfAborted()
+  const limits = { bytesMax: attachedBytesMax }
+  const data = await told(files.readFile(callOf(attempt, o.signal), path, limits))
+  const artifact = `${attachedPrefix}${name}`
+  const bytes = data.length
+  await checkRoom(attempt, { name: artifact, bytes })
+  await putArtifact(deps.store.db, {
+    ...{ sessionId: lease.sessionId, attempt: lease.attempt, name: artifact, contentType, data },
+    createdBy: task.created_by,
+    now: new Date(deps.clock.now()),
+  })
+  await writer.write({ type: 'task.artifact_attached', artifact, path, bytes })
+  return { artifact, bytes }
 }
 
 /** What the tools for files do in this attempt's workspace. */

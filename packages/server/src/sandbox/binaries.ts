@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, copyFile, link, rename, rm, stat, utimes } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -20,13 +21,14 @@ export async function ensureReachable(
   await makeTraversable(dirname(target))
   if (await isSame(source, target)) return target
   // A name of its own and a rename: what runs keeps the old file, and nobody sees half of one.
-  const fresh = `${target}.${process.pid}`
-  await rm(fresh, { force: true })
+  const fresh = `${target}.${randomUUID()}`
   const way = await link(source, fresh).then(
     () => 'linked',
     () => copy(source, fresh), // Another file system, or one without hard links.
   )
   await rename(fresh, target)
+  // Two links to one file are not renamed: somebody else was faster.
+  await rm(fresh, { force: true })
   o.log.info({ target, way }, 'a program was made reachable for sandboxes')
   return target
 }

@@ -1,3 +1,4 @@
+import { isStorable } from '@longhaul/client/contract'
 import { z } from 'zod'
 import { defineTool, type Tool, ToolRefused } from './tool.ts'
 
@@ -171,7 +172,13 @@ function issueTools(gitHub: GitHubFunctions): Tool[] {
         'names. Everybody who can see the repository reads it.',
       input: {
         number: numberField.describe('Of the issue or pull request.'),
-        body: z.string().trim().min(1).max(commentCharsMax).describe('Markdown.'),
+        body: z
+          .string()
+          .trim()
+          .min(1)
+          .max(commentCharsMax)
+          .refine(isStorable, 'expected text without NUL and unpaired surrogates')
+          .describe('Markdown.'),
       },
       readOnly: false,
       timeoutMs: hostMs,

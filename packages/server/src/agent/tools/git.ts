@@ -1,3 +1,4 @@
+import { isStorable } from '@longhaul/client/contract'
 import { z } from 'zod'
 import { pathField } from './fs.ts'
 import { defineTool, type Tool } from './tool.ts'
@@ -125,7 +126,13 @@ function changeTools(git: GitFunctions): Tool[] {
         'Commits what is in the files, with new and deleted ones, on the branch that is checked ' +
         'out. You need not: what is left uncommitted is committed when you finish.',
       input: {
-        message: z.string().trim().min(1).max(messageCharsMax).describe('The commit message.'),
+        message: z
+          .string()
+          .trim()
+          .min(1)
+          .max(messageCharsMax)
+          .refine(isStorable, 'expected text without NUL and unpaired surrogates')
+          .describe('The commit message.'),
         paths: z
           .array(pathField)
           .max(pathsMax)

@@ -27,6 +27,8 @@ const uses: readonly Use[] = [
   ['git_diff', { from: 'x'.repeat(256), summary: 1 }, /from: Too big.*summary: Invalid input/],
   ['git_commit', { message: ' Mend it \n' }, '{"message":"Mend it","paths":[]}'],
   ['git_commit', { message: '  ' }, /message: Too small/],
+  ['git_commit', { message: 'a\0b' }, /message: expected text without NUL/],
+  ['git_commit', { message: 'a\ud800' }, /message: expected text without NUL and unpaired/],
   ['git_commit', { message: 'x'.repeat(10_001), paths: 'a' }, /message: Too big.*paths: Invalid/],
   ['git_commit', { message: 'x', paths: Array(1001).fill('a') }, /paths: Too big/],
   ['git_push', {}, 'push'],
