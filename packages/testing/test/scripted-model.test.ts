@@ -121,7 +121,10 @@ test('a message that came in the middle of a turn is heard, other system message
   assert.equal(model.requests.at(-1)?.lastUserText, 'steer left')
   const frame = (said: string) =>
     `The user sent a new message while you were working:\n${said}\n\nThis is how Claude Code … turn.`
-  messages.push({ role: 'system', content: `${frame('steer up')}\n\n${frame('then down')}` })
+  messages.push(user(text('and')), {
+    role: 'system',
+    content: `${frame('steer up')}\n\n${frame('then down')}`,
+  })
   await next(model, messages)
   assert.deepEqual(heard.slice(-2), ['steer up', 'then down'])
 })
