@@ -96,6 +96,8 @@ test('after kill -9 in a model request that request alone is asked again', async
   const id = randomUUID()
   const first = claude.start('Please say hello.', '--session-id', id)
   await model.waitFor(({ turn }) => turn === 1)
+  // It asks before it has written down what it asks about; that is the gateway's to wait for.
+  await waitForText(claude.transcript(id), '"tool_result"')
   await kill(first.child)
   await model.waitFor(({ turn, outcome }) => turn === 1 && outcome === 'aborted')
   release()
