@@ -8,9 +8,8 @@ const namesBytesMax = 64 * 1024
 
 /**
  * Puts everything that is in the directory into the index, as `stageScript` says, and answers what
- * is left out: at most `namesMax` paths. `byProducts`:
- * patterns of what no commit carries, with which the settings of this clone are forgotten. Throws
- * `GitFailed` when anything else cannot be staged.
+ * is left out: at most `namesMax` paths. `byProducts`: patterns of what no commit carries, with which
+ * the settings of this clone are forgotten. Throws `GitFailed` when anything else cannot be staged.
  */
 export async function stageAll(
   workspace: Workspace,

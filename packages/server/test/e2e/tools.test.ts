@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
-import { type Step, say, script, use, when } from '@longhaul/testing'
+import { type Step, say, script, together, use, when } from '@longhaul/testing'
 import { advance } from '../support/advance.ts'
 import type { ServerProcess } from '../support/server.ts'
 import { assertWholeLog, makeWorld, type World } from '../support/world.ts'
@@ -14,6 +14,12 @@ const sum = 'export function sum(a: number): number {\n  return a && sum(a - 1)\
 const total = sum.replaceAll('sum', 'total')
 const revisionOf = (text: string): string =>
   createHash('sha256').update(text).digest('hex').slice(0, 16)
+
+/** Calls that attach one file under the names from `from` up to `to`. */
+const attachments = (path: string, from: number, to: number): Step[] =>
+  Array.from({ length: to - from }, (_, n) =>
+    tool('attach_artifact', { path, name: `${from + n}` }),
+  )
 
 const scenario = script(
   when(
@@ -56,6 +62,14 @@ const scenario = script(
     tool('attach_artifact', { path: 'new/b.txt', name: 'report.txt' }),
     tool('attach_artifact', { path: '.git/config' }),
     say('Tidied.'),
+  ),
+  when(
+    'Attach too many',
+    together(...attachments('a.txt', 0, 30)),
+    together(...attachments('a.txt', 30, 45)),
+    // As many as the CLI has on the way at once, and slow to keep.
+    together(...attachments('large.txt', 45, 55)),
+    say('# Attached'),
   ),
   when(
     'Wait for GitHub',
@@ -189,6 +203,20 @@ test('an agent changes files by typed tools and attaches one, and is told what i
   assert.equal(await repository.fileAt(branch, 'new/old.txt'), 'old\n')
   assert.equal(await repository.fileAt(branch, 'src/a.txt'), null)
   assert.equal(await server.artifact(id, 'attached-report.txt'), 'b\n')
+})
+
+test('of more files than a task may have, attached in one answer, the first are kept', async () => {
+  const repository = await world.repository('attach', {
+    'a.txt': 'a\n',
+    'large.txt': 'large\n'.repeat(1_000_000),
+  })
+  const order = { type: 'analysis', repoUrl: repository.url, instructions: 'Attach too many.' }
+  const { id } = await server.order(order)
+  assert.equal((await server.ended(id)).reason, 'report')
+  const said = await answers(id)
+  const refused = said.filter((answer) => /^error: A task has at most 50 attached/.test(answer))
+  assert.equal(refused.length, 5, said.join('\n'))
+  assert.equal(said.filter((answer) => answer.startsWith('Attached ')).length, 50)
 })
 
 test('an agent uses git by typed tools, and pushes to the branch of its task', async () => {
