@@ -1,0 +1,152 @@
+import type { Mutation } from './mutation.ts'
+
+const sandbox = 'packages/server/src/sandbox'
+const test = 'packages/server/test/walls/host.test.ts'
+
+const mounts = 'mounts that allow, not deny'
+const shownDataDir = {
+  wall: mounts,
+  file: `${sandbox}/bubblewrap.ts`,
+  find: '    ...ownMounts(paths),\n',
+  replace:
+    "    readOnly(join(paths.root, '../..'), join(paths.root, '../..')),\n    ...ownMounts(paths),\n",
+  test,
+}
+const noNetworkNamespace = {
+  wall: 'network namespace',
+  file: `${sandbox}/arguments.ts`,
+  find: ", '--unshare-net'",
+  replace: '',
+  test,
+}
+const keptUid = {
+  file: `${sandbox}/arguments.ts`,
+  find: 'if (o.uid === null) return',
+  replace: 'if (o.uid !== -1) return',
+}
+const hostsProc = {
+  file: `${sandbox}/arguments.ts`,
+  find: "['--proc', '/proc', '--ro-bind', '/proc/sys', '/proc/sys']",
+  replace: "['--ro-bind', '/proc', '/proc']",
+}
+
+/** The walls of `host.test.ts`. */
+export const hostMutations: readonly Mutation[] = [
+  {
+    ...shownDataDir,
+    title: 'a file of the host is read by no path: links, parents, the root and directory of pid 1',
+  },
+  { ...shownDataDir, title: 'a session’s files are not there for another session' },
+  { ...shownDataDir, title: 'a socket file of the host is not there to connect to' },
+  {
+    wall: 'an empty environment for bwrap itself',
+    file: `${sandbox}/bubblewrap-process.ts`,
+    find: 'env: { PATH: o.path }',
+    replace: 'env: { ...(process.env as Record<string, string>), PATH: o.path }',
+    test,
+    title: 'the server’s environment is not that of any process inside',
+  },
+  {
+    wall: 'bwrap’s arguments by descriptor',
+    file: `${sandbox}/bubblewrap-process.ts`,
+    find: '    command: o.command,\n    // bwrap',
+    replace: `    command: o.command.flatMap((word, at, all) =>
+      word === '--args' ? o.bwrapArguments : all[at - 1] === '--args' ? [] : [word]),\n    // bwrap`,
+    test,
+    title: 'variables and paths given to bwrap are in no command line inside',
+  },
+  { ...noNetworkNamespace, title: 'an abstract socket of the host is not heard' },
+  { ...noNetworkNamespace, title: 'a port of the host is not heard, by TCP or UDP' },
+  {
+    wall: 'process namespace',
+    file: `${sandbox}/arguments.ts`,
+    find: ", '--unshare-pid'",
+    replace: '',
+    also: [hostsProc],
+    test,
+    title: 'a process of the host is neither read nor signalled',
+  },
+  {
+    wall: 'IPC namespace',
+    file: `${sandbox}/arguments.ts`,
+    find: ", '--unshare-ipc'",
+    replace: '',
+    test,
+    title: 'shared memory of the host is not read',
+  },
+  {
+    wall: 'devices of its own',
+    file: `${sandbox}/arguments.ts`,
+    find: "['--dev', '/dev']",
+    replace: "['--dev-bind', '/dev', '/dev']",
+    test,
+    title: 'of the devices of the host none is there, nor its control groups',
+  },
+  {
+    wall: mounts,
+    file: `${sandbox}/arguments.ts`,
+    find: "['--dev', '/dev']",
+    replace: "['--dev', '/dev', '--ro-bind', '/sys', '/sys']",
+    test,
+    title: 'of the devices of the host none is there, nor its control groups',
+  },
+  {
+    wall: 'a uid of the slot’s own',
+    ...keptUid,
+    test,
+    title: 'what only its owner may read stays so where it is shown',
+  },
+  {
+    wall: 'read-only binds',
+    file: `${sandbox}/bubblewrap.ts`,
+    find: '.map((path) => readOnly(path, path))',
+    replace: '.map((path) => readWrite(path, path))',
+    test,
+    title: 'a shared directory is not written, whatever its mode',
+  },
+  {
+    wall: 'a uid of the slot’s own, and /proc/sys read-only',
+    ...keptUid,
+    also: [
+      {
+        file: `${sandbox}/arguments.ts`,
+        find: ", '--ro-bind', '/proc/sys', '/proc/sys'",
+        replace: '',
+      },
+    ],
+    test,
+    title: 'system settings do not open for writing',
+  },
+  {
+    wall: 'the root sealed',
+    file: `${sandbox}/arguments.ts`,
+    find: "    ...['--remount-ro', '/'],\n",
+    replace: '',
+    test,
+    title: 'the root inside, which would be memory without a bound, is not written',
+  },
+  {
+    wall: 'read-only binds of the server’s own files',
+    file: `${sandbox}/bubblewrap.ts`,
+    find: "readOnly(systemFile(paths, 'init'), initPath)",
+    replace: "readWrite(systemFile(paths, 'init'), initPath)",
+    also: [{ file: `${sandbox}/directories.ts`, find: 'name), 0o644)', replace: 'name), 0o666)' }],
+    test,
+    title: 'the first program inside is not changed for the next command',
+  },
+  {
+    wall: 'read-only binds of the server’s own directories',
+    file: `${sandbox}/bubblewrap.ts`,
+    find: 'return readOnly(sock, sock)',
+    replace: 'return readWrite(sock, sock)',
+    also: [
+      {
+        file: `${sandbox}/directories.ts`,
+        find: 'of ownedDirectories(o.paths)) await',
+        replace: 'of [...ownedDirectories(o.paths), sock]) await',
+      },
+    ],
+    test,
+    title: 'the gateway’s socket is not replaced by one of the agent’s',
+  },
+]

@@ -1,0 +1,15 @@
+import type { Mutation } from './mutation.ts'
+import { hostMutations } from './mutations-host.ts'
+
+export type { Mutation } from './mutation.ts'
+
+/** Every wall of the attack tables, and what shows that it is gone. */
+export const mutations: readonly Mutation[] = [...hostMutations]
+
+/** Attacks that work: what bounds them, and the test that it does. */
+export const withoutWall: readonly Pick<Mutation, 'test' | 'title'>[] = [
+  {
+    test: 'packages/server/test/walls/host.test.ts',
+    title: 'tracing pid 1 hangs nothing but the sandbox, which its time limit ends',
+  },
+]
