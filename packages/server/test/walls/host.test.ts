@@ -72,7 +72,7 @@ test('a port of the host is not heard, by TCP or UDP', async () => {
   await using server = await talkative(0)
   const { port } = server.address() as { port: number }
   const heard: string[] = []
-  using datagrams = createSocket('udp4', (message) => heard.push(String(message)))
+  await using datagrams = createSocket('udp4', (message) => heard.push(String(message)))
   datagrams.bind(port, '127.0.0.1')
   await once(datagrams, 'listening')
   const both = `${connectTo({ port, host: '127.0.0.1' })}; echo sent >/dev/udp/127.0.0.1/${port}`
