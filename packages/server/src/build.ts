@@ -25,6 +25,7 @@ import { makeTraversable } from './sandbox/directories.ts'
 import type { ProbeReport, SandboxDriver } from './sandbox/driver.ts'
 import { detectRegistries } from './sandbox/registries.ts'
 import { archiveAgent, changeAgent, createAgent } from './sessions/agents.ts'
+import { AuditWriter } from './store/audit-writer.ts'
 import { openStore, type Store } from './store/open.ts'
 import { putSettingIfAbsent } from './store/settings.ts'
 import { cancelTask } from './tasks/cancel.ts'
@@ -69,6 +70,7 @@ export async function buildServer(o: {
   egress.catch(() => undefined) // A start that fails before the await below has its own reason.
   const { sandboxes, report } = await openSandboxes(o, dataDir)
   const store = opened.use(await openStore({ ...o, dataDir, databaseUrl: config.databaseUrl }))
+  const audit = opened.use(new AuditWriter({ store, clock, log }))
   await seedAgents({ store, clock })
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
@@ -76,7 +78,8 @@ export async function buildServer(o: {
   const deps: Omit<RunnerDeps, 'publicUrl'> = {
     ...{ config, store, queue, live, sandboxes, dataDir, clock, log, metrics, node: store.node },
     egress: await egress,
-    mirrors: new Mirrors({ config, sandboxes, dataDir, metrics, clock, log }),
+    audit,
+    mirrors: new Mirrors({ audit, config, sandboxes, dataDir, metrics, clock, log }),
     ended: () => callbacks.poke(),
   }
   const draining = new AbortController()

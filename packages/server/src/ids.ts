@@ -2,7 +2,17 @@ import { stringify, v7 } from 'uuid'
 import type { Clock } from './clock.ts'
 
 /** What an id names; the Managed Agents API's prefixes, and ours in the same manner. */
-export type IdPrefix = 'agent' | 'sesn' | 'sevt' | 'task' | 'key' | 'art' | 'dlv' | 'repo' | 'req'
+export type IdPrefix =
+  | 'agent'
+  | 'sesn'
+  | 'sevt'
+  | 'task'
+  | 'key'
+  | 'art'
+  | 'dlv'
+  | 'repo'
+  | 'req'
+  | 'audit'
 
 /** Crockford's base32 in lower case: no i, l, o, u, so an id survives being read aloud. */
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'

@@ -27,6 +27,7 @@ export {
   patchAgent,
 } from './agents.ts'
 export { type Artifact, artifact, artifactName, artifactPage } from './artifacts.ts'
+export { type AuditEntry, auditPage, auditQuery } from './audit.ts'
 export {
   agentId,
   artifactId,

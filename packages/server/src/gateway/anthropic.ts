@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { HostPort } from '../config.ts'
 import { BodyTooLarge, readBody } from './body.ts'
-import type { RouteContext } from './context.ts'
+import { askedOf, type RouteContext } from './context.ts'
 import { countRequest, countUsage } from './count-model.ts'
 import { pickHeaders } from './headers.ts'
 import { withLimit } from './limits.ts'
@@ -78,16 +79,19 @@ function endpointOf(request: IncomingMessage): string | null {
 
 async function readModelBody(context: RouteContext, o: Exchange): Promise<ModelBody | null> {
   if ((o.request.headers['content-encoding'] ?? 'identity') !== 'identity') {
-    await refuseInvalid(o.response, 'The request body must not be compressed.')
+    const why = 'The request body must not be compressed.'
+    refused(context, why)
+    await refuseInvalid(o.response, why)
     return null
   }
   try {
     const parsed = parseModelBody(await readBody(o.request, bodyBytesMax))
     if ('body' in parsed) return parsed.body
-    context.denied({ ...hostOf(o.model.baseUrl), route: 'anthropic', why: parsed.why })
+    context.record.denied({ ...hostOf(o.model.baseUrl), route: 'anthropic', why: parsed.why })
     await refuseInvalid(o.response, parsed.why)
   } catch (error) {
     if (!(error instanceof BodyTooLarge)) throw error
+    refused(context, error.message)
     await refuseModel(o.response, {
       status: 413,
       type: 'request_too_large',
@@ -109,16 +113,18 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
     )
   } catch (error) {
     context.log.warn({ err: error }, 'a model request was held back')
+    const message = 'The previous turn is not stored yet; try again.'
+    refused(context, message)
     return refuseModel(o.response, {
       status: 503,
       type: 'api_error',
-      message: 'The previous turn is not stored yet; try again.',
+      message,
       headers: { 'retry-after': '1' },
     })
   }
   const admission = await context.meter.admit(o.body.worstUsd, signal)
   if (admission.kind === 'spent') return refuseBudget(context, o.response)
-  if (admission.kind === 'busy') return refuseBusy(o.response)
+  if (admission.kind === 'busy') return refuseBusy(context, o.response)
   await forward(context, {
     ...o,
     signal,
@@ -126,6 +132,7 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
       admission.settle(reading?.costUsd ?? 0)
       if (reading === null) return
       countUsage(context.metrics, reading)
+      context.record.adds(sumsOf(reading))
       context.hooks.onUsage(reading)
     },
   })
@@ -136,6 +143,8 @@ async function forward(
   o: Checked & { signal: AbortSignal; settle: Settle },
 ): Promise<void> {
   const { requested } = o.body
+  const details = { model: requested.model, path: o.path }
+  context.record.allowed({ ...hostOf(o.model.baseUrl), route: 'anthropic', details })
   const answer = await ask(context, o)
   countRequest(context.metrics, { model: requested.model, answer })
   if (answer === 'failed') return o.settle(null)
@@ -247,23 +256,38 @@ async function refuseRejected(
 }
 
 async function deny(context: RouteContext, response: ServerResponse, why: string): Promise<void> {
-  const { model } = context.policy
-  const target = model === null ? { host: 'model', port: 443 } : hostOf(model.baseUrl)
-  context.denied({ ...target, route: 'anthropic', why })
+  const target = targetOf(context.policy)
+  context.record.denied({ ...target, route: 'anthropic', why }, { asked: askedOf(response.req) })
   await refuseModel(response, { status: 403, type: 'permission_error', message: why })
+}
+
+function refused(context: RouteContext, why: string): void {
+  context.record.refused({ ...targetOf(context.policy), route: 'anthropic', why })
+}
+
+function targetOf({ model }: GatewayPolicy): HostPort {
+  return model === null ? { host: 'model', port: 443 } : hostOf(model.baseUrl)
+}
+
+/** What an entry adds up of an answer. */
+function sumsOf({ usage, costUsd }: Reading): Readonly<Record<string, number>> {
+  return { ...usage, cost_usd: costUsd }
 }
 
 async function refuseBudget(context: RouteContext, response: ServerResponse): Promise<void> {
   const message = `The budget of this session is spent (${context.meter.spentUsd.toFixed(4)} USD).`
+  refused(context, message)
   context.hooks.onRefused({ why: 'budget', message })
   await refuseModel(response, { status: 403, type: 'billing_error', message })
 }
 
-async function refuseBusy(response: ServerResponse): Promise<void> {
+async function refuseBusy(context: RouteContext, response: ServerResponse): Promise<void> {
+  const message = 'Close to the budget requests go one at a time, and too many wait.'
+  refused(context, message)
   await refuseModel(response, {
     status: 529,
     type: 'overloaded_error',
-    message: 'Close to the budget requests go one at a time, and too many wait.',
+    message,
     headers: { 'retry-after': '5' },
   })
 }
@@ -281,6 +305,6 @@ function upstreamUrl(base: URL, path: string): URL {
   return new URL(`${base.pathname.replace(/\/+$/, '')}${path}`, base)
 }
 
-function hostOf(url: URL): { host: string; port: number } {
+function hostOf(url: URL): HostPort {
   return { host: url.hostname, port: Number(url.port || (url.protocol === 'https:' ? 443 : 80)) }
 }

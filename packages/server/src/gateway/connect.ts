@@ -25,11 +25,11 @@ export async function routeConnect(
   // A broken client is an end like any other; the pipes report it.
   o.socket.on('error', () => {})
   const target = parseAuthority(o.authority)
-  if (target === null)
-    return refuseSocket(o.socket, {
-      status: '400 Bad Request',
-      sentence: 'CONNECT needs host:port.',
-    })
+  if (target === null) {
+    const sentence = 'CONNECT needs host:port.'
+    context.record.refused({ host: o.authority, port: 0, route: 'connect', why: sentence })
+    return refuseSocket(o.socket, { status: '400 Bad Request', sentence })
+  }
   const opened = await openTunnel(context, { target, route: 'connect', signal })
   if ('why' in opened)
     return refuseSocket(o.socket, { status: opened.status, sentence: opened.why })
@@ -41,7 +41,8 @@ export async function routeConnect(
   o.onUpstream(upstream)
   o.socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
   upstream.write(o.head)
-  await pump(context, { target, client: o.socket, upstream })
+  context.record.adds({ bytes_out: o.head.length })
+  await pump(context, { client: o.socket, upstream })
 }
 
 interface Target {
@@ -61,18 +62,23 @@ export async function openTunnel(
   const { policy, clock } = context
   const lookup = context.lookup === undefined ? {} : { lookup: context.lookup }
   const refused = (why: string) => {
-    context.denied({ host, port, route: o.route, why })
+    context.record.denied({ host, port, route: o.route, why })
     return { status: '403 Forbidden', why }
   }
   if (!lists(policy.connect, o.target))
     return refused(`${host}:${port} is not allowed from this sandbox; GATEWAY_ALLOW lists what is.`)
   try {
     const { allowPrivate } = policy
-    return await resolveJudged({ host, port, allowPrivate, clock, signal: o.signal, ...lookup })
+    const judging = { host, port, allowPrivate, clock, signal: o.signal, ...lookup }
+    const address = await resolveJudged(judging)
+    context.record.allowed({ route: o.route, host, port })
+    return address
   } catch (error) {
     if (error instanceof AddressRefused) return refused(error.message)
     context.log.info({ err: error, host, port }, 'an allowed host has no address')
-    return { status: '502 Bad Gateway', why: `${host} cannot be resolved.` }
+    const why = `${host} cannot be resolved.`
+    context.record.refused({ host, port, route: o.route, why })
+    return { status: '502 Bad Gateway', why }
   }
 }
 
@@ -109,35 +115,32 @@ async function dial(
 }
 
 /** Each direction ends by itself (half-open is normal); an error or silence ends both. */
-async function pump(
-  context: RouteContext,
-  o: { target: Target; client: Duplex; upstream: Socket },
-): Promise<void> {
+async function pump(context: RouteContext, o: { client: Duplex; upstream: Socket }): Promise<void> {
   const { client, upstream } = o
-  const bytes = { sent: 0, received: 0 }
+  const bytes = { bytes_in: 0, bytes_out: 0 }
   const destroyBoth = (): void => {
     client.destroy()
     upstream.destroy()
   }
   upstream.setTimeout(idleMs, destroyBoth)
-  const [out] = await Promise.allSettled([
+  await Promise.allSettled([
     pipeline(
       client,
       counted((count) => {
-        bytes.sent += count
+        bytes.bytes_out += count
       }),
       upstream,
     ),
     pipeline(
       upstream,
       counted((count) => {
-        bytes.received += count
+        bytes.bytes_in += count
       }),
       client,
     ),
   ])
   destroyBoth()
-  context.log.debug({ ...o.target, ...bytes, outcome: out.status }, 'a tunnel closed')
+  context.record.adds(bytes)
 }
 
 function counted(add: (count: number) => void) {

@@ -1,11 +1,13 @@
+import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { ExchangeRecord } from './exchange-record.ts'
 import type { Meter } from './meter.ts'
-import type { Denial, GatewayHooks, GatewayPolicy } from './policy.ts'
+import type { GatewayHooks, GatewayPolicy } from './policy.ts'
 import type { Lookup } from './resolve.ts'
 
-/** What every route of one gateway works with. */
+/** What a route works with: its gateway's, and of this request. */
 export interface RouteContext {
   readonly policy: GatewayPolicy
   readonly hooks: GatewayHooks
@@ -16,30 +18,11 @@ export interface RouteContext {
   readonly lookup?: Lookup
   /** Aborts when the gateway closes. */
   readonly signal: AbortSignal
-  readonly denied: (denial: Denial) => void
+  /** What becomes of this request or tunnel. */
+  readonly record: ExchangeRecord
 }
 
-/** Reports that reach the owner; a loop in the sandbox must not flood the session's log. */
-const denialsPerWindowMax = 30
-const windowMs = 60_000
-
-/** Passes denials on, and beyond the bound counts them into one log line a window. */
-export function limitDenials(o: {
-  onDenied: (denial: Denial) => void
-  clock: Clock
-  log: Log
-}): (denial: Denial) => void {
-  let windowStart = o.clock.now()
-  let inWindow = 0
-  return (denial) => {
-    const now = o.clock.now()
-    if (now - windowStart >= windowMs) {
-      if (inWindow > denialsPerWindowMax)
-        o.log.warn({ dropped: inWindow - denialsPerWindowMax }, 'denials were not reported')
-      windowStart = now
-      inWindow = 0
-    }
-    inWindow += 1
-    if (inWindow <= denialsPerWindowMax) o.onDenied(denial)
-  }
+/** What an entry says of a request that was denied: its method and path. */
+export function askedOf({ method = '', url = '' }: IncomingMessage): string {
+  return `${method} ${url}`
 }

@@ -13,8 +13,14 @@ export type InspectedPush =
       /** The whole body from its first byte, decoded, counted as it streams. */
       readonly chunks: AsyncIterable<Buffer>
       readonly headers: OutgoingHttpHeaders
+      readonly refs: readonly string[]
     }
-  | { readonly kind: 'refused'; readonly why: string; readonly report: Buffer }
+  | {
+      readonly kind: 'refused'
+      readonly why: string
+      readonly report: Buffer
+      readonly refs: readonly string[]
+    }
   | { readonly kind: 'broken'; readonly why: string; readonly status: number }
 
 interface Rules {
@@ -42,7 +48,8 @@ export async function inspectPush(
     if (verdict.kind === 'allowed') {
       const why = await refusalOfCommits(verdict.commands, o)
       if (why !== null) return await refuse(chunks, { ...verdict, why })
-      return { kind: 'allowed', chunks: rejoin(head, chunks), headers: decoded.headers }
+      const refs = refsOf(verdict.commands)
+      return { kind: 'allowed', chunks: rejoin(head, chunks), headers: decoded.headers, refs }
     }
     if (verdict.kind === 'refused') return await refuse(chunks, verdict)
     await readOut(chunks)
@@ -93,7 +100,13 @@ async function refuse(
   await readOut(chunks)
   const { why } = verdict
   const report = refusalReport(verdict)
-  return report === null ? { kind: 'broken', status: 403, why } : { kind: 'refused', why, report }
+  if (report === null) return { kind: 'broken', status: 403, why }
+  return { kind: 'refused', why, report, refs: refsOf(verdict.commands) }
+}
+
+/** Each with the commit that it is to be. */
+function refsOf(commands: readonly RefCommand[]): string[] {
+  return commands.map(({ ref, newId }) => `${ref} ${newId}`)
 }
 
 async function readOut(chunks: AsyncGenerator<Buffer>): Promise<void> {

@@ -6,6 +6,8 @@ import type { GitPolicy } from './policy.ts'
 export interface GitRequest {
   readonly kind: 'advertise' | 'upload' | 'push'
   readonly upstream: URL
+  /** Its path. */
+  readonly repository: string
 }
 
 /**
@@ -37,6 +39,7 @@ export function judgeGitRequest(o: {
   const prefix = origin.pathname.replace(/\/+$/, '')
   return {
     kind,
+    repository,
     upstream: new URL(
       `${prefix}${repository}/${endpoint}${query === '' ? '' : `?${query}`}`,
       origin,

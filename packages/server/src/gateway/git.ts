@@ -2,7 +2,8 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { BodyTooLarge, bounded } from './body.ts'
-import type { RouteContext } from './context.ts'
+import { askedOf, type RouteContext } from './context.ts'
+import type { WayOut } from './exchange-record.ts'
 import { type InspectedPush, inspectPush } from './git-push.ts'
 import { authorizationOf, type GitRequest, judgeGitRequest, targetOf } from './git-request.ts'
 import { pickHeaders } from './headers.ts'
@@ -61,7 +62,9 @@ async function addressOf(
     if (error instanceof AddressRefused) await deny(context, { ...o, sentence: error.message })
     else {
       context.log.warn({ err: error, ...target }, 'the git host has no address')
-      await refuse(o.response, { status: 502, sentence: `${target.host} cannot be resolved.` })
+      const why = `${target.host} cannot be resolved.`
+      context.record.refused({ ...target, route: 'git', why })
+      await refuse(o.response, { status: 502, sentence: why })
     }
     return null
   }
@@ -86,12 +89,12 @@ async function bodyOf(
     context.log.warn({ err: error }, 'whether a push is allowed could not be decided')
     return { kind: 'broken', status: 503, why: 'It cannot be told now whether this may be pushed.' }
   })
-  if (push.kind === 'allowed') return { chunks: push.chunks, headers: push.headers }
+  if (push.kind === 'allowed') return push
   if (push.kind === 'broken') {
     await deny(context, { ...o, status: push.status, sentence: push.why })
     return null
   }
-  report(context, push.why)
+  report(context, push.why, { refs: push.refs })
   o.response.writeHead(200, { 'content-type': 'application/x-git-receive-pack-result' })
   o.response.end(push.report)
   return null
@@ -100,6 +103,8 @@ async function bodyOf(
 interface Body {
   readonly chunks: AsyncIterable<Buffer> | null
   readonly headers: OutgoingHttpHeaders
+  /** Of a push. */
+  readonly refs?: readonly string[]
 }
 
 async function exchange(
@@ -112,6 +117,10 @@ async function exchange(
     signal: AbortSignal
   },
 ): Promise<void> {
+  const { kind, repository } = o.judged
+  const { refs } = o.body
+  const details = { kind, repository, ...(refs !== undefined && { refs }) }
+  context.record.allowed({ ...targetOf(o.git), route: 'git', details })
   const sent = openRequest({
     url: o.judged.upstream,
     method: o.request.method ?? 'GET',
@@ -133,8 +142,10 @@ async function exchange(
     await answer(o, await sent.response)
   } catch (error) {
     const cause = o.body.chunks === null ? null : await Promise.race([upload.promise, soon()])
-    if (cause instanceof BodyTooLarge)
+    if (cause instanceof BodyTooLarge) {
+      report(context, cause.message)
       return refuse(o.response, { status: 413, sentence: cause.message })
+    }
     context.log.info({ err: error }, 'a git request failed')
     await refuse(o.response, { status: 502, sentence: `${o.git.origin} cannot be reached.` })
   }
@@ -167,12 +178,12 @@ async function deny(
   context: RouteContext,
   o: Exchange & { sentence: string; status?: number },
 ): Promise<void> {
-  report(context, o.sentence)
+  report(context, o.sentence, { asked: askedOf(o.request) })
   await refuse(o.response, { status: o.status ?? 403, sentence: o.sentence })
 }
 
-function report(context: RouteContext, why: string): void {
+function report(context: RouteContext, why: string, details: WayOut['details'] = {}): void {
   const { git } = context.policy
   const target = git === null ? { host: 'git', port: 443 } : targetOf(git)
-  context.denied({ ...target, route: 'git', why })
+  context.record.denied({ ...target, route: 'git', why }, details)
 }

@@ -1,8 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
+import type { HostPort } from '../config.ts'
 import { Scrubber } from '../scrub.ts'
 import { BodyTooLarge, bounded, readBody } from './body.ts'
-import type { RouteContext } from './context.ts'
+import { askedOf, type RouteContext } from './context.ts'
 import { pickHeaders } from './headers.ts'
 import type { McpUpstream } from './policy.ts'
 import { refuse } from './refuse.ts'
@@ -40,14 +41,17 @@ export async function routeMcp(
   const method = request.method ?? ''
   if (server === undefined || !methods.includes(method)) {
     const sentence = 'There is no such MCP server here.'
-    context.denied({ host: 'mcp', port: 0, route: 'mcp', why: sentence })
+    const denial = { host: 'mcp', port: 0, route: 'mcp', why: sentence } as const
+    context.record.denied(denial, { asked: askedOf(request) })
     return refuse(response, { status: 404, sentence })
   }
   const signal = clientSignal(response, context.signal)
   const { host } = server.url
+  const target = targetOf(server)
   try {
     const body = await readBody(request, requestBytesMax)
-    const address = await addressOf(context, { server, signal })
+    const address = await addressOf(context, { target, signal })
+    context.record.allowed({ ...target, route: 'mcp', details: { server: name, method } })
     const sent = openRequest({
       url: server.url,
       method,
@@ -68,26 +72,29 @@ export async function routeMcp(
     await relayScrubbed(await sent.response, { server, response })
   } catch (error) {
     if (error instanceof AddressRefused) {
-      const port = Number(server.url.port || 443)
-      context.denied({ host: server.url.hostname, port, route: 'mcp', why: error.message })
+      context.record.denied({ ...target, route: 'mcp', why: error.message })
       return refuse(response, { status: 403, sentence: error.message })
     }
-    if (error instanceof BodyTooLarge)
+    if (error instanceof BodyTooLarge) {
+      context.record.refused({ ...target, route: 'mcp', why: error.message })
       return refuse(response, { status: 413, sentence: error.message })
+    }
     context.log.info({ err: error, host }, 'a request to an MCP server failed')
     await refuse(response, { status: 502, sentence: `The MCP server ${name} does not answer.` })
   }
 }
 
+function targetOf({ url: { hostname: host, port, protocol } }: McpUpstream): HostPort {
+  return { host, port: Number(port || (protocol === 'https:' ? 443 : 80)) }
+}
+
 function addressOf(
   { policy, clock, lookup }: RouteContext,
-  { server, signal }: { server: McpUpstream; signal: AbortSignal },
+  { target, signal }: { target: HostPort; signal: AbortSignal },
 ): Promise<Address> {
-  const { hostname: host, port: given, protocol } = server.url
-  const port = Number(given || (protocol === 'https:' ? 443 : 80))
   const { allowPrivate } = policy
   return resolveJudged({
-    ...{ host, port, allowPrivate, clock, signal },
+    ...{ ...target, allowPrivate, clock, signal },
     ...(lookup === undefined ? {} : { lookup }),
   })
 }

@@ -22,8 +22,11 @@ export async function routePlainHttp(
 ): Promise<void> {
   const url = URL.parse(o.request.url ?? '')
   const host = url === null ? null : canonicalHost(url.hostname)
-  if (url === null || host === null || url.protocol !== 'http:' || url.username !== '')
-    return refuse(o.response, { status: 400, sentence: 'Only http:// URLs are taken here.' })
+  if (url === null || host === null || url.protocol !== 'http:' || url.username !== '') {
+    const sentence = 'Only http:// URLs are taken here.'
+    context.record.refused({ host: url?.hostname ?? '', port: 0, route: 'http', why: sentence })
+    return refuse(o.response, { status: 400, sentence })
+  }
   const signal = clientSignal(o.response, context.signal)
   const target = { host, port: Number(url.port || 80) }
   const address = await openTunnel(context, { target, route: 'http', signal })

@@ -50,7 +50,7 @@ export interface GitPolicy {
   readonly pushRefs: readonly string[]
 }
 
-/** What the owner of a gateway is told and asked. The three `on…` must not throw. */
+/** What the owner of a gateway is told and asked. The `on…` must not throw. */
 export interface GatewayHooks {
   /**
    * Awaited before a model request is forwarded, with its parsed body. A rejection answers the
@@ -70,16 +70,40 @@ export interface GatewayHooks {
   onUsage(use: { model: string; usage: Usage; costUsd: number }): void
   /** A model request was refused for good; called once a request, so possibly several times. */
   onRefused(refusal: { why: 'budget' | 'model_rejected'; message: string }): void
-  /** Something tried a way out that the policy does not grant; at most 30 calls a minute. */
-  onDenied(denial: Denial): void
+  /** Something tried a way out that the policy does not grant; equal ones come counted. */
+  onDenied(denial: Denial & { readonly count: number }): void
+  /** Everything that was decided, what was denied included; equal ones come counted. */
+  onDecision(decision: Decision): void
+  /** True: what is decided now could not be recorded; every request is answered 503. */
+  isAuditBehind(): boolean
 }
+
+/** `gateway`: no route of its own was reached. */
+export type Route = 'connect' | 'http' | 'git' | 'anthropic' | 'mcp' | 'gateway'
 
 export interface Denial {
   readonly host: string
   readonly port: number
-  readonly route: 'connect' | 'http' | 'git' | 'anthropic' | 'mcp'
+  readonly route: Route
   /** One sentence. */
   readonly why: string
+}
+
+/** One or more equal decisions, once what they let out is over. */
+export interface Decision {
+  readonly route: Route
+  readonly host: string
+  readonly port: number
+  readonly verdict: 'allowed' | 'denied'
+  /** One sentence; null if it was allowed. */
+  readonly why: string | null
+  /** It was denied because the policy grants no such way out. */
+  readonly isWayOut: boolean
+  /** What else tells it apart: a model, refs, a method and a path. */
+  readonly details: Readonly<Record<string, string | number | readonly string[] | null>>
+  /** What adds up: bytes (`in`: to the sandbox), tokens, cost in US dollars. */
+  readonly sums: Readonly<Record<string, number>>
+  readonly count: number
 }
 
 /** The owner's model budget in US dollars, with what earlier attempts of the session spent. */

@@ -7,12 +7,14 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { routeModel } from './anthropic.ts'
 import { routeConnect } from './connect.ts'
-import { limitDenials, type RouteContext } from './context.ts'
+import { askedOf, type RouteContext } from './context.ts'
+import { Decisions } from './decisions.ts'
+import { ExchangeRecord } from './exchange-record.ts'
 import { routeGit } from './git.ts'
 import { routeMcp } from './mcp.ts'
 import { Meter } from './meter.ts'
 import { routePlainHttp } from './plain-http.ts'
-import type { Budget, GatewayHooks, GatewayPolicy } from './policy.ts'
+import type { Budget, Denial, GatewayHooks, GatewayPolicy } from './policy.ts'
 import { refuse, refuseSocket } from './refuse.ts'
 import type { Lookup } from './resolve.ts'
 
@@ -60,7 +62,10 @@ export async function openGateway(o: GatewayOptions): Promise<Gateway> {
 
 /** An open gateway. Disposing destroys every connection and leaves no handle behind. */
 export class Gateway implements AsyncDisposable {
-  readonly #context: RouteContext
+  readonly #context: Omit<RouteContext, 'record'>
+  readonly #decisions: Decisions
+  /** Bytes of each connection that an entry has already. */
+  readonly #counted = new WeakMap<Socket, { read: number; written: number }>()
   readonly #server: Server
   readonly #meter: Meter
   readonly #stop = new AbortController()
@@ -70,6 +75,7 @@ export class Gateway implements AsyncDisposable {
   constructor(o: Omit<GatewayOptions, 'socketPath' | 'ownerUid'>) {
     const { policy, hooks, clock, log, metrics } = o
     this.#meter = new Meter({ budget: o.budget, clock })
+    this.#decisions = new Decisions({ hooks, clock })
     this.#context = {
       policy,
       hooks,
@@ -78,7 +84,6 @@ export class Gateway implements AsyncDisposable {
       metrics,
       meter: this.#meter,
       signal: this.#stop.signal,
-      denied: limitDenials({ onDenied: (denial) => hooks.onDenied(denial), clock, log }),
       ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
     }
     this.#server = this.#createServer()
@@ -107,6 +112,7 @@ export class Gateway implements AsyncDisposable {
     for (const socket of this.#sockets) socket.destroy()
     const settled = Promise.allSettled(this.#running)
     await Promise.race([settled, this.#context.clock.sleep(closeMs)])
+    this.#decisions[Symbol.dispose]()
     await closed
   }
 
@@ -129,34 +135,62 @@ export class Gateway implements AsyncDisposable {
   }
 
   #request(request: IncomingMessage, response: ServerResponse): void {
-    const url = request.url ?? ''
-    const o = { request, response }
-    const route = url.startsWith('/anthropic/')
-      ? routeModel(this.#context, o)
-      : url.startsWith('/git/')
-        ? routeGit(this.#context, o)
-        : url.startsWith('/mcp/')
-          ? routeMcp(this.#context, o)
-          : url.startsWith('/')
-            ? this.#unknown(o)
-            : routePlainHttp(this.#context, o)
-    this.#run(route, () => {
+    const record = new ExchangeRecord(this.#decisions)
+    const context = { ...this.#context, record }
+    this.#run(this.#route(context, { request, response }), () => {
       // What the route did not read is thrown away, so that the client reads its answer.
       request.resume()
       if (!response.writableEnded) response.destroy()
+      record.adds(this.#bytesOf(request.socket))
+      record.end()
     })
+  }
+
+  #route(
+    context: RouteContext,
+    o: { request: IncomingMessage; response: ServerResponse },
+  ): Promise<void> {
+    const url = o.request.url ?? ''
+    if (context.hooks.isAuditBehind()) {
+      context.record.refused(behind)
+      return refuse(o.response, { status: 503, sentence: behind.why })
+    }
+    if (url.startsWith('/anthropic/')) return routeModel(context, o)
+    if (url.startsWith('/git/')) return routeGit(context, o)
+    if (url.startsWith('/mcp/')) return routeMcp(context, o)
+    if (url.startsWith('/')) return this.#unknown(context, o)
+    return routePlainHttp(context, o)
   }
 
   #connect(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const authority = request.url ?? ''
+    const record = new ExchangeRecord(this.#decisions)
+    const context = { ...this.#context, record }
+    if (context.hooks.isAuditBehind()) {
+      record.refused(behind)
+      record.end()
+      refuseSocket(socket, { status: '503 Service Unavailable', sentence: behind.why })
+      return
+    }
     const onUpstream = (upstream: Socket): void => this.#track(upstream)
-    this.#run(routeConnect(this.#context, { authority, socket, head, onUpstream }), () => {
+    this.#run(routeConnect(context, { authority, socket, head, onUpstream }), () => {
       if (!socket.writableEnded) socket.destroy()
+      record.end()
     })
   }
 
-  async #unknown(o: { response: ServerResponse }): Promise<void> {
+  /** What went over a connection since the request before: bodies and headers, both ways. */
+  #bytesOf(socket: Socket): { bytes_in: number; bytes_out: number } {
+    const { bytesRead: read, bytesWritten: written } = socket
+    const before = this.#counted.get(socket) ?? { read: 0, written: 0 }
+    this.#counted.set(socket, { read, written })
+    return { bytes_in: written - before.written, bytes_out: read - before.read }
+  }
+
+  async #unknown(context: RouteContext, o: { response: ServerResponse }): Promise<void> {
     const sentence = 'The gateway has the routes /anthropic, /git and /mcp, and is an HTTP proxy.'
+    const denial = { route: 'gateway', host: '', port: 0, why: sentence } as const
+    context.record.refused(denial, { asked: askedOf(o.response.req) })
     await refuse(o.response, { status: 403, sentence })
   }
 
@@ -178,6 +212,11 @@ export class Gateway implements AsyncDisposable {
       })
     this.#running.add(done)
   }
+}
+
+const behind: Denial = {
+  ...{ route: 'gateway', host: '', port: 0 },
+  why: 'The audit cannot be written now, so nothing is let out; try again in a moment.',
 }
 
 /** A socket left by a killed server is removed; anything else at the path is not ours to remove. */

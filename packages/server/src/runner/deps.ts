@@ -5,6 +5,7 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
 import type { SandboxDriver } from '../sandbox/driver.ts'
+import type { AuditWriter } from '../store/audit-writer.ts'
 import type { Store } from '../store/open.ts'
 import type { Mirrors } from './mirrors.ts'
 
@@ -18,6 +19,7 @@ export interface RunnerDeps {
   readonly live: LiveEvents
   readonly sandboxes: SandboxDriver
   readonly mirrors: Mirrors
+  readonly audit: AuditWriter
   /** Absolute; a session's directory is `sessions/<id>` below it. */
   readonly dataDir: string
   /** Hosts that an agent may reach, and what its package managers are told. */

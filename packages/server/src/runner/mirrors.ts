@@ -10,6 +10,7 @@ import type { Workspace } from '../workspace/git.ts'
 import { refreshMirror, sizeOf } from '../workspace/mirror.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Door } from './door.ts'
+import { auditedBy } from './gateway-audit.ts'
 import { MirrorNotes } from './mirror-notes.ts'
 import { readingPolicyOf } from './policy.ts'
 
@@ -21,7 +22,10 @@ export interface Mirror {
   readonly home: string
 }
 
-type Deps = Pick<RunnerDeps, 'config' | 'sandboxes' | 'dataDir' | 'metrics' | 'clock' | 'log'>
+type Deps = Pick<
+  RunnerDeps,
+  'config' | 'sandboxes' | 'dataDir' | 'audit' | 'metrics' | 'clock' | 'log'
+>
 type Repository = Pick<TaskOrder, 'repoUrl'>
 
 /**
@@ -160,7 +164,7 @@ export class Mirrors {
   }
 
   #openWayOut(repository: Repository, sandbox: Sandbox): Promise<AsyncDisposable> {
-    const { config, metrics, clock, log } = this.#deps
+    const { config, audit, metrics, clock, log } = this.#deps
     return openGateway({
       socketPath: sandbox.paths.gatewaySocket,
       ownerUid: sandbox.uid,
@@ -173,6 +177,7 @@ export class Mirrors {
         onUsage: () => undefined,
         onRefused: () => undefined,
         onDenied: (denial) => log.warn(denial, 'a mirror was denied a way out'),
+        ...auditedBy(audit, null),
       },
       metrics,
       clock,

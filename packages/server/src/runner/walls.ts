@@ -13,6 +13,7 @@ import { mcpServersFor } from './custom-tools.ts'
 import type { RunnerDeps } from './deps.ts'
 import { dockerOf } from './docker.ts'
 import type { Ending } from './ending.ts'
+import { auditedBy } from './gateway-audit.ts'
 import type { Journal } from './journal.ts'
 import { policyOf } from './policy.ts'
 import { pushGuard } from './push-guard.ts'
@@ -100,10 +101,10 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
           reason: why === 'budget' ? 'budget_declined' : 'model_rejected',
           message,
         }),
-      onDenied: ({ host, port, route, why }) => {
-        const event = { type: 'workspace.connection_denied', host, port, route, why }
-        writer.write(event).catch(ignoreLost)
+      onDenied: (denial) => {
+        writer.write({ type: 'workspace.connection_denied', ...denial }).catch(ignoreLost)
       },
+      ...auditedBy(deps.audit, lease.sessionId),
     },
     clock: deps.clock,
     log: deps.log,

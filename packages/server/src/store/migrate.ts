@@ -8,6 +8,7 @@ import { agents } from './migrations/0005-agents.ts'
 import { messages } from './migrations/0006-messages.ts'
 import { readers } from './migrations/0007-readers.ts'
 import { repositoryCase } from './migrations/0008-repository-case.ts'
+import { audit } from './migrations/0009-audit.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -26,6 +27,7 @@ const migrations: readonly Migration[] = [
   messages,
   readers,
   repositoryCase,
+  audit,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

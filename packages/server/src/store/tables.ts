@@ -220,6 +220,22 @@ interface Repositories {
   updated_at: Date
 }
 
+interface Audit {
+  id: string
+  /** Of its row, in the order of storing. */
+  position: Generated<number>
+  writer: string
+  /** Of the writer, dense from 1. */
+  seq: number
+  /** Hash of the writer's entry before; of the first, 64 zeros. */
+  prev_hash: string
+  hash: string
+  at: Date
+  session_id: Optional<string>
+  kind: string
+  entry: Json<JsonObject>
+}
+
 interface Settings {
   name: string
   value: string
@@ -240,6 +256,7 @@ export interface Tables {
   deliveries: Deliveries
   idempotency_keys: IdempotencyKeys
   repositories: Repositories
+  audit: Audit
   settings: Settings
 }
 
@@ -252,4 +269,5 @@ export type ArtifactRow = Selectable<Artifacts>
 export type DiffRow = Selectable<Diffs>
 export type DeliveryRow = Selectable<Deliveries>
 export type IdempotencyRow = Selectable<IdempotencyKeys>
+export type AuditRow = Selectable<Audit>
 export type RepositoryRow = Selectable<Repositories>

@@ -4,6 +4,8 @@ import { test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
 import { startOperator } from '../support/operator.ts'
 import { assertOnlyDecoys, searchProgram } from '../support/search.ts'
+import type { ServerApi } from '../support/server-api.ts'
+import { until } from '../support/until.ts'
 import { assertWholeLog, makeWorld, secrets } from '../support/world.ts'
 
 const scenario = script(
@@ -71,7 +73,23 @@ test('npm ci installs from the registry of the host through the gateway, and wit
   const [found] = await server.toolResults(id)
   assertOnlyDecoys(found ?? '')
   assert.ok(!events.some(({ type }) => type === 'workspace.connection_denied'))
+  await assertAudited(server, { id, registry: new URL(registry.url) })
 })
+
+/** Every way out that the task took is in the audit, with what went through it. */
+async function assertAudited(server: ServerApi, { id, registry }: { id: string; registry: URL }) {
+  const pushed = (entry: Readonly<Record<string, unknown>>) => entry['kind'] === 'push'
+  await until('the audit has the push', async () => (await server.audit(id)).some(pushed))
+  const entries = await server.audit(id)
+  assert.ok(entries.every(({ verdict }) => verdict === 'allowed'))
+  const from = entries.filter(({ host }) => host === registry.hostname)
+  assert.ok(from.some(({ bytes_in }) => Number(bytes_in) > 100))
+  const model = entries.filter(({ route }) => route === 'anthropic')
+  assert.ok(
+    model.some(({ output_tokens, cost_usd }) => Number(output_tokens) * Number(cost_usd) > 0),
+  )
+  assert.match(String(entries.find(pushed)?.['refs']), /^refs\/heads\/agent\/\S+ [0-9a-f]{40}$/)
+}
 
 test('a registry on a private address that the operator did not list is refused, and the agent is told', async () => {
   await using operator = await startOperator([left])
@@ -89,6 +107,9 @@ test('a registry on a private address that the operator did not list is refused,
   const denied = events.find(({ type }) => type === 'workspace.connection_denied')
   assert.deepEqual([denied?.['host'], denied?.['port']], [hostname, Number(port)])
   assert.match(String(denied?.['why']), /GATEWAY_ALLOW_PRIVATE may list 127\.0\.0\.2:/)
+  await until('the audit has the denial', async () =>
+    (await server.audit(id)).some(({ verdict, host }) => verdict === 'denied' && host === hostname),
+  )
   const setUp = events.find(({ type }) => type === 'workspace.setup_finished')
   assert.equal(Reflect.get(Object(setUp?.['failure']), 'command'), 'npm ci')
   const [told] = world.model.requests.map(({ lastUserText }) => lastUserText)

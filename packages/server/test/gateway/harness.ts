@@ -12,7 +12,7 @@ import { type AddressInfo, connect, createServer as createNetServer, type Socket
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../src/clock.ts'
-import type { Denial, GatewayHooks, GatewayPolicy } from '../../src/gateway/policy.ts'
+import type { Decision, Denial, GatewayHooks, GatewayPolicy } from '../../src/gateway/policy.ts'
 import type { Lookup } from '../../src/gateway/resolve.ts'
 import { type Gateway, openGateway } from '../../src/gateway/server.ts'
 import { createLog } from '../../src/log.ts'
@@ -26,7 +26,8 @@ export interface TestGateway extends AsyncDisposable {
   readonly socketPath: string
   readonly uses: Parameters<GatewayHooks['onUsage']>[0][]
   readonly refusals: Parameters<GatewayHooks['onRefused']>[0][]
-  readonly denials: Denial[]
+  readonly denials: (Denial & { count: number })[]
+  readonly decisions: Decision[]
   ask(o: Ask): Promise<Answer>
 }
 
@@ -60,6 +61,7 @@ export async function startGateway(
     spentUsd?: number
     beforeModelRequest?: GatewayHooks['beforeModelRequest']
     mayPush?: GatewayHooks['mayPush']
+    isAuditBehind?: () => boolean
     lookup?: Lookup
     clock?: Clock
   } = {},
@@ -68,7 +70,8 @@ export async function startGateway(
   const socketPath = join(directory, 'gateway')
   const uses: TestGateway['uses'] = []
   const refusals: TestGateway['refusals'] = []
-  const denials: Denial[] = []
+  const denials: TestGateway['denials'] = []
+  const decisions: Decision[] = []
   const metrics = new Metrics()
   const gateway = await openGateway({
     socketPath,
@@ -80,6 +83,8 @@ export async function startGateway(
       onUsage: (use) => uses.push(use),
       onRefused: (refusal) => refusals.push(refusal),
       onDenied: (denial) => denials.push(denial),
+      onDecision: (decision) => decisions.push(decision),
+      isAuditBehind: o.isAuditBehind ?? (() => false),
     },
     budget: { limitUsd: o.limitUsd ?? null, spentUsd: o.spentUsd ?? 0 },
     clock: o.clock ?? systemClock,
@@ -94,6 +99,7 @@ export async function startGateway(
     uses,
     refusals,
     denials,
+    decisions,
     ask: (asked) => ask(socketPath, asked),
     async [Symbol.asyncDispose]() {
       await gateway[Symbol.asyncDispose]()

@@ -16,6 +16,8 @@ function open(socketPath: string, ownerUid: number | null = null) {
     onUsage: () => {},
     onRefused: () => {},
     onDenied: () => {},
+    onDecision: () => {},
+    isAuditBehind: () => false,
   }
   const budget = { limitUsd: null, spentUsd: 0.25 }
   return openGateway({

@@ -12,6 +12,7 @@ import { Mirrors } from '../../src/runner/mirrors.ts'
 import { Worker } from '../../src/runner/worker.ts'
 import { createSandboxDriver } from '../../src/sandbox/create.ts'
 import type { SandboxDriver } from '../../src/sandbox/driver.ts'
+import { AuditWriter } from '../../src/store/audit-writer.ts'
 import type { Store } from '../../src/store/open.ts'
 import { getSession } from '../../src/store/sessions.ts'
 import { getTask, insertTask } from '../../src/store/tasks.ts'
@@ -33,6 +34,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
   )
   const dataDir = directory.path
   const metrics = new Metrics()
+  await using audit = new AuditWriter({ store, clock, log })
   const config = loadConfig({
     ANTHROPIC_API_KEY: 'none',
     DATA_DIR: dataDir,
@@ -43,7 +45,8 @@ test('a worker that claims what it still runs ends the earlier attempt before it
   })
   await using worker = new Worker({
     ...{ store, queue, live, sandboxes, clock, log, node: store.node, config, dataDir, metrics },
-    mirrors: new Mirrors({ config, sandboxes, dataDir, metrics, clock, log }),
+    audit,
+    mirrors: new Mirrors({ config, sandboxes, dataDir, audit, metrics, clock, log }),
     publicUrl: new URL('http://127.0.0.1'),
     egress: { allow: [], env: {} },
     ended: () => undefined,

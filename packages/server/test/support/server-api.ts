@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Message, SessionEvent, Task, Workflow } from '@longhaul/client/contract'
+import type { AuditEntry, Message, SessionEvent, Task, Workflow } from '@longhaul/client/contract'
 import { until } from './until.ts'
 
 /** The key that test servers are started with. */
@@ -76,6 +76,14 @@ export class ServerApi {
       page = got.next_page
     }
     return all
+  }
+
+  /** What the gateway decided for a task, up to its first hundred entries. */
+  async audit(id: string): Promise<AuditEntry['entry'][]> {
+    const { session_id } = await this.task(id)
+    const path = `/v1/audit?session_id=${session_id}&limit=100`
+    const { data } = await this.#json<{ data: AuditEntry[] }>(path)
+    return data.map(({ entry }) => entry)
   }
 
   /** Every row of the log of a task that ended, as its stream shows them: lists show the last of an id. */

@@ -2,6 +2,7 @@ import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { agentRoutes } from './agents.ts'
 import { artifactRoutes } from './artifacts.ts'
+import { auditRoutes } from './audit.ts'
 import { diffRoutes } from './diff.ts'
 import { eventRoutes } from './events.ts'
 import { healthRoutes } from './health.ts'
@@ -27,6 +28,7 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   transcriptRoutes(app, deps)
   sessionRoutes(app, deps)
   eventRoutes(app, deps)
+  auditRoutes(app, deps)
   healthRoutes(app, deps)
   metricsRoute(app, deps)
 }
