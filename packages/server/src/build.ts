@@ -141,7 +141,11 @@ async function openSandboxes(
   { config, clock, log, signal }: Parameters<typeof buildServer>[0],
   dataDir: string,
 ): Promise<{ sandboxes: SandboxDriver; report: ProbeReport }> {
-  const sandboxes = createSandboxDriver({ kind: config.sandbox, dataDir, log, clock })
+  const sandboxes = createSandboxDriver({
+    kind: config.sandbox,
+    requireLimits: config.sandboxRequireLimits,
+    ...{ dataDir, log, clock },
+  })
   const report = await sandboxes.probe(signal)
   if (!report.ok) {
     throw new Error(`${report.problem} (SANDBOX=none starts without walls, for trusted work only.)`)

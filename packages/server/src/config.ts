@@ -59,6 +59,26 @@ const schema = z
       .enum(['bubblewrap', 'none'])
       .default('bubblewrap')
       .describe('The walls; `none` runs agents without any, as the server itself.'),
+    SANDBOX_MEMORY_MIB: count(256, 1_048_576)
+      .default(2048)
+      .describe(
+        'MiB of memory that all processes of a session may take together, the agent included; TASK_CONCURRENCY times as much should fit into the host.',
+      ),
+    SANDBOX_CPUS: z.coerce
+      .number()
+      .min(0.1)
+      .max(1024)
+      .default(1)
+      .describe('Processors that a session may use, 0.1 to 1024; `1.5` is one and a half.'),
+    SANDBOX_PROCESSES: count(64, 32_768)
+      .default(512)
+      .describe('Processes and threads that a session may have at once, the agent’s own included.'),
+    SANDBOX_REQUIRE_LIMITS: z
+      .stringbool()
+      .default(false)
+      .describe(
+        'Whether the server refuses to start where control groups do not hold memory and processes; without it a watchdog does there, less exactly.',
+      ),
     GATEWAY_ALLOW: hostPorts()
       .optional()
       .describe(
@@ -130,6 +150,9 @@ export type Config = Readonly<{
   /** Paths on the host of a task's own repository: `/owner/name` or `/owner/*`. */
   gitReadAllow: readonly string[]
   sandbox: Settings['SANDBOX']
+  /** Of a session; the rest are the sandbox's defaults. */
+  sandboxLimits: { memoryBytes: number; cpus: number; processes: number }
+  sandboxRequireLimits: boolean
   gatewayAllow: readonly HostPort[] | null
   gatewayAllowPrivate: readonly HostPort[]
   callbackAllow: readonly HostPort[]
@@ -195,6 +218,12 @@ function configOf(env: Settings): Omit<Config, 'operator' | 'tools'> {
     github: { url: env.GITHUB_URL, apiUrl: env.GITHUB_API_URL, token: env.GITHUB_TOKEN ?? null },
     gitReadAllow: env.GIT_READ_ALLOW,
     sandbox: env.SANDBOX,
+    sandboxLimits: {
+      memoryBytes: env.SANDBOX_MEMORY_MIB * 1024 ** 2,
+      cpus: env.SANDBOX_CPUS,
+      processes: env.SANDBOX_PROCESSES,
+    },
+    sandboxRequireLimits: env.SANDBOX_REQUIRE_LIMITS,
     gatewayAllow: env.GATEWAY_ALLOW ?? null,
     gatewayAllowPrivate: env.GATEWAY_ALLOW_PRIVATE,
     callbackAllow: env.CALLBACK_ALLOW,

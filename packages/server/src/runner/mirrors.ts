@@ -11,6 +11,7 @@ import { refreshMirror, sizeOf } from '../workspace/mirror.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Door } from './door.ts'
 import { auditedBy } from './gateway-audit.ts'
+import { limitsOf } from './limits.ts'
 import { MirrorNotes } from './mirror-notes.ts'
 import { readingPolicyOf } from './policy.ts'
 
@@ -158,6 +159,7 @@ export class Mirrors {
       sessionId: name,
       directory: this.#rootOf(name),
       slot: sharedSlot,
+      limits: limitsOf(this.#deps.config),
       env: {},
       gitRewrite: origin.map((from) => ({ from: `${from}/` })),
     })

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { listEndedSlots, releaseSlot } from '../store/sessions.ts'
 import type { RunnerDeps } from './deps.ts'
+import { limitsOf } from './limits.ts'
 
 /**
  * Directories with work that could not be kept elsewhere, on a node. Beyond it the oldest goes: they
@@ -13,13 +14,14 @@ const keptDirectoriesMax = 20
  * The slot is still the session's own while that happens, so nobody else's process is touched.
  */
 async function clear(
-  { sandboxes, store, dataDir }: RunnerDeps,
+  { config, sandboxes, store, dataDir }: RunnerDeps,
   session: { readonly id: string; readonly slot: number },
 ): Promise<void> {
   const sandbox = await sandboxes.open({
     sessionId: session.id,
     directory: join(dataDir, 'sessions', session.id),
     slot: session.slot,
+    limits: limitsOf(config),
     env: {},
     gitRewrite: [],
   })

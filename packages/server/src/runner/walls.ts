@@ -15,6 +15,7 @@ import { dockerOf } from './docker.ts'
 import type { Ending } from './ending.ts'
 import { auditedBy } from './gateway-audit.ts'
 import type { Journal } from './journal.ts'
+import { limitsOf } from './limits.ts'
 import { policyOf } from './policy.ts'
 import { pushGuard } from './push-guard.ts'
 import type { Spending } from './spending.ts'
@@ -46,6 +47,7 @@ export async function openWalls(o: {
     sessionId: lease.sessionId,
     directory: join(dataDir, 'sessions', lease.sessionId),
     slot,
+    limits: limitsOf(deps.config),
     env: egress.env,
     gitRewrite: [{ from: `${parseRepoUrl(task.order.repoUrl).origin}/` }],
     committer: task.order.commit,

@@ -1,10 +1,4 @@
-import {
-  fileBytesMax,
-  memoryFilesBytesMax,
-  openFilesMax,
-  processesMax,
-  slotUidBase,
-} from './limits.ts'
+import { memoryFilesBytesMax, slotUidBase } from './limits.ts'
 import { insideUid, type Mount } from './system-files.ts'
 
 /** The descriptors of a launch: 0 to 2 are the command's, bwrap reads and writes these two. */
@@ -45,22 +39,18 @@ export function bubblewrapArguments(o: {
 
 /**
  * The command line on the host: limits, then the slot's uid without any privilege, then bwrap.
- * A server that is not root keeps its uid, and gets no limit on processes: it would count the
- * server's own.
+ * A server that is not root keeps its uid.
  */
 export function launchCommand(o: {
   readonly uid: number | null
+  /** Options of prlimit. */
+  readonly rlimits: readonly string[]
   readonly command: readonly string[]
 }): string[] {
   const bwrap = ['bwrap', '--args', String(argumentsDescriptor), '--', ...o.command]
-  const limits = [
-    `--nofile=${openFilesMax}:${openFilesMax}`,
-    '--core=0:0',
-    `--fsize=${fileBytesMax}:${fileBytesMax}`,
-  ]
-  if (o.uid === null) return ['prlimit', ...limits, ...bwrap]
+  if (o.uid === null) return ['prlimit', ...o.rlimits, ...bwrap]
   return [
-    ...['prlimit', ...limits, `--nproc=${processesMax}:${processesMax}`],
+    ...['prlimit', ...o.rlimits],
     ...['setpriv', '--reuid', String(o.uid), '--regid', String(o.uid), '--clear-groups'],
     ...['--no-new-privs', '--inh-caps=-all', '--bounding-set=-all'],
     ...bwrap,

@@ -18,6 +18,8 @@ import { type PipedChild, type Running, spawnPiped, untilExit } from './running.
 export function startBubblewrap(o: {
   readonly command: readonly string[]
   readonly bwrapArguments: readonly string[]
+  /** Bounds the process; rejects when it cannot, and then nothing of it may run. */
+  readonly enter: (pid: number) => Promise<void>
   readonly path: string
   readonly clock: Clock
 }): Running {
@@ -29,7 +31,16 @@ export function startBubblewrap(o: {
     detached: false,
     pipes: 2,
   })
-  sendArguments(child, o.bwrapArguments)
+  let startError: Error | null = null
+  // bwrap starts nothing before it has read its arguments: until then the launch is one process.
+  const entered = child.pid === undefined ? Promise.resolve() : o.enter(child.pid)
+  entered.then(
+    () => sendArguments(child, o.bwrapArguments),
+    (error: Error) => {
+      startError ??= error
+      child.kill('SIGKILL')
+    },
+  )
   const status = followStatus(child)
   const exited = untilExit(child)
   const ended = exited.then(async () => {
@@ -41,15 +52,14 @@ export function startBubblewrap(o: {
   })
   // Whoever waits sees the rejection; a process that nobody waits for must not end the server.
   ended.catch(() => undefined)
-  let spawnError: Error | null = null
   child.on('error', (error) => {
-    spawnError = error
+    startError = error
   })
   return {
     process: child,
     ended,
     kill: () => killTree({ child, status, clock: o.clock }),
-    failure: (stderr) => failureOf({ child, status, spawnError, stderr }),
+    failure: (stderr) => failureOf({ child, status, startError, stderr }),
   }
 }
 
@@ -110,12 +120,12 @@ function killTree(o: {
 function failureOf(o: {
   readonly child: PipedChild
   readonly status: Status
-  readonly spawnError: Error | null
+  readonly startError: Error | null
   readonly stderr: string
 }): Error | null {
-  if (o.spawnError !== null)
-    return new Error(`the sandbox could not start: ${o.spawnError.message}`, {
-      cause: o.spawnError,
+  if (o.startError !== null)
+    return new Error(`the sandbox could not start: ${o.startError.message}`, {
+      cause: o.startError,
     })
   if (o.status.commandRan() || o.child.signalCode !== null) return null
   const code = o.child.exitCode

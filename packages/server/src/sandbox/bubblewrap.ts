@@ -10,11 +10,12 @@ import {
   systemFile,
   writeSystemFiles,
 } from './directories.ts'
-import type { Sandbox, SandboxPaths, SandboxSpec, SpawnOptions } from './driver.ts'
+import type { Sandbox, SandboxLimits, SandboxPaths, SandboxSpec, SpawnOptions } from './driver.ts'
 import { environmentInside, systemPath } from './environment.ts'
 import { gitConfig } from './git-config.ts'
 import { initScript } from './init-script.ts'
-import { bridgePort, memoryFilesBytesMax, sharedSlot } from './limits.ts'
+import type { LimitHolder } from './limits/held-limits.ts'
+import { bridgePort, sharedSlot } from './limits.ts'
 import { OpenSandbox, type Walls } from './open-sandbox.ts'
 import { killEvery, sandboxedProcesses } from './process-table.ts'
 import { etcFiles, type Mount, systemMounts } from './system-files.ts'
@@ -29,6 +30,7 @@ interface BubblewrapHost {
   readonly claude: () => Promise<string>
   /** The node that runs this server, shown inside at /opt/node. */
   readonly node: () => Promise<string>
+  readonly limits: LimitHolder
   readonly log: Log
   readonly clock: Clock
 }
@@ -58,17 +60,29 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
     readOnly(systemFile(paths, 'init'), initPath),
     readOnly(await host.claude(), claudePath),
     readOnly(await host.node(), nodePath),
-    ...ownMounts(paths),
+    ...ownMounts(paths, spec.limits),
   ]
   const disableUserns = await host.disableUserns()
+  const held = await host.limits.hold({
+    ...{ sessionId: spec.sessionId, limits: spec.limits, mounted: paths.config },
+    ...{ uid: uid ?? process.getuid?.() ?? 0, ownUid: uid !== null },
+  })
   const walls: Walls = {
     gatewayUrl,
     claudePath,
     nodePath,
     uid,
+    limits: spec.limits,
+    usage: () => held.usage(),
+    limitHits: () => held.hits(),
     start: (command, o) =>
       startBubblewrap({
-        command: launchCommand({ uid, command: initCommand({ command, paths, options: o }) }),
+        command: launchCommand({
+          uid,
+          rlimits: held.rlimits,
+          command: initCommand({ command, paths, options: o }),
+        }),
+        enter: (pid) => held.enter(pid),
         bwrapArguments: bubblewrapArguments({
           mounts: [
             ...mounts,
@@ -84,7 +98,7 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
       }),
     // A pid namespace has no strays.
     killStrays: async () => undefined,
-    close: async () => undefined,
+    close: () => held.release(),
   }
   return new OpenSandbox({ paths, walls, clock: host.clock })
 }
@@ -115,10 +129,10 @@ async function endLeftovers(o: {
  * covers it. Only where the session itself lies below /tmp is it memory: mounting into a directory
  * that the agent can write would follow the agent's links.
  */
-function ownMounts(paths: SandboxPaths): Mount[] {
+function ownMounts(paths: SandboxPaths, { tmpBytes }: SandboxLimits): Mount[] {
   const own = shownDirectories(paths).map((path) => readWrite(path, path))
   const tmp: Mount = isBelowTmp(paths)
-    ? { kind: 'memory', bytesMax: memoryFilesBytesMax, to: '/tmp' }
+    ? { kind: 'memory', bytesMax: tmpBytes, to: '/tmp' }
     : readWrite(paths.tmp, '/tmp')
   return [tmp, ...own]
 }

@@ -5,6 +5,7 @@ import { ensureReachable, findClaude } from './binaries.ts'
 import { openBubblewrap } from './bubblewrap.ts'
 import type { ProbeReport, SandboxDriver, SandboxSpec } from './driver.ts'
 import { systemPath } from './environment.ts'
+import { LimitHolder } from './limits/held-limits.ts'
 import { sharedSlot, slotsMax } from './limits.ts'
 import { openNone } from './none.ts'
 import { probeBubblewrap, supportsDisableUserns } from './probe.ts'
@@ -19,6 +20,10 @@ export function createSandboxDriver(o: {
   readonly log: Log
   readonly clock: Clock
   readonly path?: string
+  /** Whether a host without control groups for memory and processes is refused by the probe. */
+  readonly requireLimits?: boolean
+  /** The server's directory in /proc, which says what control groups it is in. */
+  readonly proc?: string
 }): SandboxDriver {
   const dataDir = resolve(o.dataDir)
   const open = o.kind === 'bubblewrap' ? bubblewrapDriver({ ...o, dataDir }) : noneDriver(o)
@@ -36,12 +41,21 @@ function bubblewrapDriver(o: {
   readonly log: Log
   readonly clock: Clock
   readonly path?: string
+  readonly requireLimits?: boolean
+  readonly proc?: string
 }): SandboxDriver {
-  const { dataDir, log, clock, path = `${systemPath}:/usr/local/sbin:/usr/sbin:/sbin` } = o
+  const {
+    dataDir,
+    log,
+    clock,
+    requireLimits = false,
+    path = `${systemPath}:/usr/local/sbin:/usr/sbin:/sbin`,
+  } = o
   const disableUserns = once(() => supportsDisableUserns(path))
   const claude = once(() => ensureReachable(findClaude(), { name: 'claude', dataDir, log }))
   const node = once(() => ensureReachable(process.execPath, { name: 'node', dataDir, log }))
-  const host = { path, disableUserns, claude, node, log, clock }
+  const limits = new LimitHolder(o)
+  const host = { path, disableUserns, claude, node, limits, log, clock }
   const open = (spec: SandboxSpec) => openBubblewrap(spec, host)
   // Probes share one directory and one slot: one at a time.
   let last: Promise<unknown> = Promise.resolve()
@@ -49,7 +63,8 @@ function bubblewrapDriver(o: {
     name: 'bubblewrap',
     open,
     probe(signal) {
-      const probe = last.then(() => probeBubblewrap({ dataDir, open, disableUserns, signal }))
+      const host = { dataDir, open, disableUserns, limits, requireLimits }
+      const probe = last.then(() => probeBubblewrap({ ...host, signal }))
       last = probe.catch(() => undefined) // The caller sees it; the next probe does not care.
       return probe
     },

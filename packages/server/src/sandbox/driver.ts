@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import type { Exhausted, LimitHits } from './limits/hits.ts'
 
 /**
  * The walls around everything an agent runs. A driver opens one sandbox a session; every git
@@ -27,6 +28,38 @@ export interface ProbeReport {
   readonly warnings: readonly string[]
 }
 
+/** Something that this host cannot do: what, what follows from it, and how to mend it. */
+export interface Gap {
+  readonly what: string
+  readonly consequence: string
+  readonly fix: string
+}
+
+/** What all processes of a session together may take, but for the last three, which say of what. */
+export interface SandboxLimits {
+  /** Resident memory and page cache that cannot be given up; there is no swap. */
+  readonly memoryBytes: number
+  /** Processors' worth of time, fractions included. */
+  readonly cpus: number
+  /** Processes and threads. */
+  readonly processes: number
+  /** Descriptors of one process. */
+  readonly openFiles: number
+  /** Of one file. */
+  readonly fileBytes: number
+  /** Of /tmp where it is in memory. */
+  readonly tmpBytes: number
+}
+
+/** What a session takes now, and took since it was opened; null: not known on this host. */
+export interface SandboxUsage {
+  readonly cpuSeconds: number | null
+  readonly memoryBytes: number | null
+  readonly memoryPeakBytes: number | null
+  /** Processes and threads that live now. */
+  readonly processes: number | null
+}
+
 /** What a session's sandbox is made of. */
 export interface SandboxSpec {
   readonly sessionId: string
@@ -34,6 +67,8 @@ export interface SandboxSpec {
   readonly directory: string
   /** 1 to 998, unique among the living sessions of this node: the uid below a root server; 999 is shared. */
   readonly slot: number
+  /** `defaultLimits` where nothing narrows them. */
+  readonly limits: SandboxLimits
   /** Extra variables inside; never a secret, every process inside can read them. */
   readonly env: Readonly<Record<string, string>>
   /** URL prefixes that git inside rewrites to the gateway, e.g. `https://github.com/`. */
@@ -63,6 +98,14 @@ export interface Sandbox extends AsyncDisposable {
    * could not start. Nothing that the command started is left when it settles.
    */
   exec(command: readonly string[], o: ExecOptions): Promise<ExecResult>
+  /** What its session may take. */
+  readonly limits: SandboxLimits
+  /** What it takes; of one that was closed, what it took. */
+  usage(): Promise<SandboxUsage>
+  /** How often each limit was hit since it was opened. */
+  limitHits(): LimitHits
+  /** The limit that was hit since it was opened or, given a count, since then; null: none. */
+  exhausted(since?: LimitHits): Exhausted | null
   /** Ends every process of this sandbox by SIGKILL; all are gone when it resolves, within 5 s. */
   killAll(): Promise<void>
   /** `killAll`, then removes the directory tree; symbolic links are removed, never followed. */

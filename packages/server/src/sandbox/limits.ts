@@ -1,4 +1,5 @@
 /** Every bound of the sandbox in one place, with its reason. */
+import type { SandboxLimits } from './driver.ts'
 
 /** First uid of the slots; slot 0 is the probe's. */
 export const slotUidBase = 20_000
@@ -10,12 +11,20 @@ export const sharedSlot = slotsMax - 1
 /** `sun_path` holds 108 bytes with its final NUL. */
 export const socketPathBytesMax = 107
 
-/** Open files of a process inside; node and git stay far below. */
-export const openFilesMax = 4096
-/** One file inside; a runaway log ends by SIGXFSZ before it fills the disk. */
-export const fileBytesMax = 4 * 1024 ** 3
-/** Processes and threads of a slot's uid: a fork bomb ends here, a parallel test run does not. */
-export const processesMax = 1024
+/** What a session may take of its host where nothing says otherwise. */
+export const defaultLimits: SandboxLimits = {
+  // claude takes 200 MB at its peak; the rest is for compilers and test runs.
+  memoryBytes: 2 * 1024 ** 3,
+  cpus: 1,
+  // A fork bomb ends here, a parallel test run does not.
+  processes: 512,
+  // Of one process; node and git stay far below.
+  openFiles: 4096,
+  // A runaway log ends by SIGXFSZ before it fills the disk.
+  fileBytes: 4 * 1024 ** 3,
+  tmpBytes: 256 * 1024 ** 2,
+}
+
 /** A file system in memory, /dev/shm: browsers and Python's multiprocessing need some. */
 export const memoryFilesBytesMax = 64 * 1024 ** 2
 

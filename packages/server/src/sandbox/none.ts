@@ -6,6 +6,8 @@ import { environmentInside, systemPath } from './environment.ts'
 import { openForwarder } from './forwarder.ts'
 import { gitConfig } from './git-config.ts'
 import { initScript } from './init-script.ts'
+import { nothingKnown } from './limits/held-limits.ts'
+import { noHits } from './limits/hits.ts'
 import { OpenSandbox, type Walls } from './open-sandbox.ts'
 import { killEvery, processesWith, signalProcess } from './process-table.ts'
 import { type Running, spawnPiped, untilExit } from './running.ts'
@@ -55,6 +57,9 @@ export async function openNone(
     claudePath: host.claude,
     nodePath: process.execPath,
     uid: null,
+    limits: spec.limits,
+    usage: async () => nothingKnown,
+    limitHits: () => noHits,
     start: (command, o) =>
       startPlain({ command: [...init, o.cwd ?? paths.workspace, ...command], env: env(o) }),
     killStrays,

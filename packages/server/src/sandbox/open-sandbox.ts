@@ -4,11 +4,14 @@ import type {
   ExecOptions,
   ExecResult,
   Sandbox,
+  SandboxLimits,
   SandboxPaths,
   SandboxProcess,
+  SandboxUsage,
   SpawnOptions,
 } from './driver.ts'
 import { finish } from './exec.ts'
+import { type Exhausted, firstHit, type LimitHits } from './limits/hits.ts'
 import { removeMs } from './limits.ts'
 import type { Running } from './running.ts'
 
@@ -18,6 +21,9 @@ export interface Walls {
   readonly claudePath: string
   readonly nodePath: string
   readonly uid: number | null
+  readonly limits: SandboxLimits
+  usage(): Promise<SandboxUsage>
+  limitHits(): LimitHits
   start(command: readonly string[], o: SpawnOptions): Running
   /** Ends what no `Running` knows of any more. */
   killStrays(): Promise<void>
@@ -31,6 +37,7 @@ export class OpenSandbox implements Sandbox {
   readonly claudePath: string
   readonly nodePath: string
   readonly uid: number | null
+  readonly limits: SandboxLimits
   readonly #walls: Walls
   readonly #clock: Clock
   readonly #live = new Set<Running>()
@@ -42,6 +49,7 @@ export class OpenSandbox implements Sandbox {
     this.claudePath = o.walls.claudePath
     this.nodePath = o.walls.nodePath
     this.uid = o.walls.uid
+    this.limits = o.walls.limits
     this.#walls = o.walls
     this.#clock = o.clock
   }
@@ -53,6 +61,18 @@ export class OpenSandbox implements Sandbox {
   async exec(command: readonly string[], o: ExecOptions): Promise<ExecResult> {
     o.signal.throwIfAborted()
     return finish(this.#start(command, o), { ...o, clock: this.#clock })
+  }
+
+  usage(): Promise<SandboxUsage> {
+    return this.#walls.usage()
+  }
+
+  limitHits(): LimitHits {
+    return this.#walls.limitHits()
+  }
+
+  exhausted(since?: LimitHits): Exhausted | null {
+    return firstHit(this.limitHits(), since)
   }
 
   async killAll(): Promise<void> {

@@ -11,9 +11,12 @@ import {
 } from './directories.ts'
 import type { ProbeReport, Sandbox, SandboxSpec } from './driver.ts'
 import { bridgeFailed } from './init-script.ts'
+import type { DetectedLimits } from './limits/detect.ts'
+import type { LimitHolder } from './limits/held-limits.ts'
 import {
   answerBytesMax,
   askMs,
+  defaultLimits,
   probeMs,
   slotsMax,
   slotUidBase,
@@ -32,18 +35,30 @@ export async function probeBubblewrap(o: {
   readonly dataDir: string
   readonly open: (spec: SandboxSpec) => Promise<Sandbox>
   readonly disableUserns: () => Promise<boolean>
+  readonly limits: LimitHolder
+  readonly requireLimits: boolean
   readonly signal: AbortSignal
 }): Promise<ProbeReport> {
-  const problem = await firstProblem(o).catch((error: unknown) => {
-    if (o.signal.aborted) throw o.signal.reason
-    return withFix(error instanceof Error ? error.message : String(error))
-  })
+  const limits = await o.limits.detect()
+  const problem =
+    (await firstProblem(o).catch((error: unknown) => {
+      if (o.signal.aborted) throw o.signal.reason
+      return withFix(error instanceof Error ? error.message : String(error))
+    })) ?? (o.requireLimits ? weakness(limits) : null)
   const warnings: string[] = []
   if (problem === null && !(await o.disableUserns()))
     warnings.push('This bubblewrap is older than 0.8: user namespaces inside cannot be forbidden.')
   if (process.getuid?.() !== 0)
-    warnings.push('The server is not root: what runs inside shares its uid and process limit.')
+    warnings.push('The server is not root: what runs inside shares its uid.')
+  warnings.push(...limits.gaps.map(({ what, consequence, fix }) => `${what} ${consequence} ${fix}`))
   return { ok: problem === null, isolation: 'namespaces', problem, warnings }
+}
+
+/** Why limits that are required do not hold here; null: they do. */
+function weakness({ memory, processes, gaps }: DetectedLimits): string | null {
+  if (memory !== 'rlimit' && processes !== 'rlimit') return null
+  const [first] = gaps
+  return `SANDBOX_REQUIRE_LIMITS is set, and limits do not hold: ${first?.what} ${first?.fix}`
 }
 
 /** Whether the bwrap on this path has `--disable-userns` (0.8 and newer). */
@@ -102,6 +117,7 @@ async function selfTest(o: {
     sessionId: 'probe',
     directory: o.directory,
     slot: 0,
+    limits: defaultLimits,
     env: {},
     gitRewrite: [],
   })

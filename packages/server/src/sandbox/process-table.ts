@@ -88,13 +88,17 @@ export async function sandboxedProcesses(o: {
   readonly uid: number
   readonly mounted: string
 }): Promise<ProcessIdentity[]> {
-  const path = mountinfoPath(o.mounted)
-  const mounted = path.endsWith('/') ? ` ${path}` : ` ${path} `
   return matchingProcesses(async (pid) => {
     const status = await readFile(`/proc/${pid}/status`, 'utf8')
     if (!status.includes(`\nUid:\t${o.uid}\t`)) return false
-    return (await readFile(`/proc/${pid}/mountinfo`, 'utf8')).includes(mounted)
+    return isMounted(await readFile(`/proc/${pid}/mountinfo`, 'utf8'), o.mounted)
   })
+}
+
+/** Whether a mount table has something at a path or, when that ends with a slash, below it. */
+export function isMounted(mountinfo: string, mounted: string): boolean {
+  const path = mountinfoPath(mounted)
+  return mountinfo.includes(path.endsWith('/') ? ` ${path}` : ` ${path} `)
 }
 
 /** What runs with `NAME=value` in the environment it was started with. */

@@ -15,6 +15,7 @@ import { uuidOf } from '../../src/ids.ts'
 import { createLog } from '../../src/log.ts'
 import { createSandboxDriver } from '../../src/sandbox/create.ts'
 import type { Sandbox } from '../../src/sandbox/driver.ts'
+import { defaultLimits } from '../../src/sandbox/limits.ts'
 import type { Store } from '../../src/store/open.ts'
 import { claimSession } from '../../src/store/sessions.ts'
 import { makeDirectory } from '../support/postgres.ts'
@@ -76,7 +77,10 @@ export async function setStage(o: {
       const dataDir = stack.use(await makeDirectory()).path
       const driver = createSandboxDriver({ kind: o.kind, dataDir, log, clock: systemClock })
       const directory = join(dataDir, 'sessions', sessionId)
-      const sandbox = await driver.open({ sessionId, directory, slot: 1, env: {}, gitRewrite: [] })
+      const sandbox = await driver.open({
+        ...{ sessionId, directory, slot: 1, env: {}, gitRewrite: [] },
+        limits: defaultLimits,
+      })
       stack.defer(() => sandbox.destroy())
       stack.use(await openWayOut({ sandbox, model, isStored }))
       return sandbox

@@ -3,6 +3,8 @@ import { test } from 'node:test'
 import { bubblewrapArguments, launchCommand } from '../../src/sandbox/arguments.ts'
 import { pathsOf } from '../../src/sandbox/directories.ts'
 import { environmentInside } from '../../src/sandbox/environment.ts'
+import { rlimitOptions } from '../../src/sandbox/limits/rlimit.ts'
+import { defaultLimits } from '../../src/sandbox/limits.ts'
 import { BoundedOutput } from '../../src/sandbox/output.ts'
 
 test('the options of bwrap are exactly these', () => {
@@ -53,18 +55,31 @@ test('the options of bwrap are exactly these', () => {
 
 test('a root server drops its uid, groups and capabilities before bwrap starts', () => {
   assert.equal(
-    launchCommand({ uid: 20_007, command: ['x'] }).join(' '),
-    'prlimit --nofile=4096:4096 --core=0:0 --fsize=4294967296:4294967296 --nproc=1024:1024 ' +
-      'setpriv --reuid 20007 --regid 20007 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all ' +
-      'bwrap --args 3 -- x',
+    launchCommand({ uid: 20_007, rlimits: ['--core=0:0'], command: ['x'] }).join(' '),
+    'prlimit --core=0:0 setpriv --reuid 20007 --regid 20007 --clear-groups --no-new-privs ' +
+      '--inh-caps=-all --bounding-set=-all bwrap --args 3 -- x',
   )
 })
 
-test('a server that is not root keeps its uid and sets no limit on processes', () => {
+test('a server that is not root keeps its uid', () => {
   assert.equal(
-    launchCommand({ uid: null, command: ['x'] }).join(' '),
-    'prlimit --nofile=4096:4096 --core=0:0 --fsize=4294967296:4294967296 bwrap --args 3 -- x',
+    launchCommand({ uid: null, rlimits: ['--core=0:0'], command: ['x'] }).join(' '),
+    'prlimit --core=0:0 bwrap --args 3 -- x',
   )
+})
+
+test('processes are counted by uid only where no group counts them and the uid is a slot’s', () => {
+  const options = (ownUid: boolean, byRlimit: boolean) =>
+    rlimitOptions({
+      limits: { ...defaultLimits, processes: 7 },
+      ownUid,
+      byRlimit: { memory: byRlimit, processes: byRlimit },
+    }).join(' ')
+  const always = '--core=0:0 --nofile=4096:4096 --fsize=4294967296:4294967296'
+  const data = '--data=4294967296:4294967296'
+  assert.equal(options(true, false), always)
+  assert.equal(options(true, true), `${always} ${data} --nproc=7:7`)
+  assert.equal(options(false, true), `${always} ${data}`)
 })
 
 test('what cannot be a variable is refused', () => {

@@ -4,17 +4,24 @@ import { join } from 'node:path'
 import { systemClock } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
 import { createSandboxDriver } from '../../src/sandbox/create.ts'
-import type { ExecOptions, ExecResult, Sandbox, SandboxDriver } from '../../src/sandbox/driver.ts'
+import type {
+  ExecOptions,
+  ExecResult,
+  Sandbox,
+  SandboxDriver,
+  SandboxLimits,
+} from '../../src/sandbox/driver.ts'
+import { defaultLimits } from '../../src/sandbox/limits.ts'
 
 /** A driver with a data directory of its own; disposing removes both and what was opened. */
 export interface Bench extends AsyncDisposable {
   readonly dataDir: string
   readonly driver: SandboxDriver
-  open(slot: number, name?: string): Promise<Sandbox>
+  open(slot: number, name?: string, limits?: Partial<SandboxLimits>): Promise<Sandbox>
 }
 
 export async function openBench(
-  o: { kind?: 'bubblewrap' | 'none'; path?: string; dataDir?: string } = {},
+  o: { kind?: 'bubblewrap' | 'none'; path?: string; dataDir?: string; proc?: string } = {},
 ): Promise<Bench> {
   const dataDir = o.dataDir ?? (await mkdtemp(join(tmpdir(), 'lh-')))
   await chmod(dataDir, 0o711)
@@ -24,16 +31,18 @@ export async function openBench(
     log: createLog('silent'),
     clock: systemClock,
     ...(o.path === undefined ? {} : { path: o.path }),
+    ...(o.proc === undefined ? {} : { proc: o.proc }),
   })
   const opened: Sandbox[] = []
   return {
     dataDir,
     driver,
-    async open(slot, name = `sesn_${slot}`) {
+    async open(slot, name = `sesn_${slot}`, limits = {}) {
       const sandbox = await driver.open({
         sessionId: name,
         directory: join(dataDir, 'sessions', name),
         slot,
+        limits: { ...defaultLimits, ...limits },
         env: { FROM_SPEC: 'spec' },
         gitRewrite: [{ from: 'https://git.example/' }, { from: 'git@git.example:' }],
       })

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Sandbox } from '../../src/sandbox/driver.ts'
 import { gitConfig } from '../../src/sandbox/git-config.ts'
+import { defaultLimits } from '../../src/sandbox/limits.ts'
 import { type Bench, never, openBench, pidsOfUid, sh, until } from './support.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -97,11 +98,9 @@ test('there are no capabilities, no new privileges and no further namespaces', a
   assert.doesNotMatch(stdout, /nested|mounts/)
 })
 
-test('limits on files, open files, core dumps and processes are set', async () => {
-  const { stdout } = await sh(sandbox, 'ulimit -Hn; ulimit -Hc; ulimit -Hf; ulimit -Hu')
-  const [openFiles, core, file, processes] = stdout.trim().split('\n')
-  assert.deepEqual([openFiles, core, file], ['4096', '0', String(4 * 1024 ** 2)])
-  if (isRoot) assert.equal(processes, '1024')
+test('limits on files, open files and core dumps are set', async () => {
+  const { stdout } = await sh(sandbox, 'ulimit -Hn; ulimit -Hc; ulimit -Hf')
+  assert.deepEqual(stdout.trim().split('\n'), ['4096', '0', String(4 * 1024 ** 2)])
 })
 
 test('below a root server it runs as the uid of its slot', { skip: !isRoot }, async () => {
@@ -246,7 +245,7 @@ test('a directory that belongs to another slot is refused', { skip: !isRoot }, a
 })
 
 test('a directory that is not the session’s, and a slot out of range, are refused', async () => {
-  const spec = { sessionId: 'sesn_a', slot: 906, env: {}, gitRewrite: [] }
+  const spec = { sessionId: 'sesn_a', slot: 906, limits: defaultLimits, env: {}, gitRewrite: [] }
   const directory = join(bench.dataDir, 'sessions', 'sesn_b')
   await assert.rejects(bench.driver.open({ ...spec, directory }), /not that of session/)
   await assert.rejects(bench.open(1000), /slot/)

@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { systemClock } from '../../src/clock.ts'
+import { kernelFiles } from '../../src/sandbox/limits/cgroup-files.ts'
+import { detectLimits, ownProc } from '../../src/sandbox/limits/detect.ts'
+import { findHierarchies } from '../../src/sandbox/limits/hierarchies.ts'
+import { type Bench, openBench, pidsOfUid, sh, until } from './support.ts'
+
+const MiB = 1024 ** 2
+const detected = await detectLimits({ proc: ownProc, files: kernelFiles, clock: systemClock })
+const isHeld = detected.memory !== 'rlimit' && detected.processes !== 'rlimit'
+const skip = isHeld ? false : `no control groups here: ${JSON.stringify(detected)}`
+/** Takes memory, page by page, and holds it. */
+const hog = (mib: number) =>
+  `exec perl -e '$| = 1; my @a; for (1..${mib}) { push @a, "x" x 1048576 } print "held\\n"; sleep 20'`
+/** At most 64 children in all. */
+const bomb = 'for i in $(seq 64); do sleep 20 & done; wait'
+
+describe('control groups', { skip }, () => {
+  let bench: Bench
+  before(async () => {
+    bench = await openBench({ dataDir: await mkdtemp('/var/tmp/lh-') })
+  })
+  after(() => bench[Symbol.asyncDispose]())
+
+  const groupsOf = async (name: string): Promise<string[]> => {
+    const found = await findHierarchies(ownProc, kernelFiles)
+    const lists = await Promise.all(
+      found.map(async ({ own }) => (await readdir(own)).map((entry) => join(own, entry))),
+    )
+    return lists
+      .flat()
+      .filter((path) => path.includes(`longhaul-${process.pid}-`) && path.includes(`-${name}-`))
+  }
+
+  test('a process that takes more memory than its session may is killed, and the limit is named', async () => {
+    const sandbox = await bench.open(921, 'sesn_hog', { memoryBytes: 160 * MiB })
+    assert.equal(sandbox.exhausted(), null)
+    const result = await sh(sandbox, hog(200))
+    assert.equal(result.exitCode, 137)
+    assert.equal(result.stdout, '')
+    assert.equal(sandbox.exhausted(), 'out_of_memory')
+    const { memoryPeakBytes } = await sandbox.usage()
+    assert.ok(
+      memoryPeakBytes !== null && memoryPeakBytes > 150 * MiB && memoryPeakBytes <= 160 * MiB,
+    )
+  })
+
+  test('memory below the limit is given, and a count since then starts at nothing', async () => {
+    const sandbox = await bench.open(922, 'sesn_fits', { memoryBytes: 160 * MiB })
+    const result = await sh(sandbox, hog(100).replace('sleep 20', 'exit 0'))
+    assert.equal(result.stdout, 'held\n')
+    assert.equal(sandbox.exhausted(), null)
+    await sh(sandbox, hog(200))
+    const before = sandbox.limitHits()
+    assert.equal(sandbox.exhausted(before), null)
+    assert.equal(sandbox.exhausted(), 'out_of_memory')
+  })
+
+  test('files in memory count as memory', async () => {
+    const sandbox = await bench.open(923, 'sesn_shm', { memoryBytes: 48 * MiB })
+    const result = await sh(sandbox, 'head -c 60000000 /dev/zero >/dev/shm/full')
+    assert.notEqual(result.exitCode, 0)
+    assert.equal(sandbox.exhausted(), 'out_of_memory')
+  })
+
+  test('a fork bomb is refused at the limit, and the limit is named', async () => {
+    const sandbox = await bench.open(924, 'sesn_bomb', { processes: 32 })
+    const bombing = sh(sandbox, bomb, { timeoutMs: 3000 })
+    await until(() => sandbox.exhausted() !== null)
+    assert.equal(sandbox.exhausted(), 'too_many_processes')
+    assert.ok((await pidsOfUid(20_924)).length <= 32)
+    await sandbox.killAll()
+    await bombing
+  })
+
+  test('a session has the processors’ time that its limit says', async () => {
+    const sandbox = await bench.open(925, 'sesn_cpu', { cpus: 0.25 })
+    const begun = performance.now()
+    await sh(sandbox, 'for i in 1 2; do (while :; do :; done) & done; sleep 2', {
+      timeoutMs: 10_000,
+    })
+    const wallSeconds = (performance.now() - begun) / 1000
+    const { cpuSeconds } = await sandbox.usage()
+    const ratio = (cpuSeconds ?? Number.NaN) / wallSeconds
+    assert.ok(ratio > 0.05 && ratio < 0.4, `${ratio} processors`)
+  })
+
+  test('two commands of one session share its memory, and another session has its own', async () => {
+    const memoryBytes = 160 * MiB
+    const sandbox = await bench.open(926, 'sesn_shared', { memoryBytes })
+    const other = await bench.open(927, 'sesn_other', { memoryBytes })
+    const theirs = sh(other, hog(100), { timeoutMs: 6000 })
+    const results = await Promise.all([1, 2].map(() => sh(sandbox, hog(100), { timeoutMs: 5000 })))
+    assert.equal(results.filter(({ exitCode }) => exitCode === 137).length, 1)
+    assert.equal(sandbox.exhausted(), 'out_of_memory')
+    assert.equal((await theirs).stdout, 'held\n')
+    assert.equal(other.exhausted(), null)
+  })
+
+  test('a session’s group is gone when its sandbox is, with the usage still known', async () => {
+    const sandbox = await bench.open(928, 'sesn_gone')
+    await sh(sandbox, 'i=0; while [ $i -lt 100000 ]; do i=$((i + 1)); done')
+    assert.equal((await groupsOf('sesn_gone')).length, detected.hierarchies.length)
+    await sandbox.destroy()
+    assert.deepEqual(await groupsOf('sesn_gone'), [])
+    const { cpuSeconds, processes } = await sandbox.usage()
+    assert.ok((cpuSeconds ?? 0) > 0.02)
+    assert.equal(processes, 0)
+  })
+
+  test('everything of a session is in its group, and nothing else: not the server', async () => {
+    const sandbox = await bench.open(929, 'sesn_members')
+    const child = sandbox.spawn(['sh', '-c', 'setsid sleep 20 & echo on; wait'], { network: true })
+    await new Promise((resolve) => child.stdout.once('data', resolve))
+    const groups = await groupsOf('sesn_members')
+    const ofSlot = (await pidsOfUid(20_929)).sort()
+    assert.ok(ofSlot.length >= 5)
+    for (const group of groups) {
+      const members = (await readFile(join(group, 'cgroup.procs'), 'utf8')).trim().split('\n')
+      assert.deepEqual(members.map(Number).sort(), ofSlot)
+    }
+    assert.doesNotMatch(await readFile('/proc/self/cgroup', 'utf8'), /sesn_members/)
+  })
+
+  test('a sandbox whose group is gone starts nothing', async () => {
+    const sandbox = await bench.open(930, 'sesn_lost')
+    for (const group of await groupsOf('sesn_lost')) await kernelFiles.rmdir(group)
+    await assert.rejects(sh(sandbox, 'echo ran'), /could not start: ENOENT/)
+  })
+
+  test('open removes the groups of servers that are gone, and leaves those of others', async () => {
+    const own = detected.hierarchies[0]?.own ?? ''
+    const dead = join(own, 'longhaul-1-1-sesn_dead-0')
+    const foreign = join(own, `not-longhaul-${process.pid}`)
+    await kernelFiles.mkdir(dead)
+    await kernelFiles.mkdir(foreign)
+    try {
+      const living = await bench.open(931, 'sesn_living')
+      await bench.open(932, 'sesn_next')
+      await assert.rejects(readdir(dead), /ENOENT/)
+      await readdir(foreign)
+      assert.equal((await sh(living, 'echo on')).stdout, 'on\n')
+    } finally {
+      await kernelFiles.rmdir(foreign)
+    }
+  })
+})

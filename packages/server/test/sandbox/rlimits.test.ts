@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict'
+import { mkdtemp } from 'node:fs/promises'
+import { after, before, test } from 'node:test'
+import { systemClock } from '../../src/clock.ts'
+import { createLog } from '../../src/log.ts'
+import { createSandboxDriver } from '../../src/sandbox/create.ts'
+import { type Bench, never, openBench, pidsOfUid, sh, until } from './support.ts'
+
+const isRoot = process.getuid?.() === 0
+const MiB = 1024 ** 2
+/** A directory that says nothing of control groups: as on a host without any. */
+const proc = '/var/empty-proc'
+let bench: Bench
+
+before(async () => {
+  bench = await openBench({ dataDir: await mkdtemp('/var/tmp/lh-'), proc })
+})
+after(() => bench[Symbol.asyncDispose]())
+
+/** Takes memory, holds it, and says so. */
+const hog = (mib: number, then = 'sleep 20') =>
+  `exec perl -e '$| = 1; my @a; for (1..${mib}) { push @a, "x" x 1048576 } print "held\\n"; ${then}'`
+
+test('without control groups the watchdog kills a session that takes too much memory', async () => {
+  const sandbox = await bench.open(941, 'sesn_hog', { memoryBytes: 160 * MiB })
+  const other = await bench.open(942, 'sesn_other', { memoryBytes: 160 * MiB })
+  const theirs = sh(other, hog(100, 'sleep 3'))
+  const result = await sh(sandbox, hog(200))
+  assert.equal(result.exitCode, 137)
+  assert.equal(sandbox.exhausted(), 'out_of_memory')
+  assert.ok(((await sandbox.usage()).memoryPeakBytes ?? 0) > 160 * MiB)
+  assert.equal((await theirs).exitCode, 0)
+  assert.equal(other.exhausted(), null)
+})
+
+test('the watchdog adds up all commands of a session', async () => {
+  const sandbox = await bench.open(943, 'sesn_sum', { memoryBytes: 160 * MiB })
+  const results = await Promise.all([1, 2].map(() => sh(sandbox, hog(100), { timeoutMs: 8000 })))
+  assert.deepEqual(
+    results.map(({ exitCode }) => exitCode),
+    [137, 137],
+  )
+  assert.equal(sandbox.exhausted(), 'out_of_memory')
+})
+
+test('memory that forked processes share counts once', async () => {
+  const sandbox = await bench.open(944, 'sesn_fork', { memoryBytes: 160 * MiB })
+  const result = await sh(sandbox, hog(80, 'fork for 1..3; sleep 2; exit 0'))
+  assert.match(result.stdout, /held/)
+  assert.equal(result.exitCode, 0)
+  assert.equal(sandbox.exhausted(), null)
+})
+
+test('without control groups a fork bomb is refused by uid, and the limit is named', {
+  skip: !isRoot && 'the uid is the server’s own',
+}, async () => {
+  const sandbox = await bench.open(945, 'sesn_bomb', { processes: 32 })
+  const bombing = sh(sandbox, 'for i in $(seq 64); do sleep 20 & done; wait', { timeoutMs: 4000 })
+  await until(() => sandbox.exhausted() !== null)
+  assert.equal(sandbox.exhausted(), 'too_many_processes')
+  assert.ok((await pidsOfUid(20_945)).length <= 32)
+  await sandbox.killAll()
+  await bombing
+})
+
+test('what a session took is known without control groups, too', async () => {
+  const sandbox = await bench.open(946, 'sesn_usage')
+  const busy = sh(sandbox, 'while :; do :; done', { timeoutMs: 2000 })
+  await until(async () => ((await sandbox.usage()).cpuSeconds ?? 0) > 0.3)
+  await busy
+  assert.ok(((await sandbox.usage()).cpuSeconds ?? 0) > 0.3)
+})
+
+test('one process has the descriptors and the file size that its session’s limits say', async () => {
+  const sandbox = await bench.open(947, 'sesn_files', { openFiles: 64, fileBytes: MiB })
+  const { stdout, exitCode } = await sh(
+    sandbox,
+    'ulimit -n; ulimit -c; head -c 2000000 /dev/zero >big; r=$?; stat -c %s big; exit $r',
+  )
+  assert.equal(stdout, `64\n0\n${MiB}\n`)
+  assert.equal(exitCode, 153) // SIGXFSZ
+})
+
+test('a host without control groups says what follows, and is refused where limits are required', async () => {
+  const report = await bench.driver.probe(never)
+  assert.equal(report.ok, true)
+  for (const word of [/Memory is not held/, /Processor time is not held/, /Delegate=yes/])
+    assert.match(report.warnings.join('\n'), word)
+  const strict = createSandboxDriver({
+    kind: 'bubblewrap',
+    dataDir: bench.dataDir,
+    requireLimits: true,
+    proc,
+    log: createLog('silent'),
+    clock: systemClock,
+  })
+  const refused = await strict.probe(never)
+  assert.equal(refused.ok, false)
+  assert.match(refused.problem ?? '', /SANDBOX_REQUIRE_LIMITS is set.*Memory is not held/)
+})
