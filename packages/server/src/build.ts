@@ -164,14 +164,14 @@ async function openCallbacks(
   return new CallbackSender({ store, clock, log, secret, allow: config.callbackAllow })
 }
 
-/** Where agents may go: what the operator lists, or the registries this host is configured for. */
+/** Where agents may go: what the operator lists, and the registries this host is configured for. */
 async function egressOf({
   config,
   log,
   signal,
 }: Parameters<typeof buildServer>[0]): Promise<RunnerDeps['egress']> {
   const { hosts, env } = await detectRegistries({ ...config.operator, log, signal })
-  return { allow: config.gatewayAllow ?? hosts, env }
+  return { presets: { package_registries: hosts }, env }
 }
 
 function policyOf(config: Config, clock: Clock): OrderPolicy {

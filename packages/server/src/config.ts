@@ -79,10 +79,10 @@ const schema = z
       .describe(
         'Whether the server refuses to start where control groups do not hold memory and processes; without it a watchdog does there, less exactly.',
       ),
-    GATEWAY_ALLOW: hostPorts()
-      .optional()
+    GATEWAY_ALLOW: allowedHosts()
+      .prefault('package_registries')
       .describe(
-        'Hosts an agent may reach, `host` or `host:port` (443), comma-separated; default: the package registries this host is configured for.',
+        'Hosts an agent may reach, `host` or `host:port` (443), comma-separated; `package_registries`: those that the package managers of this host are configured for.',
       ),
     GATEWAY_ALLOW_PRIVATE: hostPorts()
       .default([])
@@ -136,6 +136,14 @@ export interface HostPort {
   readonly port: number
 }
 
+/** A name for hosts that whoever writes a list need not know. */
+export type Preset = 'package_registries'
+export type AllowedHost = HostPort | Preset
+
+export function isPreset(entry: AllowedHost | string): entry is Preset {
+  return entry === 'package_registries'
+}
+
 export type Config = Readonly<{
   host: string
   port: number
@@ -153,7 +161,7 @@ export type Config = Readonly<{
   /** Of a session; the rest are the sandbox's defaults. */
   sandboxLimits: { memoryBytes: number; cpus: number; processes: number }
   sandboxRequireLimits: boolean
-  gatewayAllow: readonly HostPort[] | null
+  gatewayAllow: readonly AllowedHost[]
   gatewayAllowPrivate: readonly HostPort[]
   callbackAllow: readonly HostPort[]
   callbackSecret: string | null
@@ -224,7 +232,7 @@ function configOf(env: Settings): Omit<Config, 'operator' | 'tools'> {
       processes: env.SANDBOX_PROCESSES,
     },
     sandboxRequireLimits: env.SANDBOX_REQUIRE_LIMITS,
-    gatewayAllow: env.GATEWAY_ALLOW ?? null,
+    gatewayAllow: env.GATEWAY_ALLOW,
     gatewayAllowPrivate: env.GATEWAY_ALLOW_PRIVATE,
     callbackAllow: env.CALLBACK_ALLOW,
     callbackSecret: env.CALLBACK_SECRET ?? null,
@@ -303,13 +311,19 @@ function images() {
 }
 
 function hostPorts() {
-  return listOf((part, refuse): HostPort => {
-    const [, host = '', port = '443'] =
-      /^([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i.exec(part) ?? []
-    if (host === '' || Number(port) < 1 || Number(port) > 65_535)
-      refuse(`expected host or host:port, got ${JSON.stringify(part)}`)
-    return { host: host.toLowerCase().replace(/^\[|\]$/g, ''), port: Number(port) }
-  })
+  return listOf(hostPortOf)
+}
+
+function allowedHosts() {
+  return listOf((part, refuse): AllowedHost => (isPreset(part) ? part : hostPortOf(part, refuse)))
+}
+
+function hostPortOf(part: string, refuse: (sentence: string) => void): HostPort {
+  const [, host = '', port = '443'] =
+    /^([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i.exec(part) ?? []
+  if (host === '' || Number(port) < 1 || Number(port) > 65_535)
+    refuse(`expected host or host:port, got ${JSON.stringify(part)}`)
+  return { host: host.toLowerCase().replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
 /** A comma-separated list; `refuse` says what is wrong with a part. */

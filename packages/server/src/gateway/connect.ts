@@ -1,15 +1,14 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { connect as connectTo, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
+import type { HostPort } from '../config.ts'
 import type { RouteContext } from './context.ts'
 import { withLimit } from './limits.ts'
-import { lists } from './policy.ts'
+import { grants, sentenceOfDenial } from './network.ts'
 import { refuseSocket } from './refuse.ts'
 import { type Address, AddressRefused, canonicalHost, resolveJudged } from './resolve.ts'
+import { runTunnel } from './tunnel.ts'
 import { connectMs } from './upstream.ts'
-
-/** A tunnel in which nothing moves for this long is closed. */
-const idleMs = 5 * 60_000
 
 /**
  * CONNECT to a host and port that the policy lists: resolves once, judges, dials the judged
@@ -17,20 +16,26 @@ const idleMs = 5 * 60_000
  */
 export async function routeConnect(
   context: RouteContext,
-  o: { authority: string; socket: Duplex; head: Buffer; onUpstream: (socket: Socket) => void },
+  o: {
+    request: IncomingMessage
+    socket: Duplex
+    head: Buffer
+    onUpstream: (socket: Socket) => void
+  },
 ): Promise<void> {
   const gone = new AbortController()
   o.socket.once('close', () => gone.abort(new Error('the client went away')))
   const signal = AbortSignal.any([context.signal, gone.signal])
   // A broken client is an end like any other; the pipes report it.
   o.socket.on('error', () => {})
-  const target = parseAuthority(o.authority)
+  const { url: authority = '', headers } = o.request
+  const target = parseAuthority(authority)
   if (target === null) {
     const sentence = 'CONNECT needs host:port.'
-    context.record.refused({ host: o.authority, port: 0, route: 'connect', why: sentence })
+    context.record.refused({ host: authority, port: 0, route: 'connect', why: sentence })
     return refuseSocket(o.socket, { status: '400 Bad Request', sentence })
   }
-  const opened = await openTunnel(context, { target, route: 'connect', signal })
+  const opened = await openTunnel(context, { target, route: 'connect', headers, signal })
   if ('why' in opened)
     return refuseSocket(o.socket, { status: opened.status, sentence: opened.why })
   const upstream = await dial(context, { address: opened, port: target.port, signal })
@@ -40,14 +45,8 @@ export async function routeConnect(
   }
   o.onUpstream(upstream)
   o.socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
-  upstream.write(o.head)
-  context.record.adds({ bytes_out: o.head.length })
-  await pump(context, { client: o.socket, upstream })
-}
-
-interface Target {
-  readonly host: string
-  readonly port: number
+  o.socket.unshift(o.head)
+  await runTunnel(context, { target, client: o.socket, upstream })
 }
 
 /**
@@ -56,7 +55,12 @@ interface Target {
  */
 export async function openTunnel(
   context: RouteContext,
-  o: { target: Target; route: 'connect' | 'http'; signal: AbortSignal },
+  o: {
+    target: HostPort
+    route: 'connect' | 'http'
+    headers: IncomingHttpHeaders
+    signal: AbortSignal
+  },
 ): Promise<Address | { readonly status: string; readonly why: string }> {
   const { host, port } = o.target
   const { policy, clock } = context
@@ -65,8 +69,7 @@ export async function openTunnel(
     context.record.denied({ host, port, route: o.route, why })
     return { status: '403 Forbidden', why }
   }
-  if (!lists(policy.connect, o.target))
-    return refused(`${host}:${port} is not allowed from this sandbox; GATEWAY_ALLOW lists what is.`)
+  if (!grants(policy, o.target)) return refused(sentenceOfDenial(policy, o.target, o.headers))
   try {
     const { allowPrivate } = policy
     const judging = { host, port, allowPrivate, clock, signal: o.signal, ...lookup }
@@ -83,7 +86,7 @@ export async function openTunnel(
 }
 
 /** `host:port` in any spelling; null if it is neither. */
-function parseAuthority(authority: string): Target | null {
+function parseAuthority(authority: string): HostPort | null {
   const [, given = '', digits = ''] =
     /^(\[[^\]]{1,64}\]|[^:]{1,255}):(\d{1,5})$/.exec(authority) ?? []
   const host = given === '' ? null : canonicalHost(given)
@@ -111,43 +114,5 @@ async function dial(
     // The client is told that the host cannot be reached; which way it failed is no secret of ours.
     socket.destroy()
     return null
-  }
-}
-
-/** Each direction ends by itself (half-open is normal); an error or silence ends both. */
-async function pump(context: RouteContext, o: { client: Duplex; upstream: Socket }): Promise<void> {
-  const { client, upstream } = o
-  const bytes = { bytes_in: 0, bytes_out: 0 }
-  const destroyBoth = (): void => {
-    client.destroy()
-    upstream.destroy()
-  }
-  upstream.setTimeout(idleMs, destroyBoth)
-  await Promise.allSettled([
-    pipeline(
-      client,
-      counted((count) => {
-        bytes.bytes_out += count
-      }),
-      upstream,
-    ),
-    pipeline(
-      upstream,
-      counted((count) => {
-        bytes.bytes_in += count
-      }),
-      client,
-    ),
-  ])
-  destroyBoth()
-  context.record.adds(bytes)
-}
-
-function counted(add: (count: number) => void) {
-  return async function* count(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const chunk of chunks) {
-      add(chunk.length)
-      yield chunk
-    }
   }
 }

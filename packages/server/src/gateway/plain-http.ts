@@ -29,7 +29,8 @@ export async function routePlainHttp(
   }
   const signal = clientSignal(o.response, context.signal)
   const target = { host, port: Number(url.port || 80) }
-  const address = await openTunnel(context, { target, route: 'http', signal })
+  const { headers } = o.request
+  const address = await openTunnel(context, { target, route: 'http', headers, signal })
   if ('why' in address)
     return refuse(o.response, {
       status: Number.parseInt(address.status, 10),
@@ -38,7 +39,7 @@ export async function routePlainHttp(
   const sent = openRequest({
     url,
     method: o.request.method ?? 'GET',
-    headers: forwardableHeaders(o.request.headers),
+    headers: forwardableHeaders(headers),
     address,
     idleMs,
     clock: context.clock,

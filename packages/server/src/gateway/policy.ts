@@ -16,8 +16,15 @@ export interface GatewayPolicy {
   readonly git: GitPolicy | null
   /** MCP servers of the operator's, elsewhere. */
   readonly mcp: readonly McpUpstream[]
+  /**
+   * What CONNECT and plain HTTP are for: nothing; the hosts of `connect`; or any host on the ports of
+   * the web besides. Whatever it is, names that lead to private addresses stay closed.
+   */
+  readonly network: 'none' | 'limited' | 'unrestricted'
   /** Hosts that CONNECT and plain HTTP may reach, compared exactly, with their port. */
   readonly connect: readonly HostPort[]
+  /** The name of the environment that says so, for whoever may change it. */
+  readonly environment?: string
   /** Of the hosts above, those that may resolve to an address which `judgeAddress` refuses. */
   readonly allowPrivate: readonly HostPort[]
 }

@@ -163,7 +163,6 @@ export class Gateway implements AsyncDisposable {
   }
 
   #connect(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const authority = request.url ?? ''
     const record = new ExchangeRecord(this.#decisions)
     const context = { ...this.#context, record }
     if (context.hooks.isAuditBehind()) {
@@ -173,7 +172,7 @@ export class Gateway implements AsyncDisposable {
       return
     }
     const onUpstream = (upstream: Socket): void => this.#track(upstream)
-    this.#run(routeConnect(context, { authority, socket, head, onUpstream }), () => {
+    this.#run(routeConnect(context, { request, socket, head, onUpstream }), () => {
       if (!socket.writableEnded) socket.destroy()
       record.end()
     })

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { Config, HostPort } from '../config.ts'
+import type { Config, HostPort, Preset } from '../config.ts'
 import type { LiveEvents } from '../events/live.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -22,9 +22,9 @@ export interface RunnerDeps {
   readonly audit: AuditWriter
   /** Absolute; a session's directory is `sessions/<id>` below it. */
   readonly dataDir: string
-  /** Hosts that an agent may reach, and what its package managers are told. */
+  /** What the presets of a list of hosts stand for, and what an agent's package managers are told. */
   readonly egress: {
-    readonly allow: readonly HostPort[]
+    readonly presets: Readonly<Record<Preset, readonly HostPort[]>>
     readonly env: Readonly<Record<string, string>>
   }
   /** This data directory's name in the store: who holds a workspace. */

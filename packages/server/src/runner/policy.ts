@@ -2,6 +2,7 @@ import { parseRepoUrl, type TaskOrder } from '@longhaul/client/contract'
 import type { Config, HostPort } from '../config.ts'
 import { createGitHub, type GitHub } from '../gateway/github.ts'
 import { createGitHubTalk, type GitHubTalk } from '../gateway/github-talk.ts'
+import { hostsOf } from '../gateway/network.ts'
 import type { GatewayPolicy, GitPolicy } from '../gateway/policy.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { branchOf, keptBranchOf } from '../tasks/naming.ts'
@@ -31,7 +32,8 @@ export function policyOf(
         : [],
     },
     mcp: servers.flatMap(({ name, at }) => (at.where === 'remote' ? [{ name, ...at }] : [])),
-    connect: egress.allow,
+    network: 'limited',
+    connect: hostsOf(config.gatewayAllow, egress.presets),
   }
 }
 
@@ -52,6 +54,7 @@ export function readingPolicyOf(
       pushRefs: [],
     },
     mcp: [],
+    network: 'none',
     connect: [],
     allowPrivate: [
       ...config.gatewayAllowPrivate,

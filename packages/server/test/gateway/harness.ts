@@ -49,6 +49,7 @@ export const nothing: GatewayPolicy = {
   model: null,
   git: null,
   mcp: [],
+  network: 'limited',
   connect: [],
   allowPrivate: [],
 }

@@ -48,7 +48,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
     audit,
     mirrors: new Mirrors({ config, sandboxes, dataDir, audit, metrics, clock, log }),
     publicUrl: new URL('http://127.0.0.1'),
-    egress: { allow: [], env: {} },
+    egress: { presets: { package_registries: [] }, env: {} },
     ended: () => undefined,
   })
   const cloning = holdFirstFetch(github)
