@@ -13,12 +13,14 @@ export function attemptsProgram(attempts: Attempts): string {
   return [clients, ...attempts.map(([command]) => `attempt '${command}'`), ''].join('\n')
 }
 
+/** What it prints when every attempt ends as it should. */
+export function endsOf(attempts: Attempts): string {
+  return attempts.map(([command, ends]) => `${ends}: ${command}`).join('\n')
+}
+
 /** Asserts that every attempt ended as it should. */
 export function assertAttempts(printed: string, attempts: Attempts): void {
-  assert.deepEqual(
-    printed.split('\n'),
-    attempts.map(([command, ends]) => `${ends}: ${command}`),
-  )
+  assert.deepEqual(printed.split('\n'), endsOf(attempts).split('\n'))
 }
 
 const clients = `

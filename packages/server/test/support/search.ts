@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 
 /** A secret of nobody, planted to see whether a search finds what there is. */
 const decoy = 'decoy"of/the+server??>>~~'
 
 /**
  * A program (`node search.mjs`) that plants a decoy, then searches the sandbox it runs in for the
- * decoy and for the given secrets, in every form: the variables and the arguments of every process,
- * and every file but the programs (/usr, /opt). It prints what it found as JSON, for
+ * decoy and for the given secrets, in every form: the variables, the arguments and the memory of
+ * every process, and every file but the programs (/usr, /opt). It prints what it found as JSON, for
  * `assertOnlyDecoys`. It holds no needle itself: they are written backwards.
  */
 export function searchProgram(secrets: Readonly<Record<string, string>>): string {
@@ -18,14 +19,28 @@ await search(${JSON.stringify(needles, null, 2)}, ${JSON.stringify(backwards(dec
 `
 }
 
-/** Asserts that a search found the decoy in every place and form, and no secret. */
+/**
+ * Asserts that a search found the decoy in every place and form, and no secret, and that it could
+ * read the memory of the agent's own process, unless this host lets nobody do so.
+ */
 export function assertOnlyDecoys(printed: string): void {
-  const found: unknown = JSON.parse(printed)
-  assert.ok(Array.isArray(found), printed)
-  const places = ['environ', 'cmdline', 'home', 'tmp', 'memory', 'workspace']
+  const { found, read }: { found?: unknown; read?: unknown } = JSON.parse(printed)
+  assert.ok(Array.isArray(found) && Array.isArray(read), printed)
+  if (!isPtraceRestricted()) assert.ok(read.includes('claude'), printed)
+  const places = ['environ', 'cmdline', 'home', 'tmp', 'shm', 'workspace', 'memory of sleep']
   const inFiles = Object.keys(formsOf(decoy)).map((form) => `decoy, ${form}: in-${form}`)
   const expected = [...places.map((place) => `decoy, plain: ${place}`), ...inFiles]
   assert.deepEqual(found, expected.sort())
+}
+
+/** Whether only a process's ancestors may look into it, as Yama has it. */
+function isPtraceRestricted(): boolean {
+  try {
+    return readFileSync('/proc/sys/kernel/yama/ptrace_scope', 'utf8').trim() !== '0'
+  } catch {
+    // There is no Yama.
+    return false
+  }
 }
 
 /** The texts that give a secret away, by form; forms that look the same are named once. */
@@ -63,7 +78,9 @@ function backwards(text: string): string {
 /** The forms are planted as they occur, each written by what usually writes it. */
 const program = `
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeFileSync,
+} from 'node:fs'
 import { basename, join } from 'node:path'
 
 const backwards = (text) => [...text].reverse().join('')
@@ -89,8 +106,74 @@ async function search(flipped, flippedDecoy) {
       found.add((labels.get(text) ?? 'unknown') + ': ' + basename(path))
     }
   }
+  const read = new Set()
+  for (const pid of processes.filter((pid) => pid !== String(process.pid))) {
+    const { name, texts } = await searchMemory(pid, [...labels.keys()])
+    if (name !== null) read.add(name)
+    for (const text of texts) found.add((labels.get(text) ?? 'unknown') + ': memory of ' + name)
+  }
   unplant()
-  console.log(JSON.stringify([...found].sort(), null, 1))
+  console.log(JSON.stringify({ found: [...found].sort(), read: [...read].sort() }, null, 1))
+}
+
+/** The name of a process, null if its memory cannot be read, and which of the needles are in it. */
+async function searchMemory(pid, needles) {
+  const grep = spawn('grep', ['-aoF', ...needles.flatMap((needle) => ['-e', needle])], {
+    env: { LC_ALL: 'C' }, stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  let printed = ''
+  grep.stdout.on('data', (chunk) => { printed += chunk.toString('latin1') })
+  const ended = new Promise((end) => grep.once('close', end))
+  let name = null
+  try {
+    name = readFileSync('/proc/' + pid + '/comm', 'utf8').trim()
+    let bytes = 0
+    for (const part of residentParts(pid)) {
+      bytes += part.length
+      if (!grep.stdin.write(part)) await new Promise((go) => grep.stdin.once('drain', go))
+    }
+    if (bytes === 0) name = null
+  } catch {
+    // It ended, or its memory is closed to us.
+    name = null
+  }
+  grep.stdin.end()
+  await ended
+  return { name, texts: new Set(printed.split('\\n').filter((text) => text !== '')) }
+}
+
+/** What a process has in memory now, page runs in order; what was never touched is left out. */
+function* residentParts(pid) {
+  const page = 4096
+  const [memory, pages] = ['mem', 'pagemap'].map((name) => openSync('/proc/' + pid + '/' + name))
+  try {
+    for (const line of readFileSync('/proc/' + pid + '/maps', 'utf8').split('\\n')) {
+      const [, from, to, write, path] =
+        /^([0-9a-f]+)-([0-9a-f]+) r(.)\\S+ \\S+ \\S+ \\d+ *(.*)$/.exec(line) ?? []
+      // A file that is only read is searched as a file.
+      if (from === undefined || (write === '-' && path !== '') || path.startsWith('[v')) continue
+      const [first, end] = [parseInt(from, 16), parseInt(to, 16)].map((at) => at / page)
+      for (let at = first; at < end; at += 4096) {
+        const count = Math.min(4096, end - at)
+        const map = Buffer.alloc(count * 8)
+        readSync(pages, map, 0, map.length, at * 8)
+        for (let n = 0; n < count; n += 1) {
+          const start = n
+          while (n < count && (map[n * 8 + 7] & 0xc0) !== 0) n += 1
+          if (n === start) continue
+          const part = Buffer.alloc((n - start) * page)
+          try {
+            yield part.subarray(0, readSync(memory, part, 0, part.length, (at + start) * page))
+          } catch {
+            // Unmapped meanwhile.
+          }
+        }
+      }
+    }
+  } finally {
+    closeSync(memory)
+    closeSync(pages)
+  }
 }
 
 async function plant(decoy) {
@@ -111,7 +194,7 @@ async function plant(decoy) {
   const files = {
     [join(process.env.HOME, 'home')]: decoy,
     '/tmp/tmp': decoy,
-    '/dev/shm/memory': decoy,
+    '/dev/shm/shm': decoy,
     '.git/workspace': decoy,
     ...Object.fromEntries(Object.keys(forms).map((form) => [join(directory, 'in-' + form), forms[form]])),
   }
