@@ -7,7 +7,7 @@ export type Outcome =
   | { readonly kind: 'failed'; readonly code: string; readonly message: string }
 
 /** A sandbox that starts on a busy machine takes seconds; the real agent some more. */
-const testMsMax = 120_000
+const testMsMax = 60_000
 
 /** Runs the tests of a file that have these titles, and tells what came of each. */
 export async function runTests(o: {

@@ -65,10 +65,13 @@ export async function startGateway(
     isAuditBehind?: () => boolean
     lookup?: Lookup
     clock?: Clock
+    /** That of a sandbox, and whose it is; by default one in a directory of its own. */
+    socketPath?: string
+    ownerUid?: number | null
   } = {},
 ): Promise<TestGateway> {
   const directory = await mkdtemp(join(tmpdir(), 'longhaul-gateway-'))
-  const socketPath = join(directory, 'gateway')
+  const socketPath = o.socketPath ?? join(directory, 'gateway')
   const uses: TestGateway['uses'] = []
   const refusals: TestGateway['refusals'] = []
   const denials: TestGateway['denials'] = []
@@ -76,7 +79,7 @@ export async function startGateway(
   const metrics = new Metrics()
   const gateway = await openGateway({
     socketPath,
-    ownerUid: null,
+    ownerUid: o.ownerUid ?? null,
     policy: { ...nothing, ...o.policy },
     hooks: {
       beforeModelRequest: o.beforeModelRequest ?? (async () => {}),

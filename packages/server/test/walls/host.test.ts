@@ -7,12 +7,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
-import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Sandbox } from '../../src/sandbox/driver.ts'
 import { type Bench, openBench, pidsOfUid, sh } from '../sandbox/support.ts'
 import { assertUnread, attack, canary, isRoot, nodeScript, plant, rootOnly } from './attack.ts'
+import { talkative } from './way-out.ts'
 
 let bench: Bench
 let sandbox: Sandbox
@@ -57,20 +57,20 @@ test('variables and paths given to bwrap are in no command line inside', async (
 
 test('a socket file of the host is not there to connect to', async () => {
   const path = join(bench.dataDir, 'socket')
-  await using _server = await talkative(path)
+  await using _server = await talkative({ path })
   await chmod(path, 0o666)
   assertUnread(await attack(sandbox, connectTo({ path })))
 })
 
 test('an abstract socket of the host is not heard', async () => {
   const path = `\0longhaul-${process.pid}`
-  await using _server = await talkative(path)
+  await using _server = await talkative({ path })
   assertUnread(await attack(sandbox, connectTo({ path })))
 })
 
 test('a port of the host is not heard, by TCP or UDP', async () => {
-  await using server = await talkative(0)
-  const { port } = server.address() as { port: number }
+  await using server = await talkative({ port: 0, host: '127.0.0.1' })
+  const { port } = server
   const heard: string[] = []
   await using datagrams = createSocket('udp4', (message) => heard.push(String(message)))
   datagrams.bind(port, '127.0.0.1')
@@ -147,7 +147,7 @@ test('the first program inside is not changed for the next command', async () =>
 
 test('the gateway’s socket is not replaced by one of the agent’s', async () => {
   const { gatewaySocket } = sandbox.paths
-  await using _gateway = await talkative(gatewaySocket)
+  await using _gateway = await talkative({ path: gatewaySocket })
   const script = `rm -f ${gatewaySocket}; echo evil >${gatewaySocket}`
   await attack(sandbox, script, { network: true })
   const kind = await plant('stat', '--format=%F', gatewaySocket)
@@ -193,14 +193,6 @@ async function plantProcess() {
       await ended
     },
   }
-}
-
-/** A server of the host that tells the canary to whoever connects. */
-async function talkative(at: string | number): Promise<Server> {
-  const server = createServer((socket) => socket.on('error', () => undefined).end(canary))
-  server.listen(typeof at === 'string' ? { path: at } : { port: at, host: '127.0.0.1' })
-  await once(server, 'listening')
-  return server
 }
 
 function connectTo(target: { path: string } | { port: number; host: string }): string {

@@ -1,10 +1,11 @@
 import type { Mutation } from './mutation.ts'
+import { gatewayMutations } from './mutations-gateway.ts'
 import { hostMutations } from './mutations-host.ts'
 
 export type { Mutation } from './mutation.ts'
 
 /** Every wall of the attack tables, and what shows that it is gone. */
-export const mutations: readonly Mutation[] = [...hostMutations]
+export const mutations: readonly Mutation[] = [...hostMutations, ...gatewayMutations]
 
 /** Attacks that work: what bounds them, and the test that it does. */
 export const withoutWall: readonly Pick<Mutation, 'test' | 'title'>[] = [
