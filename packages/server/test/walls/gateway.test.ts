@@ -8,8 +8,9 @@ import { after, before, test } from 'node:test'
 import { type FakeGitHub, type FakeRepository, startFakeGitHub } from '@longhaul/testing'
 import type { GatewayPolicy } from '../../src/gateway/policy.ts'
 import { AddressRefused, resolveJudged } from '../../src/gateway/resolve.ts'
+import type { Sandbox } from '../../src/sandbox/driver.ts'
 import { type Bench, openBench } from '../sandbox/support.ts'
-import { assertUnread, attack, canary, plant } from './attack.ts'
+import { assertUnread, attack, canary, nodeScript, plant } from './attack.ts'
 import { asking, connecting, openWayOut, talkative } from './way-out.ts'
 
 const network = { network: true }
@@ -216,6 +217,33 @@ test('the address that was judged is dialled, whatever the name says next', asyn
   // Nobody listens at the first answer, 127.0.0.2.
   assertUnread(await attack(wayOut.sandbox, connecting(`twice.example:${port}`), network))
 })
+
+test('a tunnel to a listed host is no front for another one behind the same address', async () => {
+  const heard: Buffer[] = []
+  await using server = await talkative({ port: 0, host: '127.0.0.1' }, (chunk) => heard.push(chunk))
+  const allowed = ['listed.example']
+  const { port } = server
+  await using wayOut = await openList(985, { port, allowed, mayBePrivate: allowed })
+  const greet = (name: string) =>
+    attack(wayOut.sandbox, greeting(wayOut.sandbox, port, name), network)
+  await greet('hidden.example')
+  assert.equal(heard.length, 0, 'the canary server got bytes for another host')
+  await greet('listed.example')
+  assert.notEqual(heard.length, 0)
+})
+
+/** A CONNECT to the listed host, and the beginning of TLS to another one in it, as shell words. */
+function greeting(sandbox: Sandbox, port: number, servername: string): string {
+  const authority = `listed.example:${port}`
+  return nodeScript(
+    sandbox,
+    `require('node:http').request({ host: '127.0.0.1', port: 3128, method: 'CONNECT', path: '${authority}' })
+      .on('connect', (answer, socket) => {
+        socket.on('close', () => process.exit(0))
+        require('node:tls').connect({ socket, servername: '${servername}' }).on('error', () => {})
+      }).end()`,
+  )
+}
 
 /** Where clouds tell credentials, and where a private network begins. */
 const internal = [

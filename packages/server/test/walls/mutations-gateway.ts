@@ -75,7 +75,7 @@ export const gatewayMutations: readonly Mutation[] = [
   {
     ...lists,
     file: `${gateway}/connect.ts`,
-    find: 'if (!lists(policy.connect, o.target))',
+    find: 'if (!grants(policy, o.target))',
     replace: "if (host === '')",
     title: 'a host that is not listed is not reached, though it may be private',
   },
@@ -123,6 +123,14 @@ export const gatewayMutations: readonly Mutation[] = [
       '  return choose({ host, port: o.port, found: await lookup(host), mayBePrivate })',
     test,
     title: 'the address that was judged is dialled, whatever the name says next',
+  },
+  {
+    wall: 'the host that TLS is for is the tunnel’s',
+    file: `${gateway}/client-hello.ts`,
+    find: 'if (canonicalHost(serverName) === host) return passed',
+    replace: 'return passed',
+    test,
+    title: 'a tunnel to a listed host is no front for another one behind the same address',
   },
   ...ranges.map((find) => ({
     ...judged,

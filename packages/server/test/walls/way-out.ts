@@ -20,11 +20,15 @@ export async function openWayOut(
 /** A server of the host that tells the canary to whoever connects. */
 export async function talkative(
   at: { path: string } | { port: number; host: string },
+  hear: (chunk: Buffer) => void = () => undefined,
 ): Promise<{ readonly port: number } & AsyncDisposable> {
   const open = new Set<Socket>()
   const server = createServer((socket) => {
     open.add(socket)
-    socket.on('error', () => undefined).end(canary)
+    socket
+      .on('error', () => undefined)
+      .on('data', hear)
+      .end(canary)
   })
   server.listen(at)
   await once(server, 'listening')
