@@ -42,6 +42,21 @@ export class Metrics {
     labels: ['tool'],
     buckets: [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200],
   })
+  readonly sandboxCpuSeconds = this.#counter('sandbox_cpu_seconds_total', {
+    help: 'Processor time of everything in the sandboxes of attempts that ended, by the type of task; where the host can count it.',
+    labels: ['type'],
+  })
+  readonly sandboxMemoryPeak = this.#histogram('sandbox_memory_peak_bytes', {
+    help: 'The most memory that everything in a sandbox took together, page cache included, once an attempt; where the host can count it.',
+    labels: ['type'],
+    buckets: [128, 256, 512, 1024, 1536, 2048, 4096, 8192, 16_384, 65_536].map(
+      (mebibytes) => mebibytes * 1024 ** 2,
+    ),
+  })
+  readonly limitsReached = this.#counter('sandbox_limits_reached_total', {
+    help: 'Times that something in a task’s sandbox hit a limit, whether or not the task failed of it. Limit: out_of_memory, too_many_processes.',
+    labels: ['limit'],
+  })
   readonly modelRequests = this.#counter('model_requests_total', {
     help: 'Requests that were forwarded to the model. Status: the HTTP status, unreachable, or cut if the agent went away before an answer began. A model without a listed price is other.',
     labels: ['model', 'status'],

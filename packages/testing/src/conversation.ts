@@ -18,6 +18,8 @@ export interface Conversation {
   /** What people (and the server) said, reminders of the CLI left out. */
   readonly userTexts: readonly string[]
   readonly lastUserText: string
+  /** The CLI's own words: reminders and messages of the system, what hooks said among them. */
+  readonly notices: readonly string[]
   /** Results of the last turn's tool calls; empty when the last turn called none. */
   readonly lastResults: readonly ToolResult[]
   /** Assistant turns so far: the number, counted from 0, of the turn that is asked for. */
@@ -79,6 +81,13 @@ export function readConversation(
     history,
     userTexts,
     lastUserText: userTexts.at(-1) ?? '',
+    notices: request.messages.flatMap(({ role, content }) =>
+      content.flatMap(({ type, text = '' }) =>
+        role === 'system' || (role === 'user' && type === 'text' && reminder.test(text))
+          ? [text]
+          : [],
+      ),
+    ),
     lastResults: turns.at(-1)?.results ?? [],
     turns: turns.length,
   }

@@ -55,6 +55,11 @@ export interface AgentOptions {
   readonly emit: (event: NewEvent) => Promise<void>
   /** A live preview, for who watches right now. */
   readonly delta: (event: NewEvent) => void
+  /**
+   * Asked after every call of a tool: a sentence about what happened to its surroundings meanwhile,
+   * which the model reads with the call's result; null: nothing did.
+   */
+  readonly afterTool: () => string | null
   /** Silence after which a working agent counts as dead. */
   readonly stallMs: number
   readonly clock: Clock

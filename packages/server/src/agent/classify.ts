@@ -70,7 +70,7 @@ export function classifyExit(exit: {
     signal === null ? `ended with code ${exit.code ?? 'unknown'}` : `was ended by ${signal}`
   const said = signal === null ? quote(exit.stderr) : ''
   const message = `The agent's process ${how}${said === '' ? '.' : `: ${said}`}`
-  return failed('agent_error', message, 'later')
+  return { ...failed('agent_error', message, 'later'), died: true }
 }
 
 function signalOf(code: number | null): string | null {

@@ -36,13 +36,12 @@ interface Subagent {
   readonly maxTurns: number | null
 }
 
-/** The options of the SDK that depend on the profile alone. */
+/** The options of the SDK that depend on the profile alone; its hooks are `hooksOf`'s. */
 export function profileOptions(profile: AgentProfile): Options {
   return {
     ...(profile.model === null ? {} : { model: profile.model }),
     ...(profile.effort === null ? {} : { effort: profile.effort }),
     agents: Object.fromEntries(profile.subagents.map((one) => [one.name, definitionOf(one)])),
-    ...(profile.deniedTools.length === 0 ? {} : { hooks: deny(profile.deniedTools) }),
     systemPrompt: {
       type: 'preset',
       preset: 'claude_code',
@@ -79,6 +78,27 @@ function definitionOf(one: Subagent): AgentDefinition {
     ...(one.effort === null ? {} : { effort: one.effort }),
     ...(one.maxTurns === null ? {} : { maxTurns: one.maxTurns }),
   }
+}
+
+/** What is done about calls of tools: see `deny` and `AgentOptions.afterTool`. */
+export function hooksOf(
+  { deniedTools }: Pick<AgentProfile, 'deniedTools'>,
+  afterTool: () => string | null,
+): NonNullable<Options['hooks']> {
+  return { ...(deniedTools.length === 0 ? {} : deny(deniedTools)), ...tell(afterTool) }
+}
+
+/** Hooks run before the result goes to the model, so this is in time for it. */
+function tell(afterTool: () => string | null): NonNullable<Options['hooks']> {
+  const hook: HookCallback = (input) => {
+    const hookEventName = input.hook_event_name
+    if (hookEventName !== 'PostToolUse' && hookEventName !== 'PostToolUseFailure')
+      return Promise.resolve({})
+    const additionalContext = afterTool()
+    if (additionalContext === null) return Promise.resolve({})
+    return Promise.resolve({ hookSpecificOutput: { hookEventName, additionalContext } })
+  }
+  return { PostToolUse: [{ hooks: [hook] }], PostToolUseFailure: [{ hooks: [hook] }] }
 }
 
 /**

@@ -4,7 +4,7 @@ import { sdkToolNamed } from './built-in-tools.ts'
 import { classifyExit } from './classify.ts'
 import { Input } from './input.ts'
 import { MessageMap } from './messages.ts'
-import { agentEnv, profileOptions } from './options.ts'
+import { agentEnv, hooksOf, profileOptions } from './options.ts'
 import { AgentOutput } from './output.ts'
 import { AgentProcess } from './process.ts'
 import { turnEndEvents } from './session-error.ts'
@@ -55,6 +55,7 @@ export class RunningAgent implements Agent {
       prompt: this.#input,
       options: {
         ...profileOptions(o.profile),
+        hooks: hooksOf(o.profile, o.afterTool),
         mcpServers: {
           ...mcpServersOf(o.toolbox.servers, o.sandbox.gatewayUrl),
           [toolServerName]: toolServer({ ...o, ...o.toolbox, signal: this.#calls.signal }),

@@ -15,4 +15,6 @@ export interface TurnFailed {
   /** One sentence for people. */
   readonly message: string
   readonly retry: 'never' | 'later'
+  /** The process ended by itself, or something inside or the kernel ended it. */
+  readonly died?: true
 }

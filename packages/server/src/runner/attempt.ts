@@ -15,7 +15,8 @@ import type { Ending } from './ending.ts'
 import { isSpokenTo } from './inbox.ts'
 import { Journal } from './journal.ts'
 import { keepWork, leaveWork } from './keep.ts'
-import { type Attempt, failed, mayGoOn, type PhaseEnd } from './phase.ts'
+import { LimitNotes } from './limit-notes.ts'
+import { type Attempt, failed, failedWithin, mayGoOn, type PhaseEnd } from './phase.ts'
 import { prepare } from './prepare.ts'
 import { publish } from './publish.ts'
 import { endTaskOf, handBack } from './settle.ts'
@@ -130,10 +131,11 @@ async function perform(
     branch: branchOf(task.order, task.id),
     workspace,
     guidance: new Guidance(workspace),
+    limitNotes: new LimitNotes({ sandbox: walls.sandbox, writer, metrics: deps.metrics }),
   }
   const end =
     decided ??
-    stated(await phases(attempt).catch((error: unknown) => caused(error, ending)), ending)
+    stated(await phases(attempt).catch((error: unknown) => caused(error, attempt, ending)), ending)
   await walls.sandbox.killAll()
   await spending.settled()
   const { status, reason } = end.state
@@ -165,14 +167,22 @@ function withKept(end: NonNullable<PhaseEnd>, kept: string | null): NonNullable<
   return { ...end, message: `${end.message ?? reasons[end.state.reason].sentence} ${kept}` }
 }
 
-/** An error after the attempt was told to stop is the stop: the first cause is the reason. */
-function caused(error: unknown, { cause }: Ending): NonNullable<PhaseEnd> {
-  if (cause?.kind !== 'failed') throw error
-  return failed(cause.reason, cause.message)
+/**
+ * An error after the attempt was told to stop is the stop: the first cause is the reason. One that
+ * came with a limit is the limit's: the same again would end the same.
+ */
+function caused(error: unknown, attempt: Attempt, { cause }: Ending): NonNullable<PhaseEnd> {
+  if (cause?.kind === 'failed') return failed(cause.reason, cause.message)
+  const hit = cause === null ? attempt.limitNotes.look() : null
+  if (hit === null) throw error
+  const said = error instanceof Error ? error.message : String(error)
+  return failedWithin(hit, 'agent_error', `${said}.`)
 }
 
 /** A failure that the stop brought about (an agent that died of it) is the stop's, too. */
 function stated(end: NonNullable<PhaseEnd>, ending: Ending): NonNullable<PhaseEnd> {
   if (end.state.status === 'completed' || ending.cause === null) return end
-  return caused(new Error(`the attempt was stopped: ${ending.cause.kind}`), ending)
+  if (ending.cause.kind !== 'failed')
+    throw new Error(`the attempt was stopped: ${ending.cause.kind}`)
+  return failed(ending.cause.reason, ending.cause.message)
 }

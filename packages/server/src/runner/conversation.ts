@@ -74,6 +74,10 @@ export class Conversation implements AsyncDisposable {
       const end = await this.#turn()
       workspace.signal.throwIfAborted()
       if (end.kind === 'finished' || end.retry === 'never') return end
+      // A process that a limit ended would be ended by it again.
+      const hit = end.died === true ? this.#attempt.limitNotes.look() : null
+      if (hit !== null)
+        return { ...end, reason: hit.reason, message: `${end.message} ${hit.message}` }
       // A turn that went on for longer than the bound was work: what failed then is a new failure.
       const now = deps.clock.now()
       if (failing === null || now - begun > retryMsMax) failing = now

@@ -1,6 +1,6 @@
-import { runCommand } from '../workspace/commands.ts'
 import { renewChecksHome } from '../workspace/home.ts'
-import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
+import { runBounded } from './command.ts'
+import { type Attempt, failed, failedWithin, type PhaseEnd } from './phase.ts'
 
 /**
  * Runs exactly the commands of the order, in their order, each at most once: a command that was cut
@@ -25,21 +25,15 @@ export async function runDeployCommands(attempt: Attempt): Promise<PhaseEnd | 's
     }
     const started = [{ type: 'task.command_started', command }]
     if (!(await journal.writeUnlessSpokenTo({ commandStarted: true }, started))) return 'spoken_to'
-    const { result } = await runCommand(workspace, command, {
-      home: 'checks',
-      workdir: task.order.workdir,
-      timeoutMs: timeLeft(attempt),
-    })
+    const { result, hit } = await runBounded(attempt, command, { home: 'checks' })
     workspace.signal.throwIfAborted()
     await journal.write(
       { commandStarted: false, commands: [...journal.progress.commands, result] },
       [{ type: 'task.command_finished', result }],
     )
     if (result.outcome !== 'passed') {
-      return failed(
-        'checks_failed',
-        `The deploy command ${JSON.stringify(command)} ${result.outcome === 'timed_out' ? 'took too long' : `exited with ${result.exit_code ?? 'a signal'}`}; the commands after it were not run.`,
-      )
+      const said = `The deploy command ${JSON.stringify(command)} ${result.outcome === 'timed_out' ? 'took too long' : `exited with ${result.exit_code ?? 'a signal'}`}; the commands after it were not run.`
+      return failedWithin(hit, 'checks_failed', said)
     }
   }
   await journal.write({ next: 'publish' })

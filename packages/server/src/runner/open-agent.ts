@@ -35,6 +35,7 @@ export async function openAgentOf(attempt: Attempt, parser: CodeParser): Promise
       return writer.write(event).catch(() => undefined)
     },
     delta: (event) => deps.live.delta(lease.sessionId, event),
+    afterTool: () => attempt.limitNotes.look()?.message ?? null,
     stallMs,
     clock: deps.clock,
     log: deps.log,

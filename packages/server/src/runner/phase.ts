@@ -9,6 +9,7 @@ import type { Workspace } from '../workspace/git.ts'
 import type { Guidance } from '../workspace/guidance.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Journal } from './journal.ts'
+import type { LimitHit, LimitNotes } from './limit-notes.ts'
 
 /**
  * One attempt at a task, as its phases see it: the task, the lease that fences it, the workspace
@@ -25,6 +26,7 @@ export interface Attempt {
   readonly writer: EventWriter
   readonly transcript: Transcript
   readonly journal: Journal
+  readonly limitNotes: LimitNotes
   /** Epoch milliseconds after which the task has timed out. */
   readonly deadline: number
 }
@@ -42,6 +44,15 @@ export function failed(reason: FailedReason, message?: string): NonNullable<Phas
   return ended({ status: 'failed', reason }, message)
 }
 
+/** The same, but for the limit of its sandbox that was hit meanwhile, if one was. */
+export function failedWithin(
+  hit: LimitHit | null,
+  reason: FailedReason,
+  message: string,
+): NonNullable<PhaseEnd> {
+  return hit === null ? failed(reason, message) : failed(hit.reason, `${message} ${hit.message}`)
+}
+
 function ended(state: TaskEnd['state'], message: string | undefined): NonNullable<PhaseEnd> {
   return { state, ...(message !== undefined && { message: message.slice(0, messageCharsMax) }) }
 }
@@ -52,7 +63,13 @@ export function mayGoOn(end: PhaseEnd): boolean {
   return resumable.includes(end.state.reason)
 }
 
-const resumable: readonly string[] = ['checks_failed', 'push_rejected', 'pull_request_rejected']
+const resumable: readonly string[] = [
+  'checks_failed',
+  'push_rejected',
+  'pull_request_rejected',
+  'out_of_memory',
+  'too_many_processes',
+]
 
 /** Characters of the sentence that an ended task carries. */
 const messageCharsMax = 2000

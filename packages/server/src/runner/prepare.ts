@@ -12,12 +12,12 @@ import {
   listRefs,
   refsToAsk,
 } from '../workspace/clone.ts'
-import { runCommand } from '../workspace/commands.ts'
 import { detectPlan, type Plan } from '../workspace/detect.ts'
 import { unfinishedPattern } from '../workspace/files.ts'
 import { GitFailed } from '../workspace/git.ts'
 import { keepHome } from '../workspace/home.ts'
-import { type Attempt, failed, type PhaseEnd, timeLeft } from './phase.ts'
+import { runBounded } from './command.ts'
+import { type Attempt, failed, failedWithin, type PhaseEnd } from './phase.ts'
 import { readingPolicyOf } from './policy.ts'
 import { type TakenUp, takeUp } from './take-up.ts'
 
@@ -100,7 +100,11 @@ async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>>
       return { branch: found.branch, isDefault: found.isDefault, commit }
     } catch (error) {
       const refused = (why: string) =>
-        failed('repository_unreachable', `${url} could not be cloned: ${why}`)
+        failedWithin(
+          attempt.limitNotes.look(),
+          'repository_unreachable',
+          `${url} could not be cloned: ${why}`,
+        )
       if (error instanceof BaseRefused) return refused(error.message)
       if (!(error instanceof GitFailed)) throw error
       const waitMs = cloneWaitsMs[tried]
@@ -168,15 +172,12 @@ async function setUp(attempt: Attempt, known: Plan | null): Promise<PhaseEnd> {
 }
 
 async function runSetUp(attempt: Attempt, commands: readonly string[]): Promise<PhaseEnd> {
-  const { task, workspace, journal, deps, lease } = attempt
-  const { setup: given, workdir } = task.order
+  const { task, journal, deps, lease } = attempt
+  const { setup: given } = task.order
   await journal.write({}, [{ type: 'workspace.setup_started', commands }])
   await seed(attempt)
   for (const command of commands) {
-    const { result, output } = await runCommand(workspace, command, {
-      workdir,
-      timeoutMs: timeLeft(attempt),
-    })
+    const { result, output, hit } = await runBounded(attempt, command)
     await putArtifact(deps.store.db, {
       sessionId: lease.sessionId,
       attempt: lease.attempt,
@@ -189,7 +190,7 @@ async function runSetUp(attempt: Attempt, commands: readonly string[]): Promise<
     if (result.outcome === 'passed') continue
     const said = `the set-up command ${JSON.stringify(command)} ${result.outcome === 'timed_out' ? 'took too long' : `exited with ${result.exit_code ?? 'a signal'}`}`
     if (given !== undefined) {
-      return failed('setup_failed', `${said}: ${result.output_tail.slice(-500)}`)
+      return failed(hit?.reason ?? 'setup_failed', `${said}: ${result.output_tail.slice(-500)}`)
     }
     // Detected, not ordered: the agent hears of it, and may make do or mend it.
     await journal.write({ setupFailure: result })

@@ -15,6 +15,7 @@ import { dockerOf } from './docker.ts'
 import type { Ending } from './ending.ts'
 import { auditedBy } from './gateway-audit.ts'
 import type { Journal } from './journal.ts'
+import { noteUsage } from './limit-notes.ts'
 import { limitsOf } from './limits.ts'
 import { policyOf } from './policy.ts'
 import { pushGuard } from './push-guard.ts'
@@ -64,6 +65,10 @@ export async function openWalls(o: {
     sandbox,
     async [Symbol.asyncDispose]() {
       await sandbox[Symbol.asyncDispose]()
+      const { metrics } = deps
+      await noteUsage(await sandbox.usage(), { ...{ writer: o.writer, metrics }, type: task.type })
+        // A lost log is somebody else's, and the walls close all the same.
+        .catch(ignoreLost)
       await gateway[Symbol.asyncDispose]()
       // A lost session is somebody else's, and so is what carries its label.
       if (!o.ending.lost.aborted) await dockerOf(deps, lease.sessionId)?.clean()

@@ -2,13 +2,14 @@ import type { CheckResult } from '@longhaul/client/contract'
 import { putArtifact } from '../store/artifacts.ts'
 import { presets } from '../tasks/presets.ts'
 import type { Changes } from '../workspace/changes.ts'
-import { runCommand } from '../workspace/commands.ts'
 import { GitFailed } from '../workspace/git.ts'
 import { renewChecksHome } from '../workspace/home.ts'
+import { runBounded } from './command.ts'
 import { commitWork } from './commit.ts'
 import { Conversation } from './conversation.ts'
 import { isSpokenTo } from './inbox.ts'
-import { type Attempt, failed, isUnchanged, mayGoOn, type PhaseEnd, timeLeft } from './phase.ts'
+import type { LimitHit } from './limit-notes.ts'
+import { type Attempt, failed, failedWithin, isUnchanged, mayGoOn, type PhaseEnd } from './phase.ts'
 import { refusalOf } from './push-guard.ts'
 
 /** Times that failed checks go back to the agent. */
@@ -64,7 +65,7 @@ async function check(attempt: Attempt): Promise<PhaseEnd> {
     return null
   }
   await journal.enter('checking')
-  const results = await runChecks(attempt, checks)
+  const { results, hit } = await runChecks(attempt, checks)
   const passed = results.every(({ outcome }) => outcome === 'passed')
   const round = rounds + 1
   const spent = !passed && round > roundsMax
@@ -78,9 +79,9 @@ async function check(attempt: Attempt): Promise<PhaseEnd> {
     },
     [{ type: 'task.checks_finished', round, outcome: passed ? 'passed' : 'failed', results }],
   )
-  return spent
-    ? failed('checks_failed', `The checks still fail after ${roundsMax} rounds of mending.`)
-    : null
+  if (!spent) return null
+  const message = `The checks still fail after ${roundsMax} rounds of mending.`
+  return failedWithin(hit, 'checks_failed', message)
 }
 
 /** A round that failed before its checks: what was done may not be pushed, whatever they say. */
@@ -108,20 +109,22 @@ async function commit(attempt: Attempt): Promise<Changes | NonNullable<PhaseEnd>
   }
 }
 
-async function runChecks(attempt: Attempt, checks: readonly string[]): Promise<CheckResult[]> {
+/** All of them, in order, and the first limit that one of them failed of. */
+async function runChecks(
+  attempt: Attempt,
+  checks: readonly string[],
+): Promise<{ readonly results: CheckResult[]; readonly hit: LimitHit | null }> {
   const { task, workspace, journal, deps, lease } = attempt
   const results: CheckResult[] = []
+  let hit: LimitHit | null = null
   const logs: string[] = []
   await renewChecksHome(workspace)
   for (const command of checks) {
-    const { result, output } = await runCommand(workspace, command, {
-      home: 'checks',
-      workdir: task.order.workdir,
-      timeoutMs: timeLeft(attempt),
-    })
+    const end = await runBounded(attempt, command, { home: 'checks' })
     workspace.signal.throwIfAborted()
-    results.push(result)
-    logs.push(`$ ${command}\n${output}`)
+    hit ??= end.hit
+    results.push(end.result)
+    logs.push(`$ ${command}\n${end.output}`)
   }
   await putArtifact(deps.store.db, {
     sessionId: lease.sessionId,
@@ -132,5 +135,5 @@ async function runChecks(attempt: Attempt, checks: readonly string[]): Promise<C
     createdBy: task.created_by,
     now: new Date(deps.clock.now()),
   })
-  return results
+  return { results, hit }
 }

@@ -5,7 +5,7 @@ import type { Workspace } from './git.ts'
 /** Most bytes of one command's output that are kept: enough for a long log, not for a flood. */
 const outputBytesMax = 2 * 1024 * 1024
 /** Characters of the output's end that a result, an event and a message to the agent carry. */
-const tailCharsMax = 8192
+export const tailCharsMax = 8192
 
 /** A command's verdict, and its whole (bounded) output. */
 export interface CommandEnd {

@@ -103,6 +103,7 @@ test('a process that died may be started again, and the message names the signal
       reason: 'agent_error',
       message: "The agent's process was ended by SIGKILL.",
       retry: 'later',
+      died: true,
     })
   }
 })

@@ -102,6 +102,7 @@ export async function setStage(o: {
         emit: async (event) => void events.push(event),
         delta: (event) => deltas.push(event),
         stallMs: 420_000,
+        afterTool: () => null,
         clock: systemClock,
         log,
         signal: new AbortController().signal,
