@@ -14,6 +14,8 @@ export interface GatewayPolicy {
   } | null
   /** Null: no git at all. */
   readonly git: GitPolicy | null
+  /** Null: nothing of GitHub's API. */
+  readonly github: GitHubPolicy | null
   /** MCP servers of the operator's, elsewhere. */
   readonly mcp: readonly McpUpstream[]
   /**
@@ -57,6 +59,20 @@ export interface GitPolicy {
   readonly pushRefs: readonly string[]
 }
 
+/** The one repository whose GitHub API a session may ask. */
+export interface GitHubPolicy {
+  /** `https://api.github.com`, or `https://<host>/api/v3`. */
+  readonly apiUrl: URL
+  readonly owner: string
+  readonly repo: string
+  readonly credential: Credential
+  /** Whether the credential is good for this repository alone: no path shows what GraphQL asks for. */
+  readonly graphql: boolean
+}
+
+/** A secret that is added on the way out, asked for each time; null: nothing is added. */
+type Credential = (signal: AbortSignal) => Promise<string | null>
+
 /** What the owner of a gateway is told and asked. The `on…` must not throw. */
 export interface GatewayHooks {
   /**
@@ -73,6 +89,10 @@ export interface GatewayHooks {
     update: { readonly ref: string; readonly commit: string },
     signal: AbortSignal,
   ): Promise<string | null>
+  /** Whether an issue or a pull request may be commented on now: a sentence refuses it. */
+  mayComment(number: number, signal: AbortSignal): Promise<string | null>
+  /** A comment was made; where it is, if GitHub said so. */
+  onCommented(comment: { readonly number: number; readonly url: string }): void
   /** After each answer of the model, cut ones included; an answer without usage is estimated. */
   onUsage(use: { model: string; usage: Usage; costUsd: number }): void
   /** A model request was refused for good; called once a request, so possibly several times. */
@@ -86,7 +106,7 @@ export interface GatewayHooks {
 }
 
 /** `gateway`: no route of its own was reached. */
-export type Route = 'connect' | 'http' | 'git' | 'anthropic' | 'mcp' | 'gateway'
+export type Route = 'connect' | 'http' | 'git' | 'anthropic' | 'github' | 'mcp' | 'gateway'
 
 export interface Denial {
   readonly host: string

@@ -41,6 +41,18 @@ export async function refuse(
   })
 }
 
+/** Refuses in the form of GitHub's API; gh prints the message. */
+export async function refuseGitHub(
+  response: ServerResponse,
+  o: { status: number; message: string },
+): Promise<void> {
+  await answer(response, {
+    status: o.status,
+    body: JSON.stringify({ message: o.message }),
+    headers: { 'content-type': 'application/json; charset=utf-8' },
+  })
+}
+
 /** Refuses on a bare socket, where HTTP has not begun (CONNECT, broken requests). */
 export function refuseSocket(socket: Duplex, o: { status: string; sentence: string }): void {
   if (!socket.writable) {

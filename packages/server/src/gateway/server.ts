@@ -11,6 +11,7 @@ import { askedOf, type RouteContext } from './context.ts'
 import { Decisions } from './decisions.ts'
 import { ExchangeRecord } from './exchange-record.ts'
 import { routeGit } from './git.ts'
+import { gitHubApiHost, routeGitHub } from './github-route.ts'
 import { routeMcp } from './mcp.ts'
 import { Meter } from './meter.ts'
 import { routePlainHttp } from './plain-http.ts'
@@ -155,6 +156,8 @@ export class Gateway implements AsyncDisposable {
       context.record.refused(behind)
       return refuse(o.response, { status: 503, sentence: behind.why })
     }
+    if (url.startsWith('/') && o.request.headers.host === gitHubApiHost)
+      return routeGitHub(context, o)
     if (url.startsWith('/anthropic/')) return routeModel(context, o)
     if (url.startsWith('/git/')) return routeGit(context, o)
     if (url.startsWith('/mcp/')) return routeMcp(context, o)

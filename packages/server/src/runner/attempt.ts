@@ -9,6 +9,7 @@ import { getTaskBySession } from '../store/tasks.ts'
 import { branchOf } from '../tasks/naming.ts'
 import { type Progress, progressOf } from '../tasks/progress.ts'
 import { Guidance } from '../workspace/guidance.ts'
+import { commentsOf } from './comments.ts'
 import { runDeployCommands } from './deploy.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Ending } from './ending.ts'
@@ -124,11 +125,12 @@ async function perform(
   }
   const spending = new Spending({ ...deps, lease })
   const transcript = new Transcript({ ...deps, ...lease })
-  await using walls = await openWalls({ ...run, writer, journal, transcript, spending })
+  const branch = branchOf(task.order, task.id)
+  const comments = commentsOf({ deps, task, writer, branch })
+  await using walls = await openWalls({ ...run, writer, journal, transcript, spending, comments })
   const workspace = { sandbox: walls.sandbox, signal: ending.signal }
   const attempt: Attempt = {
-    ...{ deps, task, lease, writer, transcript, journal, deadline },
-    branch: branchOf(task.order, task.id),
+    ...{ deps, task, lease, branch, writer, transcript, journal, comments, deadline },
     workspace,
     guidance: new Guidance(workspace),
     limitNotes: new LimitNotes({ sandbox: walls.sandbox, writer, metrics: deps.metrics }),

@@ -1,27 +1,18 @@
-import { parseRepoUrl } from '@longhaul/client/contract'
 import type { GitHubFunctions } from '../agent/tools/gh.ts'
 import { ToolRefused } from '../agent/tools/tool.ts'
+import type { OnGitHub } from './comments.ts'
 import type { Attempt } from './phase.ts'
-import { gitHubOf, gitHubTalkOf, type Reaching } from './policy.ts'
+import { gitHubOf, gitHubTalkOf } from './policy.ts'
 import { told } from './tool-functions.ts'
 
-/** Comments of one agent process. */
-const commentsMax = 10
-
-/** An attempt, as far as GitHub is concerned. */
-type Asking = Pick<Attempt, 'branch'> & {
-  readonly deps: Reaching
-  readonly task: Pick<Attempt['task'], 'order'>
-  readonly writer: Pick<Attempt['writer'], 'write'>
-}
+type Asking = Pick<OnGitHub, 'branch' | 'deps' | 'task'> & Pick<Attempt, 'comments'>
 
 /** What the gh tools do in this attempt; null where its repository is a plain git remote. */
 export function gitHubFunctions(attempt: Asking): GitHubFunctions | null {
-  const { deps, task, writer, branch } = attempt
+  const { deps, task, branch, comments } = attempt
   const gitHub = gitHubOf(deps, task.order)
   const talk = gitHubTalkOf(deps, task.order)
   if (gitHub === null || talk === null) return null
-  let comments = 0
   const own = (signal: AbortSignal) => told(gitHub.findPullRequest({ head: branch, signal }))
   return {
     pullRequests: (o, signal) => told(talk.pullRequests(o, signal)),
@@ -38,28 +29,11 @@ export function gitHubFunctions(attempt: Asking): GitHubFunctions | null {
       return told(talk.checks(head.sha, signal))
     },
     async comment({ number, body }, signal) {
-      if (!isNamed(task.order, number) && (await own(signal))?.number !== number)
-        throw new ToolRefused(
-          `#${number} is neither this task's pull request nor named in its order.`,
-        )
-      if (comments >= commentsMax)
-        throw new ToolRefused(`At most ${commentsMax} comments are made.`)
-      comments += 1
+      const why = await told(comments.refusalOf(number, signal))
+      if (why !== null) throw new ToolRefused(why)
       const url = await told(talk.comment({ number, body }, signal))
-      await writer.write({ type: 'task.commented', number, url })
+      await comments.made({ number, url })
       return url
     },
   }
-}
-
-/** Whether the order's words name an issue or a pull request of its own repository. */
-function isNamed(
-  { instructions, repoUrl }: { readonly instructions: string; readonly repoUrl: string },
-  number: number,
-): boolean {
-  // `#12`, but not `other/app#12`.
-  if (new RegExp(`(?<![\\w./-])#${number}(?!\\d)`).test(instructions)) return true
-  const { url } = parseRepoUrl(repoUrl)
-  const links = instructions.matchAll(/(https?:\/\/\S+?)\/(?:issues|pull)\/(\d+)/g)
-  return [...links].some(([, at, n]) => at === url && Number(n) === number)
 }

@@ -176,6 +176,8 @@ export class Mirrors {
         // There is no model here, and nothing to push to: no request comes this far.
         beforeModelRequest: async () => undefined,
         mayPush: async () => 'A mirror is only read.',
+        mayComment: async () => 'A mirror is only read.',
+        onCommented: () => undefined,
         onUsage: () => undefined,
         onRefused: () => undefined,
         onDenied: (denial) => log.warn(denial, 'a mirror was denied a way out'),

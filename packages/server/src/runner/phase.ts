@@ -7,6 +7,7 @@ import type { TaskEnd } from '../tasks/end.ts'
 import type { Progress } from '../tasks/progress.ts'
 import type { Workspace } from '../workspace/git.ts'
 import type { Guidance } from '../workspace/guidance.ts'
+import type { Comments } from './comments.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Journal } from './journal.ts'
 import type { LimitHit, LimitNotes } from './limit-notes.ts'
@@ -27,6 +28,7 @@ export interface Attempt {
   readonly transcript: Transcript
   readonly journal: Journal
   readonly limitNotes: LimitNotes
+  readonly comments: Comments
   /** Epoch milliseconds after which the task has timed out. */
   readonly deadline: number
 }

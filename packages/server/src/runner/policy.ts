@@ -3,7 +3,7 @@ import type { Config, HostPort } from '../config.ts'
 import { createGitHub, type GitHub } from '../gateway/github.ts'
 import { createGitHubTalk, type GitHubTalk } from '../gateway/github-talk.ts'
 import { hostsOf } from '../gateway/network.ts'
-import type { GatewayPolicy, GitPolicy } from '../gateway/policy.ts'
+import type { GatewayPolicy, GitHubPolicy, GitPolicy } from '../gateway/policy.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { branchOf, keptBranchOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
@@ -31,10 +31,20 @@ export function policyOf(
         ? [`refs/heads/${branch}`, `refs/heads/${keptBranchOf(branch)}`]
         : [],
     },
+    github: gitHubPolicyOf(config, order),
     mcp: servers.flatMap(({ name, at }) => (at.where === 'remote' ? [{ name, ...at }] : [])),
     network: 'limited',
     connect: hostsOf(config.gatewayAllow, egress.presets),
   }
+}
+
+/** What gh inside takes for its repository, where it has one. */
+export function gitHubVariables(
+  { config }: Pick<RunnerDeps, 'config'>,
+  order: TaskOrder,
+): Readonly<Record<string, string>> {
+  const at = gitHubPlaceOf(config, order)
+  return at === null ? {} : { GH_REPO: `${at.owner}/${at.repo}` }
 }
 
 /** A way out that leads to the order's repository, for reading, and nowhere else. */
@@ -53,6 +63,7 @@ export function readingPolicyOf(
       credential: onGitHub ? config.github.token : null,
       pushRefs: [],
     },
+    github: null,
     mcp: [],
     network: 'none',
     connect: [],
@@ -79,12 +90,27 @@ export function gitHubTalkOf(deps: Reaching, order: TaskOrder): GitHubTalk | nul
 }
 
 function reachOf({ config, clock, log }: Reaching, order: TaskOrder) {
-  const { origin, path } = parseRepoUrl(order.repoUrl)
+  const at = gitHubPlaceOf(config, order)
+  return at === null ? null : { ...at, apiUrl: config.github.apiUrl.href, log, clock }
+}
+
+function gitHubPolicyOf(config: Config, order: TaskOrder): GitHubPolicy | null {
+  const at = gitHubPlaceOf(config, order)
+  if (at === null) return null
+  const { token, owner, repo } = at
+  const { apiUrl } = config.github
+  // A token of a person's or a machine's is good for more than one repository.
+  return { apiUrl, owner, repo, credential: async () => token, graphql: false }
+}
+
+/** Null where the repository is no GitHub's that the server has a token for. */
+function gitHubPlaceOf(config: Config, { repoUrl }: Pick<TaskOrder, 'repoUrl'>) {
+  const { origin, path } = parseRepoUrl(repoUrl)
   const [owner, repo, ...more] = path.slice(1).split('/')
-  const { token, url, apiUrl } = config.github
+  const { token, url } = config.github
   if (origin !== url.origin || token === null) return null
   if (owner === undefined || repo === undefined || more.length > 0) return null
-  return { apiUrl: apiUrl.href, token, owner, repo, log, clock }
+  return { token, owner, repo }
 }
 
 function hostPortOf(url: URL): HostPort {

@@ -9,6 +9,7 @@ import { sharedSlot } from '../sandbox/limits.ts'
 import { getSession, leaseSlot } from '../store/sessions.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { pinnedAgent } from './agent-profile.ts'
+import type { Comments } from './comments.ts'
 import { mcpServersFor } from './custom-tools.ts'
 import type { RunnerDeps } from './deps.ts'
 import { dockerOf } from './docker.ts'
@@ -17,7 +18,7 @@ import { auditedBy } from './gateway-audit.ts'
 import type { Journal } from './journal.ts'
 import { noteUsage } from './limit-notes.ts'
 import { limitsOf } from './limits.ts'
-import { policyOf } from './policy.ts'
+import { gitHubVariables, policyOf } from './policy.ts'
 import { pushGuard } from './push-guard.ts'
 import type { Spending } from './spending.ts'
 
@@ -38,6 +39,7 @@ export async function openWalls(o: {
   readonly journal: Journal
   readonly transcript: Transcript
   readonly spending: Spending
+  readonly comments: Comments
   readonly ending: Ending
 }): Promise<Walls> {
   const { deps, task, lease } = o
@@ -49,7 +51,7 @@ export async function openWalls(o: {
     directory: join(dataDir, 'sessions', lease.sessionId),
     slot,
     limits: limitsOf(deps.config),
-    env: egress.env,
+    env: { ...egress.env, ...gitHubVariables(deps, task.order) },
     gitRewrite: [{ from: `${parseRepoUrl(task.order.repoUrl).origin}/` }],
     committer: task.order.commit,
     shared: mirror === null ? [] : [mirror.repository],
@@ -77,7 +79,7 @@ export async function openWalls(o: {
 }
 
 async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) {
-  const { deps, task, lease, writer, transcript, spending, ending } = o
+  const { deps, task, lease, writer, transcript, spending, comments, ending } = o
   const session = await getSession(deps.store.db, lease.sessionId)
   const agent = pinnedAgent(session?.agent, task.type)
   return openGateway({
@@ -101,6 +103,10 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
         journal: o.journal,
         workspace: { sandbox, signal: ending.lost },
       }),
+      mayComment: (number, signal) => comments.refusalOf(number, signal),
+      onCommented: (comment) => {
+        comments.made(comment).catch(ignoreLost)
+      },
       onUsage: (used) => spending.add(used),
       onRefused: ({ why, message }) =>
         ending.end({

@@ -11,7 +11,7 @@ import {
   writeSystemFiles,
 } from './directories.ts'
 import type { Sandbox, SandboxLimits, SandboxPaths, SandboxSpec, SpawnOptions } from './driver.ts'
-import { environmentInside, systemPath } from './environment.ts'
+import { environmentInside, ghSettings, systemPath } from './environment.ts'
 import { gitConfig } from './git-config.ts'
 import { initScript } from './init-script.ts'
 import type { LimitHolder } from './limits/held-limits.ts'
@@ -39,6 +39,7 @@ const gatewayUrl = `http://127.0.0.1:${bridgePort}`
 const claudePath = '/opt/claude'
 const nodePath = '/opt/node'
 const initPath = '/run/longhaul/init'
+const ghConfig = '/run/longhaul/gh'
 
 /**
  * Opens a session's sandbox: every start is a bubblewrap of its own, with namespaces of its own,
@@ -53,11 +54,12 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
     gitconfig: gitConfig({ ...spec, gatewayUrl, rewrites: spec.gitRewrite }),
   }
   await makeDirectories({ paths, uid })
-  await writeSystemFiles(paths, { ...files, init: initScript })
+  await writeSystemFiles(paths, { ...files, init: initScript, 'config.yml': ghSettings(paths) })
   const mounts = [
     ...(await systemMounts()),
     ...Object.keys(files).map((name) => readOnly(systemFile(paths, name), `/etc/${name}`)),
     readOnly(systemFile(paths, 'init'), initPath),
+    readOnly(systemFile(paths, 'config.yml'), `${ghConfig}/config.yml`),
     readOnly(await host.claude(), claudePath),
     readOnly(await host.node(), nodePath),
     ...ownMounts(paths, spec.limits),
@@ -161,6 +163,7 @@ function environmentOf(o: {
     // The short one where it can be: programs put sockets there.
     tmp: isBelowTmp(o.paths) ? o.paths.tmp : '/tmp',
     path: systemPath,
+    ghConfig,
     proxyUrl: o.options.network ? gatewayUrl : null,
     extra: [o.spec.env, o.options.env ?? {}],
   })

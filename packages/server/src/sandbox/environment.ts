@@ -12,6 +12,8 @@ export function environmentInside(o: {
   readonly paths: SandboxPaths
   readonly tmp: string
   readonly path: string
+  /** The directory with gh's settings. */
+  readonly ghConfig: string
   readonly proxyUrl: string | null
   readonly extra: readonly Readonly<Record<string, string>>[]
 }): Record<string, string> {
@@ -29,6 +31,10 @@ export function environmentInside(o: {
       GIT_TERMINAL_PROMPT: '0',
       // npm would ask its registry for news of itself: a denied connection in every log.
       npm_config_update_notifier: 'false',
+      GH_CONFIG_DIR: o.ghConfig,
+      GH_NO_UPDATE_NOTIFIER: '1',
+      // gh asks nothing without one; the gateway puts the real one in its place.
+      GH_TOKEN: 'placeholder',
     },
     o.proxyUrl === null ? {} : proxyVariables(o.proxyUrl),
     ...o.extra,
@@ -51,4 +57,9 @@ function proxyVariables(url: string): Record<string, string> {
     https_proxy: url,
     no_proxy: direct,
   }
+}
+
+/** gh's settings: it speaks plain HTTP to the gateway, which has the credential. */
+export function ghSettings({ gatewaySocket }: SandboxPaths): string {
+  return `git_protocol: https\nprompt: disabled\nhttp_unix_socket: ${JSON.stringify(gatewaySocket)}\n`
 }

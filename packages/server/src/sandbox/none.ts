@@ -1,8 +1,9 @@
+import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { makeDirectories, pathsOf, systemFile, writeSystemFiles } from './directories.ts'
 import type { Sandbox, SandboxSpec, SpawnOptions } from './driver.ts'
-import { environmentInside, systemPath } from './environment.ts'
+import { environmentInside, ghSettings, systemPath } from './environment.ts'
 import { openForwarder } from './forwarder.ts'
 import { gitConfig } from './git-config.ts'
 import { initScript } from './init-script.ts'
@@ -32,7 +33,8 @@ export async function openNone(
   const forwarder = await openForwarder({ socketPath: paths.gatewaySocket })
   const gatewayUrl = `http://127.0.0.1:${forwarder.port}`
   const gitconfig = gitConfig({ ...spec, gatewayUrl, rewrites: spec.gitRewrite })
-  await writeSystemFiles(paths, { gitconfig, init: initScript })
+  const gh = { 'config.yml': ghSettings(paths) }
+  await writeSystemFiles(paths, { gitconfig, init: initScript, ...gh })
   const fixed: Record<string, string> = {
     LONGHAUL_SANDBOX: spec.directory,
     GIT_CONFIG_SYSTEM: systemFile(paths, 'gitconfig'),
@@ -44,6 +46,7 @@ export async function openNone(
       paths,
       tmp: paths.tmp,
       path: systemPath,
+      ghConfig: dirname(systemFile(paths, 'config.yml')),
       proxyUrl: o.network ? gatewayUrl : null,
       extra: [
         spec.env,

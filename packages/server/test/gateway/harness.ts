@@ -28,6 +28,7 @@ export interface TestGateway extends AsyncDisposable {
   readonly refusals: Parameters<GatewayHooks['onRefused']>[0][]
   readonly denials: (Denial & { count: number })[]
   readonly decisions: Decision[]
+  readonly comments: Parameters<GatewayHooks['onCommented']>[0][]
   ask(o: Ask): Promise<Answer>
 }
 
@@ -48,6 +49,7 @@ export interface Answer {
 export const nothing: GatewayPolicy = {
   model: null,
   git: null,
+  github: null,
   mcp: [],
   network: 'limited',
   connect: [],
@@ -62,6 +64,7 @@ export async function startGateway(
     spentUsd?: number
     beforeModelRequest?: GatewayHooks['beforeModelRequest']
     mayPush?: GatewayHooks['mayPush']
+    mayComment?: GatewayHooks['mayComment']
     isAuditBehind?: () => boolean
     lookup?: Lookup
     clock?: Clock
@@ -76,6 +79,7 @@ export async function startGateway(
   const refusals: TestGateway['refusals'] = []
   const denials: TestGateway['denials'] = []
   const decisions: Decision[] = []
+  const comments: TestGateway['comments'] = []
   const metrics = new Metrics()
   const gateway = await openGateway({
     socketPath,
@@ -84,6 +88,8 @@ export async function startGateway(
     hooks: {
       beforeModelRequest: o.beforeModelRequest ?? (async () => {}),
       mayPush: o.mayPush ?? (async () => null),
+      mayComment: o.mayComment ?? (async () => 'Nothing may be commented on.'),
+      onCommented: (comment) => comments.push(comment),
       onUsage: (use) => uses.push(use),
       onRefused: (refusal) => refusals.push(refusal),
       onDenied: (denial) => denials.push(denial),
@@ -104,6 +110,7 @@ export async function startGateway(
     refusals,
     denials,
     decisions,
+    comments,
     ask: (asked) => ask(socketPath, asked),
     async [Symbol.asyncDispose]() {
       await gateway[Symbol.asyncDispose]()

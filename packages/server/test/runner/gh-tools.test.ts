@@ -8,6 +8,7 @@ import { systemClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config.ts'
 import type { NewEvent } from '../../src/events/append.ts'
 import { createLog } from '../../src/log.ts'
+import { commentsOf } from '../../src/runner/comments.ts'
 import { gitHubFunctions } from '../../src/runner/github-functions.ts'
 import { connectTools, type ToolClient } from '../agent/tools/client.ts'
 import { advance } from '../support/advance.ts'
@@ -29,7 +30,7 @@ async function open(o: {
   app = await github.createRepository({ owner: 'acme', name: o.name, files: { 'a.txt': 'a\n' } })
   app.talk.open({ title: 'It is broken', body: 'Since Monday.', author: 'ada', labels: ['bug'] })
   const events: NewEvent[] = []
-  const functions = gitHubFunctions({
+  const asking = {
     deps: {
       config: loadConfig({
         GITHUB_URL: github.url,
@@ -40,9 +41,10 @@ async function open(o: {
       log: createLog('silent'),
     },
     task: { order: orderOf(app.url, o.instructions ?? 'Mend #1.') },
-    writer: { write: async (event) => void events.push(event) },
+    writer: { write: async (event: NewEvent) => void events.push(event) },
     branch,
-  })
+  }
+  const functions = gitHubFunctions({ ...asking, comments: commentsOf(asking) })
   assert.ok(functions)
   return Object.assign(await connectTools(gitHubTools(functions)), { events })
 }
@@ -217,13 +219,15 @@ test('inputs that do not fit the schema are refused, and GitHub is not asked', a
 })
 
 test('there are no gh tools where the repository is a plain git remote, or there is no token', () => {
-  const functions = (env: Record<string, string>, repoUrl: string) =>
-    gitHubFunctions({
+  const functions = (env: Record<string, string>, repoUrl: string) => {
+    const asking = {
       deps: { config: loadConfig(env), clock: systemClock, log: createLog('silent') },
       task: { order: orderOf(repoUrl, 'Mend #1.') },
       writer: { write: async () => undefined },
       branch,
-    })
+    }
+    return gitHubFunctions({ ...asking, comments: commentsOf(asking) })
+  }
   const env = { GITHUB_TOKEN: 'token', GITHUB_URL: 'https://github.example' }
   assert.equal(functions(env, 'https://elsewhere.example/acme/app'), null)
   assert.equal(functions({ GITHUB_URL: env.GITHUB_URL }, 'https://github.example/acme/app'), null)

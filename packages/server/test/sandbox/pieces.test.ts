@@ -88,6 +88,7 @@ test('what cannot be a variable is refused', () => {
       paths: pathsOf('/d'),
       tmp: '/t',
       path: '/p',
+      ghConfig: '/g',
       proxyUrl: null,
       extra: [extra],
     })
