@@ -28,6 +28,7 @@ import { archiveAgent, changeAgent, createAgent } from './sessions/agents.ts'
 import { AuditWriter } from './store/audit-writer.ts'
 import { openStore, type Store } from './store/open.ts'
 import { putSettingIfAbsent } from './store/settings.ts'
+import { answerApproval } from './tasks/answer.ts'
 import { cancelTask } from './tasks/cancel.ts'
 import { createTask } from './tasks/create.ts'
 import { deleteTask } from './tasks/delete.ts'
@@ -91,6 +92,7 @@ export async function buildServer(o: {
       create: (trx, order, caller, o) => createTask(trx, { queue, clock }, order, caller, o),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
       delete: (id) => deleteTask({ store, clock }, id),
+      answer: (trx, o) => answerApproval(trx, { queue, clock }, o),
       say: (trx, o) => sendMessage(trx, { queue, clock }, o),
     },
     agents: {

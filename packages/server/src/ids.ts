@@ -4,6 +4,7 @@ import type { Clock } from './clock.ts'
 /** What an id names; the Managed Agents API's prefixes, and ours in the same manner. */
 export type IdPrefix =
   | 'agent'
+  | 'appr'
   | 'sesn'
   | 'sevt'
   | 'task'

@@ -1,8 +1,9 @@
 import { z } from 'zod'
+import { deadlineMinutes, onDeadline } from './approvals.ts'
 
 /**
  * The tools that every agent process brings along, by the Managed Agents API's names where it has
- * them. `agent` starts sub-agents; `plan` is the agent's own list of steps.
+ * them. `agent` starts sub-agents; `plan` is the agent's own list of steps; `ask` asks a human.
  */
 export const builtInTool = z.enum([
   'bash',
@@ -13,6 +14,7 @@ export const builtInTool = z.enum([
   'grep',
   'agent',
   'plan',
+  'ask',
 ])
 export type BuiltInTool = z.infer<typeof builtInTool>
 
@@ -30,8 +32,8 @@ const missingTools: readonly string[] = ['web_fetch', 'web_search']
 
 const toolsetType = 'agent_toolset_20260401'
 
-/** What becomes of a call: it is made, or refused. */
-const policyType = z.enum(['always_allow', 'always_deny'])
+/** What becomes of a call: it is made, a human is asked, or it is refused. */
+const policyType = z.enum(['always_allow', 'always_ask', 'always_deny'])
 
 /** Marks an issue about something that is known, and not supported: see `isUnsupported`. */
 const unsupported = { error_code: 'unsupported_feature' } as const
@@ -80,8 +82,14 @@ export function toolName(policy: AgentPolicy) {
 const toolConfig = z.object({
   enabled: z.boolean().describe('False: the agent does not see it.'),
   permission_policy: z
-    .object({ type: policyType })
-    .describe('always_deny: the agent sees it, and every call is refused.'),
+    .object({
+      type: policyType,
+      deadline_minutes: deadlineMinutes.optional(),
+      on_deadline: onDeadline.optional(),
+    })
+    .describe(
+      'always_ask: the task waits, without a process, until a human has answered. always_deny: the agent sees it, and every call is refused.',
+    ),
 })
 type ToolConfig = z.infer<typeof toolConfig>
 
@@ -109,13 +117,23 @@ export function toolsets(policy: AgentPolicy) {
     permission_policy: z
       .strictObject({
         type: z
-          .enum([...policyType.options, 'always_ask', 'auto'])
+          .enum([...policyType.options, 'auto'])
           .superRefine((type, context) => {
             if (policyType.options.some((each) => each === type)) return
-            const message = `expected always_allow or always_deny: ${type} is not supported`
+            const message = `expected ${policyType.options.join(', ')}: ${type} is not supported`
             context.addIssue({ code: 'custom', message, params: unsupported })
           })
           .pipe(policyType),
+        deadline_minutes: deadlineMinutes.optional(),
+        on_deadline: onDeadline.optional(),
+      })
+      .superRefine((policy, context) => {
+        if (policy.type === 'always_ask') return
+        for (const field of ['deadline_minutes', 'on_deadline'] as const) {
+          if (policy[field] === undefined) continue
+          const message = `expected none with ${policy.type}: only always_ask waits for somebody`
+          context.addIssue({ code: 'custom', path: [field], message })
+        }
       })
       .nullish(),
   })
@@ -175,14 +193,32 @@ function over(fallback: ToolConfig, given: GivenConfig): ToolConfig {
   }
 }
 
-/** What an agent may do with a tool: `off`, it does not see it; `deny`, its calls are refused. */
-export type ToolAccess = 'allow' | 'deny' | 'off'
+/**
+ * What an agent may do with a tool: `off`, it does not see it; `ask`, a human decides about each
+ * call; `deny`, its calls are refused.
+ */
+export type ToolAccess = 'allow' | 'ask' | 'deny' | 'off'
 
 /** What an agent with these tools may do with one of them. */
 export function toolAccess(sets: readonly Toolset[], name: string): ToolAccess {
+  const config = configOf(sets, name)
+  if (config?.enabled !== true) return 'off'
+  return accessOf[config.permission_policy.type]
+}
+
+const accessOf = { always_allow: 'allow', always_ask: 'ask', always_deny: 'deny' } as const
+
+/** Until when somebody may answer about a call of a tool, and what happens then, where it is said. */
+export function askingPolicy(sets: readonly Toolset[], name: string) {
+  const { deadline_minutes: deadlineMinutes, on_deadline: onDeadline } =
+    configOf(sets, name)?.permission_policy ?? {}
+  return {
+    ...(deadlineMinutes === undefined ? {} : { deadlineMinutes }),
+    ...(onDeadline === undefined ? {} : { onDeadline }),
+  }
+}
+
+function configOf(sets: readonly Toolset[], name: string): ToolConfig | undefined {
   const [set] = sets
-  if (set === undefined) return 'off'
-  const config = set.configs.find((each) => each.name === name) ?? set.default_config
-  if (!config.enabled) return 'off'
-  return config.permission_policy.type === 'always_allow' ? 'allow' : 'deny'
+  return set?.configs.find((each) => each.name === name) ?? set?.default_config
 }

@@ -216,7 +216,7 @@ export function agentProblems({ tools, subagents, metadata: pairs }: AgentConten
   const problems: FieldError[] = []
   if (Object.keys(pairs).length > metadataPairsMax)
     problems.push({ field: 'metadata', message: `expected at most ${metadataPairsMax} pairs` })
-  if (subagents.length > 0 && toolAccess(tools, 'agent') !== 'allow')
+  if (subagents.length > 0 && !['allow', 'ask'].includes(toolAccess(tools, 'agent')))
     problems.push({
       field: 'subagents',
       message: 'expected none, since the tool agent, which starts them, is not allowed',

@@ -15,6 +15,7 @@ export const taskId = idOf('task', '01kaw3n6hvf2zt5e8q4w9rxm7c')
 export const agentId = idOf('agent', '01kaw3n6hzf8r2c5m7t9w4ybdg')
 export const sessionId = idOf('sesn', '01kaw3n6hwetmv0q6j2r8d5yba')
 export const artifactId = idOf('art', '01kaw3n6hyk2r7w0c5d8m4xzqe')
+export const approvalId = idOf('appr', '01kaw3n6hzs3m8x2q7v5t9d4kc')
 export const repositoryId = idOf('repo', '01kaw3n6hzq4t7w9x2c5v8b1nd')
 
 /** RFC 3339 in UTC, milliseconds, as `/v1` writes times. */

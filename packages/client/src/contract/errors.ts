@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { approval } from './approvals.ts'
 
 /** What kind of error it is; the same words as the Managed Agents API. */
 const errorType = z.enum([
@@ -27,7 +28,11 @@ export const errorBody = z
       type: errorType,
       message: z.string(),
       details: z
-        .object({ error_code: z.string().optional(), fields: z.array(fieldError).optional() })
+        .object({
+          error_code: z.string().optional(),
+          fields: z.array(fieldError).optional(),
+          approval: approval.optional().describe('Of already_decided: what was decided.'),
+        })
         .optional(),
     }),
     request_id: z.string(),

@@ -6,6 +6,7 @@
 export type { AgentReference } from './agent-reference.ts'
 export {
   type AgentPolicy,
+  askingPolicy,
   type BuiltInTool,
   builtInTool,
   defaultTools,
@@ -26,10 +27,26 @@ export {
   agentUpdate,
   patchAgent,
 } from './agents.ts'
+export {
+  type Approval,
+  type ApprovalAnswer,
+  type ApprovalKind,
+  type ApprovalRequest,
+  type ApprovalStatus,
+  answerProblem,
+  approval,
+  approvalAnswer,
+  approvalPage,
+  approvalQuery,
+  deadlineMinutesDefault,
+  type OnDeadline,
+  type QuestionRequest,
+} from './approvals.ts'
 export { type Artifact, artifact, artifactName, artifactPage } from './artifacts.ts'
 export { type AuditEntry, auditPage, auditQuery } from './audit.ts'
 export {
   agentId,
+  approvalId,
   artifactId,
   countParam,
   isStorable,

@@ -98,6 +98,9 @@ export interface OrderPolicy {
   readonly startAt: (time: number) => string | null
 }
 
+/** What a task may cost, in US dollars. */
+export const budgetUsd = z.number().gt(0).max(budgetUsdMax)
+
 /** A word that tasks are found by: `team:payments`, `nightly`. */
 export const label = z
   .string()
@@ -133,11 +136,7 @@ export function orderFields(policy: OrderPolicy) {
       .describe(
         `Minutes of wall-clock time the task may take; the repository’s, or ${timeLimitMinutesDefault}, if absent.`,
       ),
-    maxBudgetUsd: z
-      .number()
-      .gt(0)
-      .max(budgetUsdMax)
-      .describe('US dollars of model use at most; no limit if absent.'),
+    maxBudgetUsd: budgetUsd.describe('US dollars of model use at most; no limit if absent.'),
     callbackUrl: z
       .string()
       .max(urlCharsMax)

@@ -3,6 +3,7 @@ import type { NewEvent } from '../events/append.ts'
 import type { Log } from '../log.ts'
 import type { Sandbox } from '../sandbox/driver.ts'
 import type { AgentProfile } from './options.ts'
+import type { Permission } from './permissions.ts'
 import type { Toolbox } from './tools/server.ts'
 import type { Transcript } from './transcript.ts'
 import type { TurnEnd } from './turn-end.ts'
@@ -25,6 +26,11 @@ export interface Agent extends AsyncDisposable {
    */
   turn(said: string | Said): Promise<TurnEnd>
   /**
+   * Goes on with the call that the conversation was parked for, as `permission` has it decided by now.
+   * A turn like any other, in which nothing is said at first; null: no call waited.
+   */
+  goOn(): Promise<TurnEnd | null>
+  /**
    * Says something in the open turn: the agent reads it after the tool calls that run now, and the
    * turn is not over before it has. False when no turn is open: nothing was said.
    */
@@ -41,6 +47,7 @@ export interface AgentOptions {
   /** A UUID; the same in every attempt. */
   readonly conversationId: string
   readonly profile: AgentProfile
+  readonly permission: Permission
   /** The typed tools that it has beside those of its profile. */
   readonly toolbox: Toolbox
   readonly transcript: Transcript

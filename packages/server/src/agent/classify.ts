@@ -13,6 +13,7 @@ const quotedCharsMax = 500
  * |---|---|
  * | stop_reason refusal | refused, never |
  * | terminal_reason aborted_* | cancelled, never: only we interrupt |
+ * | terminal_reason tool_deferred | deferred: a call waits for a human |
  * | error_max_turns | turns_exhausted, never |
  * | error_max_budget_usd | budget_declined, never |
  * | API status 401, 403 | model_rejected, never |
@@ -28,6 +29,7 @@ export function classifyResult(message: unknown): TurnEnd {
   if (result['stop_reason'] === 'refusal') return failed('refused', said || 'The model refused.')
   const terminal = textOf(result['terminal_reason'])
   if (terminal.startsWith('aborted_')) return failed('cancelled', 'The turn was interrupted.')
+  if (terminal === 'tool_deferred') return deferred(fieldsOf(result['deferred_tool_use']))
   switch (result['subtype']) {
     case 'error_max_turns':
       return failed('turns_exhausted', said || 'The agent used all its turns.')
@@ -40,6 +42,13 @@ export function classifyResult(message: unknown): TurnEnd {
     default:
       return failed('agent_error', said || 'The agent ended with an error.')
   }
+}
+
+function deferred(call: Fields): TurnEnd {
+  const { id, name } = call
+  if (typeof id !== 'string' || typeof name !== 'string')
+    return failed('agent_error', 'The agent waits for a human, and did not say for what.', 'later')
+  return { kind: 'deferred', call: { id, name, input: fieldsOf(call['input']) } }
 }
 
 function classifyApiError(result: Fields, said: string): TurnFailed {

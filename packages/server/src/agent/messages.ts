@@ -27,17 +27,17 @@ export class MessageMap {
   readonly #sessionId: string
   readonly #spans: Spans
   readonly #previews: Previews
-  readonly #isDenied: (name: string) => boolean
+  readonly #access: (name: string) => string
   readonly #mcpCalls = new Set<string>()
   #isRescheduled = false
 
   constructor(o: {
     readonly sessionId: string
     readonly clock: Clock
-    /** Whether every call of a tool, by the SDK's name, is refused. */
-    readonly isDenied: (name: string) => boolean
+    /** What becomes of the calls of a tool, by the SDK's name. */
+    readonly access: (name: string) => 'allow' | 'ask' | 'deny'
   }) {
-    this.#isDenied = o.isDenied
+    this.#access = o.access
     this.#sessionId = o.sessionId
     this.#spans = new Spans(o.clock)
     this.#previews = new Previews(o.clock)
@@ -92,7 +92,7 @@ export class MessageMap {
   #toolUse(block: Fields): NewEvent {
     const id = textOf(block['id'])
     const name = textOf(block['name'])
-    const permission = this.#isDenied(name) ? 'deny' : 'allow'
+    const permission = this.#access(name)
     const input = fieldsOf(block['input'])
     const call = { tool_use_id: id, input, evaluated_permission: permission }
     const [, server, tool] = /^mcp__(.+?)__(.+)$/.exec(name) ?? []

@@ -2,7 +2,7 @@ import type { Agent, AgentOptions } from './agent.ts'
 import { prepareConversation } from './resume.ts'
 
 export type { Agent } from './agent.ts'
-export type { TurnEnd } from './turn-end.ts'
+export type { TurnDeferred, TurnEnd, TurnFailed } from './turn-end.ts'
 
 /** Loaded when it is needed: the Agent SDK takes 15 MB, which an idle server does without. */
 const load = () => import('./running-agent.ts')

@@ -11,8 +11,6 @@ export interface AgentProfile {
   readonly systemPrompt: string
   /** Names of the SDK's tools; beside them the agent has its toolbox's, and no others. */
   readonly tools: readonly string[]
-  /** Of these, those whose every call is refused. */
-  readonly deniedTools: readonly string[]
   /** Agents that it may start. */
   readonly subagents: readonly Subagent[]
   /** Model turns of one `turn`. */
@@ -36,7 +34,7 @@ interface Subagent {
   readonly maxTurns: number | null
 }
 
-/** The options of the SDK that depend on the profile alone; its hooks are `hooksOf`'s. */
+/** The options of the SDK that depend on the profile alone; its hooks come beside them. */
 export function profileOptions(profile: AgentProfile): Options {
   return {
     ...(profile.model === null ? {} : { model: profile.model }),
@@ -80,16 +78,8 @@ function definitionOf(one: Subagent): AgentDefinition {
   }
 }
 
-/** What is done about calls of tools: see `deny` and `AgentOptions.afterTool`. */
-export function hooksOf(
-  { deniedTools }: Pick<AgentProfile, 'deniedTools'>,
-  afterTool: () => string | null,
-): NonNullable<Options['hooks']> {
-  return { ...(deniedTools.length === 0 ? {} : deny(deniedTools)), ...tell(afterTool) }
-}
-
-/** Hooks run before the result goes to the model, so this is in time for it. */
-function tell(afterTool: () => string | null): NonNullable<Options['hooks']> {
+/** Tells what `AgentOptions.afterTool` says: hooks run before the result goes to the model. */
+export function afterToolHooks(afterTool: () => string | null): NonNullable<Options['hooks']> {
   const hook: HookCallback = (input) => {
     const hookEventName = input.hook_event_name
     if (hookEventName !== 'PostToolUse' && hookEventName !== 'PostToolUseFailure')
@@ -99,23 +89,6 @@ function tell(afterTool: () => string | null): NonNullable<Options['hooks']> {
     return Promise.resolve({ hookSpecificOutput: { hookEventName, additionalContext } })
   }
   return { PostToolUse: [{ hooks: [hook] }], PostToolUseFailure: [{ hooks: [hook] }] }
-}
-
-/**
- * Refuses calls of tools that the agent sees: a hook, because `disallowedTools` would hide them. It
- * holds for subagents, too.
- */
-function deny(tools: readonly string[]): NonNullable<Options['hooks']> {
-  const refuse: HookCallback = (input) => {
-    const name = input.hook_event_name === 'PreToolUse' ? input.tool_name : 'this tool'
-    const hookSpecificOutput = {
-      hookEventName: 'PreToolUse',
-      permissionDecision: 'deny',
-      permissionDecisionReason: `The agent's profile does not allow ${name}.`,
-    } as const
-    return Promise.resolve({ hookSpecificOutput })
-  }
-  return { PreToolUse: [{ matcher: tools.join('|'), hooks: [refuse] }] }
 }
 
 /**

@@ -1,15 +1,15 @@
 import { type Query, query, type SDKMessage } from '@anthropic-ai/claude-agent-sdk'
 import type { Agent, AgentOptions, Said } from './agent.ts'
-import { sdkToolNamed } from './built-in-tools.ts'
 import { classifyExit } from './classify.ts'
 import { Input } from './input.ts'
 import { MessageMap } from './messages.ts'
-import { agentEnv, hooksOf, profileOptions } from './options.ts'
+import { afterToolHooks, agentEnv, profileOptions } from './options.ts'
 import { AgentOutput } from './output.ts'
+import { Permissions } from './permissions.ts'
 import { AgentProcess } from './process.ts'
 import { turnEndEvents } from './session-error.ts'
 import { mcpServersOf } from './tools/custom/mcp.ts'
-import { sdkToolName, toolServerName } from './tools/names.ts'
+import { toolServerName } from './tools/names.ts'
 import { toolServer } from './tools/server.ts'
 import { Turns } from './turn.ts'
 import type { TurnEnd, TurnFailed } from './turn-end.ts'
@@ -19,6 +19,8 @@ const controlMsMax = 5000
 /** The CLI gets this long to end by itself, of the five seconds that closing may take. */
 const exitMsMax = 3500
 const killMsMax = 1000
+/** A call that waited is made within a second of the start on a calm machine. */
+const beginMsMax = 30_000
 /** What a process said before it was killed is taken within this. */
 const hearMsMax = 3000
 
@@ -45,8 +47,8 @@ export class RunningAgent implements Agent {
     this.#o = o
     this.resumed = resumed
     this.#process = new AgentProcess(o.sandbox, this.#output)
-    const denied = deniedBy(o)
-    this.#messages = new MessageMap({ ...o, isDenied: (name) => denied.has(sdkToolNamed(name)) })
+    const permissions = new Permissions(o.permission)
+    this.#messages = new MessageMap({ ...o, access: (name) => permissions.access(name) })
     this.#turns = new Turns({
       ...o,
       controls: { stopTask: (id) => this.#control('stop_task', () => this.#query.stopTask(id)) },
@@ -55,7 +57,8 @@ export class RunningAgent implements Agent {
       prompt: this.#input,
       options: {
         ...profileOptions(o.profile),
-        hooks: hooksOf(o.profile, o.afterTool),
+        ...permissions.options(),
+        hooks: { ...permissions.hooks(), ...afterToolHooks(o.afterTool) },
         mcpServers: {
           ...mcpServersOf(o.toolbox.servers, o.sandbox.gatewayUrl),
           [toolServerName]: toolServer({ ...o, ...o.toolbox, signal: this.#calls.signal }),
@@ -76,9 +79,27 @@ export class RunningAgent implements Agent {
   async turn(given: string | Said): Promise<TurnEnd> {
     if (this.#gone !== null) return this.#gone
     const said = typeof given === 'string' ? { parts: [given] } : given
+    return this.#turn(() => this.#send(said))
+  }
+
+  async goOn(): Promise<TurnEnd | null> {
+    if (this.#gone !== null) return this.#gone
+    if (!this.resumed) return null
+    let isSilent = false
+    // The CLI begins by itself when a call waits, and does nothing at all when none does.
+    using _ = this.#o.clock.after(beginMsMax, () => {
+      isSilent = !this.#turns.hasBegun
+      if (isSilent) this.#turns.end(nothingWaits)
+    })
+    const end = await this.#turn(() => undefined)
+    return isSilent ? null : end
+  }
+
+  /** One turn, which `begin` sets off. */
+  async #turn(begin: () => void): Promise<TurnEnd> {
     const ended = this.#turns.begin()
     await this.#o.emit({ type: 'session.status_running' })
-    this.#send(said)
+    begin()
     const end = await ended
     // Who closes an agent in the middle of a turn knows better what becomes of the session.
     if (end !== closed) for (const event of turnEndEvents(end)) await this.#o.emit(event)
@@ -195,18 +216,14 @@ export class RunningAgent implements Agent {
   }
 }
 
-/** The tools whose every call is refused, by the SDK's names. */
-function deniedBy({ profile, toolbox }: AgentOptions): ReadonlySet<string> {
-  const typed = toolbox.tools.filter(({ name }) => toolbox.policy(name) === 'deny')
-  return new Set([...profile.deniedTools, ...typed.map(({ name }) => sdkToolName(name))])
-}
-
 const closed: TurnFailed = {
   kind: 'failed',
   reason: 'cancelled',
   message: 'The agent was closed.',
   retry: 'never',
 }
+
+const nothingWaits: TurnEnd = { kind: 'finished', text: '' }
 
 const tooLong: TurnFailed = {
   kind: 'failed',

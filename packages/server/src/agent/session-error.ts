@@ -12,6 +12,8 @@ export function modelError(status: number | null, retryStatus: RetryStatus): New
 /** What the log says when a turn is over. */
 export function turnEndEvents(end: TurnEnd): NewEvent[] {
   if (end.kind === 'finished') return [idle('end_turn')]
+  // Who parks the session says what is required of whom.
+  if (end.kind === 'deferred') return []
   if (end.retry === 'later') {
     return [failure(end, 'retrying'), { type: 'session.status_rescheduled' }]
   }

@@ -3,7 +3,19 @@ import type { FailedReason } from '@longhaul/client/contract'
 /** How a turn ended. */
 export type TurnEnd =
   | { readonly kind: 'finished'; readonly text: string /** The agent's last message. */ }
+  | TurnDeferred
   | TurnFailed
+
+/** A call waits for a human; the conversation goes on with it, in a process of its own. */
+export interface TurnDeferred {
+  readonly kind: 'deferred'
+  readonly call: {
+    readonly id: string
+    /** The SDK's name of the tool. */
+    readonly name: string
+    readonly input: Readonly<Record<string, unknown>>
+  }
+}
 
 /**
  * `retry: 'later'`: nothing is wrong with the conversation, the same one may go on (the model is

@@ -37,6 +37,7 @@ export class Turns {
   /** The wait of the phase that the turn is in. */
   #phase = ''
   #wait: Timer | null = null
+  #hasBegun = false
 
   constructor(o: {
     readonly clock: Clock
@@ -51,6 +52,11 @@ export class Turns {
     this.#controls = o.controls
   }
 
+  /** Whether the session has said anything since the turn began. */
+  get hasBegun(): boolean {
+    return this.#hasBegun
+  }
+
   get isOpen(): boolean {
     return this.#turn !== null
   }
@@ -59,6 +65,7 @@ export class Turns {
   begin(): Promise<TurnEnd> {
     if (this.#turn !== null) throw new Error('a turn is open already')
     this.#state = beginTurn(this.#state)
+    this.#hasBegun = false
     const { promise, resolve } = Promise.withResolvers<TurnEnd>()
     const remainingMs = Math.max(0, this.#deadline - this.#clock.now())
     const deadline = this.#clock.after(remainingMs, () => this.end(timedOut))
@@ -74,6 +81,7 @@ export class Turns {
 
   /** A message of the session, inside a turn or between two. */
   heard(message: SDKMessage): void {
+    this.#hasBegun = true
     this.#state = advance(this.#state, message)
     this.#follow()
   }

@@ -2,6 +2,7 @@ import type {
   AgentContent,
   AgentPatch,
   AgentPolicy,
+  ApprovalAnswer,
   GivenOrder,
   NewRepository,
   OrderPolicy,
@@ -14,6 +15,7 @@ import type { Metrics } from '../metrics.ts'
 import type { AgentRow } from '../store/agents.ts'
 import type { Store } from '../store/open.ts'
 import type { RepositoryRow, TaskRow, Trx } from '../store/tables.ts'
+import type { Answered } from '../tasks/answer.ts'
 import type { MessageSent, Saying } from '../tasks/messages.ts'
 import type { App } from './env.ts'
 
@@ -40,6 +42,16 @@ export interface AppDeps {
     readonly cancel: (id: string, caller: Caller) => Promise<TaskRow | undefined>
     /** The task as it was, or as it still is when it has not ended; undefined: there is none. */
     readonly delete: (id: string) => Promise<TaskRow | undefined>
+    /** Undefined: there is no such approval of this task. */
+    readonly answer: (
+      trx: Trx,
+      o: {
+        readonly taskId: string
+        readonly id: string
+        readonly answer: ApprovalAnswer
+        readonly caller: Caller
+      },
+    ) => Promise<Answered | undefined>
     /** Undefined: there is no such task. */
     readonly say: (trx: Trx, o: Saying) => Promise<MessageSent | undefined>
   }

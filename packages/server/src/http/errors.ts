@@ -1,4 +1,4 @@
-import type { ErrorBody, ErrorType, FieldError } from '@longhaul/client/contract'
+import type { Approval, ErrorBody, ErrorType, FieldError } from '@longhaul/client/contract'
 import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
@@ -54,6 +54,11 @@ export const refusals = {
     new ApiError(409, message, {
       details: { error_code: code },
       // Official clients retry a 409 unless told that it will not pass.
+      headers: { 'x-should-retry': 'false' },
+    }),
+  decided: (approval: Approval, message: string) =>
+    new ApiError(409, message, {
+      details: { error_code: 'already_decided', approval },
       headers: { 'x-should-retry': 'false' },
     }),
   sessionNotTerminated: (status: string) =>

@@ -269,6 +269,7 @@ export class WorkQueue implements AsyncDisposable {
       from tasks
       where tasks.status = 'running' and job.singleton_key = tasks.session_id
         and tasks.started_at + (tasks."order" ->> 'timeLimitMinutes')::int * interval '1 minute'
+          + tasks.parked_ms * interval '1 millisecond'
           <= ${new Date(this.#clock.now())}
         and job.name = ${queue} and job.state < 'active' and job.priority < ${ending}`.execute(trx)
   }

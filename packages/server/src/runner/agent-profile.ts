@@ -33,7 +33,6 @@ export function profileWithin(
   const preset = presets[o.type]
   const isAllowed = (name: string): boolean => !isBuiltIn(name) || preset.tools.includes(name)
   const offered = preset.tools.filter((name) => toolAccess(agent.tools, name) !== 'off')
-  const denied = offered.filter((name) => toolAccess(agent.tools, name) === 'deny')
   const sdkNames = (name: string): readonly string[] => {
     if (isBuiltIn(name)) return sdkTools[name]
     return [o.servers.includes(name) ? `mcp__${name}` : sdkToolName(name)]
@@ -47,7 +46,6 @@ export function profileWithin(
     effort: agent.model.effort,
     systemPrompt: [agent.system ?? '', preset.facts, guidance].filter(Boolean).join('\n\n'),
     tools: offered.flatMap((name) => sdkTools[name]),
-    deniedTools: denied.flatMap((name) => sdkTools[name]),
     subagents: agent.subagents.map((one) => ({
       name: one.name,
       description: one.description,

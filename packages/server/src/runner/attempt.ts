@@ -20,7 +20,7 @@ import { LimitNotes } from './limit-notes.ts'
 import { type Attempt, failed, failedWithin, mayGoOn, type PhaseEnd } from './phase.ts'
 import { prepare } from './prepare.ts'
 import { publish } from './publish.ts'
-import { endTaskOf, handBack } from './settle.ts'
+import { endTaskOf, handBack, park } from './settle.ts'
 import { Spending } from './spending.ts'
 import { openWalls } from './walls.ts'
 import { watch } from './watch.ts'
@@ -49,7 +49,8 @@ export async function runAttempt(deps: RunnerDeps, lease: Lease, ending: Ending)
   const over = new AbortController()
   const watching = watch({ ...deps, lease, taskId: task.id, ending }, over.signal)
   const startedMs = task.started_at?.getTime() ?? clock.now()
-  const deadline = startedMs + task.order.timeLimitMinutes * 60_000
+  const limitMs = task.order.timeLimitMinutes * 60_000 + Number(task.parked_ms)
+  const deadline = startedMs + limitMs
   using _timer = clock.after(Math.max(0, deadline - clock.now()), () =>
     ending.end({ kind: 'failed', reason: 'timed_out' }),
   )
@@ -90,8 +91,17 @@ async function settle(run: Run): Promise<void> {
   } catch (error) {
     if (ending.lost.aborted || error instanceof LeaseLost) return
     await writer.flush()
-    await handBack(deps, { task, lease, ...goOn(error, run, journal.progress) })
+    const { cause } = ending
+    if (cause?.kind === 'parked') {
+      const { parking } = cause
+      await park(deps, { task, lease, progress: forgiven(journal.progress), parking })
+    } else await handBack(deps, { task, lease, ...goOn(error, run, journal.progress) })
   }
+}
+
+/** An attempt that was stopped in good order is no strike. */
+function forgiven(progress: Progress): Progress {
+  return { ...progress, strikes: Math.max(0, progress.strikes - 1) }
 }
 
 /** What becomes of work that neither ended nor is somebody else's. */
@@ -99,7 +109,7 @@ function goOn(error: unknown, { deps, task, lease, ending }: Run, progress: Prog
   const { strikes } = progress
   if (ending.cause?.kind === 'drained') {
     const why = 'The server stops; the work goes on when it is back.'
-    return { progress: { ...progress, strikes: Math.max(0, strikes - 1) }, delayMs: 0, why }
+    return { progress: forgiven(progress), delayMs: 0, why }
   }
   deps.log.error({ err: error, taskId: task.id, attempt: lease.attempt }, 'the attempt failed')
   const why = `The attempt failed: ${error instanceof Error ? error.message : String(error)}`
@@ -134,6 +144,7 @@ async function perform(
     workspace,
     guidance: new Guidance(workspace),
     limitNotes: new LimitNotes({ sandbox: walls.sandbox, writer, metrics: deps.metrics }),
+    park: (parking) => ending.end({ kind: 'parked', parking }),
   }
   const end =
     decided ??

@@ -1,4 +1,4 @@
-import type { Agent, TurnEnd } from '../agent/open.ts'
+import type { Agent, TurnDeferred, TurnEnd, TurnFailed } from '../agent/open.ts'
 import { CodeParser } from '../agent/tools/code/parser.ts'
 import { readEvents } from '../events/read.ts'
 import { uuidOf } from '../ids.ts'
@@ -10,8 +10,10 @@ import {
   orderPrompt,
   roundFailedPrompt,
 } from '../tasks/prompts.ts'
+import { pinnedAgent } from './agent-profile.ts'
 import { Inbox } from './inbox.ts'
 import { openAgentOf } from './open-agent.ts'
+import { parkingOf } from './permission.ts'
 import type { Attempt } from './phase.ts'
 
 /** A model that answers 429 or 5xx, or a process that dies, is tried again for this long. */
@@ -22,6 +24,8 @@ const cutOffEventsMax = 200
 
 /** A turn that does not end this soon after it was interrupted is ended with its process. */
 const interruptMsMax = 5000
+
+const nothingWaited: TurnEnd = { kind: 'finished', text: '' }
 
 /** The attempt's side of the agent's conversation: one process, from the first turn to the last. */
 export class Conversation implements AsyncDisposable {
@@ -43,10 +47,11 @@ export class Conversation implements AsyncDisposable {
    * Lets the agent work until it finishes and no message waits for it: on the order, on what was cut
    * off, on the checks that failed, on what people said. The end has the last words of each turn.
    */
-  async work(): Promise<TurnEnd> {
+  async work(): Promise<Exclude<TurnEnd, TurnDeferred>> {
     const texts: string[] = []
     for (;;) {
       const end = await this.#turnWithRetries()
+      if (end.kind === 'deferred') return this.#park(end.call)
       if (end.kind === 'failed') return end
       if (end.text !== '') texts.push(end.text)
       if ((await this.#inbox.waiting()).length === 0) {
@@ -73,7 +78,7 @@ export class Conversation implements AsyncDisposable {
       const begun = deps.clock.now()
       const end = await this.#turn()
       workspace.signal.throwIfAborted()
-      if (end.kind === 'finished' || end.retry === 'never') return end
+      if (end.kind !== 'failed' || end.retry === 'never') return end
       // A process that a limit ended would be ended by it again.
       const hit = end.died === true ? this.#attempt.limitNotes.look() : null
       if (hit !== null)
@@ -90,24 +95,58 @@ export class Conversation implements AsyncDisposable {
   /** A turn that a message cut off has finished, without a word. */
   async #turn(): Promise<TurnEnd> {
     const { agent, words } = await this.#open()
+    const { waitingCall } = this.#attempt.journal.progress
+    if (waitingCall !== null) return this.#goOn(agent)
     const message = await this.#inbox.next()
     const parts = [words, message?.text ?? null].filter((part) => part !== null)
     // What waited is in the conversation after all.
     if (parts.length === 0) return { kind: 'finished', text: '' }
-    const over = new AbortController()
-    const turn = agent.turn({ parts, ...(message === null ? {} : { uuid: uuidOf(message.id) }) })
     this.#inbox.open(message)
+    const uuid = message === null ? {} : { uuid: uuidOf(message.id) }
+    return this.#tell(agent, agent.turn({ parts, ...uuid }))
+  }
+
+  /** The call that a human was asked about comes first; who has something to say meanwhile is heard. */
+  async #goOn(agent: Agent): Promise<TurnEnd> {
+    const { journal } = this.#attempt
+    this.#inbox.open(null)
+    const going = agent.goOn()
+    // Told below: that no call waited.
+    const end = await this.#tell(
+      agent,
+      going.then((end) => end ?? nothingWaited),
+    )
+    await journal.write({ waitingCall: null })
+    if (end !== nothingWaited) return end
+    const words = continuePrompt({ cutOff: await this.#cutOff(), round: journal.progress })
+    return this.#tell(agent, agent.turn({ parts: [words] }))
+  }
+
+  async #tell(agent: Agent, turn: Promise<TurnEnd>): Promise<TurnEnd> {
+    const over = new AbortController()
     const following = this.#follow(agent, { turn, over: over.signal })
     const end = await turn
     over.abort()
     const wasCut = await following
     if (end.kind === 'finished') await this.#inbox.settled()
     await this.#inbox.waiting()
-    if (!wasCut || end.kind === 'finished' || end.reason !== 'cancelled') return end
+    if (!wasCut || end.kind !== 'failed' || end.reason !== 'cancelled') return end
     // What it was told and has not read would begin a turn of its own: the next process is told.
     if (this.#inbox.hasUnread) await this.#close()
     if (this.#agent === null) this.#why = 'interrupted'
     return { kind: 'finished', text: '' }
+  }
+
+  /** Gives up the process and the slot until a human has decided: it throws then, as every stop does. */
+  async #park(call: TurnDeferred['call']): Promise<TurnFailed> {
+    const { deps, lease, task, journal, park, workspace } = this.#attempt
+    const session = await getSession(deps.store.db, lease.sessionId)
+    const parking = parkingOf(pinnedAgent(session?.agent, task.type), call)
+    if (typeof parking === 'string')
+      return { kind: 'failed', reason: 'agent_error', message: parking, retry: 'never' }
+    await journal.write({ waitingCall: call.id })
+    park(parking)
+    throw workspace.signal.reason
   }
 
   async #follow(
@@ -130,7 +169,8 @@ export class Conversation implements AsyncDisposable {
     const why = this.#why
     this.#why = 'restarted'
     if (!agent.resumed) return { agent, words: this.#orderText() }
-    const words = await this.#resumeText(why)
+    const isWaiting = this.#attempt.journal.progress.waitingCall !== null
+    const words = isWaiting ? null : await this.#resumeText(why)
     // A message of the server's own, in the log like every other one.
     if (words !== null) {
       const content = [{ type: 'text', text: words }]

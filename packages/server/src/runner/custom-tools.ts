@@ -33,6 +33,6 @@ export function mcpServersFor(
 ): McpServer[] {
   return config.tools
     .filter((tool) => tool.kind === 'mcp')
-    .filter(({ name }) => toolAccess(agent.tools, name) === 'allow')
+    .filter(({ name }) => ['allow', 'ask'].includes(toolAccess(agent.tools, name)))
     .filter(({ denied, readOnly }) => !denied && (readOnly || presets[order.type].publishes))
 }

@@ -1,4 +1,5 @@
 import type { FailedReason } from '@longhaul/client/contract'
+import type { Parking } from '../tasks/park.ts'
 
 /** What ended an attempt from outside its own work. */
 export type Cause =
@@ -6,6 +7,8 @@ export type Cause =
   | { readonly kind: 'failed'; readonly reason: FailedReason; readonly message?: string }
   /** The server stops: the work goes back to the queue and on from where it is. */
   | { readonly kind: 'drained' }
+  /** It waits for somebody, or for a time: its process and its slot are given up. */
+  | { readonly kind: 'parked'; readonly parking: Parking }
   /** The lease is another worker's: nothing more may be written. */
   | { readonly kind: 'lost' }
 

@@ -2,6 +2,7 @@ import { type Agent, openAgent } from '../agent/open.ts'
 import type { CodeParser } from '../agent/tools/code/parser.ts'
 import { getSession } from '../store/sessions.ts'
 import { pinnedAgent, profileWithin } from './agent-profile.ts'
+import { permissionOf } from './permission.ts'
 import type { Attempt } from './phase.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { toolboxOf } from './toolbox.ts'
@@ -20,11 +21,15 @@ export async function openAgentOf(attempt: Attempt, parser: CodeParser): Promise
   const servers = toolbox.servers.map(({ name }) => name)
   const guidance = await attempt.guidance.of(journal.progress.base?.commit ?? 'HEAD')
   const calls = new ToolCalls(deps)
+  const profile = profileWithin(agent, { type, servers, model: deps.config.model.name, guidance })
+  const { sessionId } = lease
+  const { tools } = profile
   return openAgent({
     sandbox: workspace.sandbox,
-    sessionId: lease.sessionId,
+    sessionId,
     conversationId: session.conversation_id,
-    profile: profileWithin(agent, { type, servers, model: deps.config.model.name, guidance }),
+    profile,
+    permission: await permissionOf(deps.store.db, { sessionId, agent, toolbox, tools }),
     toolbox,
     transcript,
     bashTimeoutMs: deps.config.bashTimeoutMs,
@@ -34,7 +39,7 @@ export async function openAgentOf(attempt: Attempt, parser: CodeParser): Promise
       calls.saw(event)
       return writer.write(event).catch(() => undefined)
     },
-    delta: (event) => deps.live.delta(lease.sessionId, event),
+    delta: (event) => deps.live.delta(sessionId, event),
     afterTool: () => attempt.limitNotes.look()?.message ?? null,
     stallMs,
     clock: deps.clock,

@@ -4,6 +4,7 @@ import type { EventWriter } from '../events/writer.ts'
 import type { Lease } from '../queue/work-queue.ts'
 import type { TaskRow } from '../store/tables.ts'
 import type { TaskEnd } from '../tasks/end.ts'
+import type { Parking } from '../tasks/park.ts'
 import type { Progress } from '../tasks/progress.ts'
 import type { Workspace } from '../workspace/git.ts'
 import type { Guidance } from '../workspace/guidance.ts'
@@ -31,6 +32,8 @@ export interface Attempt {
   readonly comments: Comments
   /** Epoch milliseconds after which the task has timed out. */
   readonly deadline: number
+  /** Stops the attempt, to go on when what the task waits for has come. */
+  readonly park: (parking: Parking) => void
 }
 
 /** How a phase ended the task; null: it did not, and the next phase goes on. */

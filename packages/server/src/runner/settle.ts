@@ -6,6 +6,7 @@ import { getSession, setSessionStatus } from '../store/sessions.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { lockTask, updateTask } from '../store/tasks.ts'
 import { countEnd, endTask, type TaskEnd } from '../tasks/end.ts'
+import { Cancelled, type Parking, parkTask } from '../tasks/park.ts'
 import type { Progress } from '../tasks/progress.ts'
 import { resultOf } from '../tasks/result.ts'
 import type { RunnerDeps } from './deps.ts'
@@ -49,6 +50,28 @@ export async function endTaskOf(
   }
   ended()
   return true
+}
+
+/**
+ * The task waits, and holds nothing meanwhile. One that was cancelled at that moment goes on at once,
+ * to its end.
+ */
+export async function park(
+  deps: RunnerDeps,
+  o: {
+    readonly task: TaskRow
+    readonly lease: Lease
+    readonly progress: Progress
+    readonly parking: Parking
+  },
+): Promise<void> {
+  const taskId = o.task.id
+  try {
+    await deps.store.db.transaction().execute((trx) => parkTask(trx, deps, { ...o, taskId }))
+  } catch (error) {
+    if (!(error instanceof Cancelled)) throw error
+    await handBack(deps, { ...o, delayMs: 0, why: 'The task was cancelled.' })
+  }
 }
 
 /** Rolls an end back. */

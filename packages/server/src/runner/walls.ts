@@ -8,6 +8,8 @@ import type { Sandbox } from '../sandbox/driver.ts'
 import { sharedSlot } from '../sandbox/limits.ts'
 import { getSession, leaseSlot } from '../store/sessions.ts'
 import type { TaskRow } from '../store/tables.ts'
+import type { Parking } from '../tasks/park.ts'
+import { limitUsdOf } from '../tasks/progress.ts'
 import { pinnedAgent } from './agent-profile.ts'
 import type { Comments } from './comments.ts'
 import { mcpServersFor } from './custom-tools.ts'
@@ -82,12 +84,12 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
   const { deps, task, lease, writer, transcript, spending, comments, ending } = o
   const session = await getSession(deps.store.db, lease.sessionId)
   const agent = pinnedAgent(session?.agent, task.type)
-  return openGateway({
+  const gateway: Gateway = await openGateway({
     socketPath: sandbox.paths.gatewaySocket,
     ownerUid: sandbox.uid,
     policy: policyOf(deps, task, mcpServersFor(deps, task, agent)),
     budget: {
-      limitUsd: task.order.maxBudgetUsd ?? null,
+      limitUsd: limitUsdOf(task) ?? null,
       spentUsd: session?.cost_usd ?? 0,
     },
     hooks: {
@@ -109,11 +111,11 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
       },
       onUsage: (used) => spending.add(used),
       onRefused: ({ why, message }) =>
-        ending.end({
-          kind: 'failed',
-          reason: why === 'budget' ? 'budget_declined' : 'model_rejected',
-          message,
-        }),
+        ending.end(
+          why === 'budget'
+            ? { kind: 'parked', parking: budgetSpent(task, gateway.spentUsd) }
+            : { kind: 'failed', reason: 'model_rejected', message },
+        ),
       onDenied: (denial) => {
         writer.write({ type: 'workspace.connection_denied', ...denial }).catch(ignoreLost)
       },
@@ -123,6 +125,18 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
     log: deps.log,
     metrics: deps.metrics,
   })
+  return gateway
+}
+
+/** What a task of which all money is spent waits for. */
+function budgetSpent(task: TaskRow, spentUsd: number): Parking {
+  const limitUsd = limitUsdOf(task) ?? 0
+  const spent = `$${spentUsd.toFixed(2)} of $${limitUsd.toFixed(2)}`
+  return {
+    reason: 'waiting_budget',
+    message: `The budget is spent (${spent}). Raise it, or decline and keep the work done so far.`,
+    question: { kind: 'budget', request: { limit_usd: limitUsd, spent_usd: spentUsd } },
+  }
 }
 
 /** The writer has told `onLost`; nobody else needs to hear it. */

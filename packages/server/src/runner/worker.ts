@@ -1,5 +1,6 @@
 import type { Lease } from '../queue/work-queue.ts'
 import { queueDue } from '../tasks/queue-due.ts'
+import { wakeDue } from '../tasks/wake.ts'
 import { runAttempt } from './attempt.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Ending } from './ending.ts'
@@ -54,6 +55,7 @@ export class Worker implements AsyncDisposable {
     while (!signal.aborted) {
       try {
         await queueDue(this.#deps)
+        await wakeDue(this.#deps)
         const free = limit - this.#running.size
         const leases = free < 0 ? [] : await queue.claim({ free, limit })
         for (const lease of leases) this.#run(lease)

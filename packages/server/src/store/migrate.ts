@@ -9,6 +9,7 @@ import { messages } from './migrations/0006-messages.ts'
 import { readers } from './migrations/0007-readers.ts'
 import { repositoryCase } from './migrations/0008-repository-case.ts'
 import { audit } from './migrations/0009-audit.ts'
+import { approvals } from './migrations/0014-approvals.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -28,6 +29,7 @@ const migrations: readonly Migration[] = [
   readers,
   repositoryCase,
   audit,
+  approvals,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

@@ -1,6 +1,11 @@
 import type {
   AgentContent,
+  ApprovalAnswer,
+  ApprovalKind,
+  ApprovalRequest,
+  ApprovalStatus,
   MessageMode,
+  OnDeadline,
   Priority,
   Reason,
   RepositorySettings,
@@ -107,6 +112,29 @@ interface Tasks {
   completed_at: Optional<Date>
   /** How often a message reopened it. */
   reopened: Generated<number>
+  /** Since when it is parked; null: it is not. */
+  parked_at: Optional<Date>
+  /** Milliseconds that it was parked since it started, up to `parked_at`. */
+  parked_ms: Generated<number>
+  /** When a parked task goes on by itself. */
+  wake_at: Optional<Date>
+}
+
+interface Approvals {
+  id: string
+  task_id: string
+  session_id: string
+  kind: ApprovalKind
+  status: ColumnType<ApprovalStatus, ApprovalStatus | undefined, ApprovalStatus>
+  request: Json<ApprovalRequest>
+  answer: OptionalJson<ApprovalAnswer>
+  /** The call that waits for it, by the model's id. */
+  tool_use_id: Optional<string>
+  on_deadline: OnDeadline
+  deadline_at: Date
+  created_at: Date
+  answered_at: Optional<Date>
+  answered_by: Optional<string>
 }
 
 interface Messages {
@@ -243,6 +271,7 @@ interface Settings {
 
 export interface Tables {
   agents: Agents
+  approvals: Approvals
   agent_versions: AgentVersions
   keys: Keys
   sessions: Sessions
@@ -260,6 +289,7 @@ export interface Tables {
   settings: Settings
 }
 
+export type ApprovalRow = Selectable<Approvals>
 export type KeyRow = Selectable<Keys>
 export type SessionRow = Selectable<Sessions>
 export type TaskRow = Selectable<Tasks>

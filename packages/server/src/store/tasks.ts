@@ -36,6 +36,9 @@ export interface TaskPatch {
   readonly startedAt?: Date | null
   readonly completedAt?: Date | null
   readonly reopened?: number
+  readonly parkedAt?: Date | null
+  readonly parkedMs?: number
+  readonly wakeAt?: Date | null
 }
 
 export function insertTask(db: Db, task: NewTask): Promise<TaskRow> {
@@ -89,6 +92,9 @@ export function updateTask(db: Db, id: string, patch: TaskPatch): Promise<TaskRo
       ...(patch.startedAt === undefined ? {} : { started_at: patch.startedAt }),
       ...(patch.completedAt === undefined ? {} : { completed_at: patch.completedAt }),
       ...(patch.reopened === undefined ? {} : { reopened: patch.reopened }),
+      ...(patch.parkedAt === undefined ? {} : { parked_at: patch.parkedAt }),
+      ...(patch.parkedMs === undefined ? {} : { parked_ms: patch.parkedMs }),
+      ...(patch.wakeAt === undefined ? {} : { wake_at: patch.wakeAt }),
     })
     .where('id', '=', id)
     .returningAll()
@@ -109,5 +115,19 @@ export function listDueTasks(
     .where(startAt, '<=', now)
     .orderBy(startAt)
     .limit(limit)
+    .execute()
+}
+
+/** Parked tasks that are to go on by now, the earliest first. */
+export function listWakeable(
+  db: Db,
+  o: { readonly now: Date; readonly limit: number },
+): Promise<Pick<TaskRow, 'id'>[]> {
+  return db
+    .selectFrom('tasks')
+    .select('id')
+    .where('wake_at', '<=', o.now)
+    .orderBy('wake_at')
+    .limit(o.limit)
     .execute()
 }

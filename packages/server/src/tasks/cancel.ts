@@ -3,10 +3,13 @@ import type { Clock } from '../clock.ts'
 import { appendEvents } from '../events/append.ts'
 import type { Metrics } from '../metrics.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
+import { withdrawApproval } from '../store/approvals.ts'
 import type { Store } from '../store/open.ts'
-import type { TaskRow } from '../store/tables.ts'
+import type { TaskRow, Trx } from '../store/tables.ts'
 import { getTask, lockTask, updateTask } from '../store/tasks.ts'
+import { answeredEvents } from './answer.ts'
 import { countEnd, endTask } from './end.ts'
+import { resumeTask } from './park.ts'
 
 /**
  * Cancels a task. One that never started ends at once; a running one is asked to end: the event
@@ -35,6 +38,7 @@ export async function cancelTask(
       events: [{ type: 'task.cancel_requested', task_id: id, requested_by: caller.name }],
       clock,
     })
+    if (row.parked_at !== null) await wakeToEnd(trx, { queue, clock }, row)
     // A task that started has a workspace: its next attempt ends it, and keeps the work.
     if (row.started_at === null && (await queue.cancelQueued(trx, row.session_id))) {
       const end = { state: { status: 'failed', reason: 'cancelled' }, result: row.result } as const
@@ -49,4 +53,17 @@ export async function cancelTask(
 /** Ended, or cancelled already. */
 function isSettled({ status, cancel_requested_at: requested }: TaskRow): boolean {
   return status === 'completed' || status === 'failed' || requested !== null
+}
+
+/** A parked task has a workspace as well: its next attempt ends it, before all other work. */
+async function wakeToEnd(
+  trx: Trx,
+  deps: { readonly queue: WorkQueue; readonly clock: Clock },
+  task: TaskRow,
+): Promise<void> {
+  const now = new Date(deps.clock.now())
+  const withdrawn = await withdrawApproval(trx, { sessionId: task.session_id, now })
+  const events = withdrawn === undefined ? [] : answeredEvents(withdrawn)
+  await resumeTask(trx, deps, { task, events, message: 'The task was cancelled.' })
+  await deps.queue.expedite(trx, task.session_id)
 }

@@ -6,7 +6,7 @@ import { updateTask } from '../store/tasks.ts'
 import { hasConversation } from '../store/transcripts.ts'
 import { deployBegun, type MessageRefused, refuse } from './message-refused.ts'
 import { titleOf } from './naming.ts'
-import { type Progress, progressOf } from './progress.ts'
+import { limitUsdOf, type Progress, progressOf } from './progress.ts'
 import { moveTask } from './transition.ts'
 
 /** Why a task that ended cannot go on with a message; null when it can. */
@@ -27,7 +27,7 @@ export async function noFollowUp(trx: Db, task: TaskRow): Promise<MessageRefused
     const why = `The work of this task could not be kept and is only in ${kept.directory} on the server, where a follow-up could not work on; take it from there and order a new task.`
     return refuse('work_not_kept', why)
   }
-  const { maxBudgetUsd } = task.order
+  const maxBudgetUsd = limitUsdOf(task)
   if (maxBudgetUsd !== undefined && session.cost_usd >= maxBudgetUsd) {
     const why = `The budget of this task is used up: $${session.cost_usd.toFixed(2)} of $${maxBudgetUsd.toFixed(2)}, which counts for all of it; order a new task.`
     return refuse('budget_spent', why)
@@ -61,6 +61,7 @@ export async function reopenTask(
   await updateTask(trx, task.id, {
     reopened: task.reopened + 1,
     startedAt: null,
+    parkedMs: 0,
     completedAt: null,
     cancelRequestedAt: null,
     error: null,
@@ -69,7 +70,7 @@ export async function reopenTask(
 
 /** What stays of a task's progress when it is reopened; everything else is done anew. */
 function reopened(progress: Progress, message: MessageRow): Progress {
-  const { base, checks, summary, kept, pushed, earlier } = progress
+  const { base, checks, summary, kept, pushed, earlier, budgetUsd } = progress
   const branch = kept?.pushed?.branch ?? pushed?.branch
   const isPatch = kept?.artifacts.includes(patchName) === true
   const isNewer = branch !== undefined || isPatch
@@ -78,6 +79,7 @@ function reopened(progress: Progress, message: MessageRow): Progress {
     ...progressOf({}),
     ...(base === undefined ? {} : { base }),
     ...{ checks, summary },
+    ...(budgetUsd === undefined ? {} : { budgetUsd }),
     earlier: {
       messageId: message.id,
       title: titleOf({ instructions: message.text }),

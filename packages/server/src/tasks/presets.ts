@@ -25,7 +25,7 @@ export const turnsDefault = 300
 
 const look = ['read', 'glob', 'grep'] as const
 const change = ['write', 'edit'] as const
-const plan = ['agent', 'plan'] as const
+const plan = ['agent', 'plan', 'ask'] as const
 const all = ['bash', ...look, ...change, ...plan] as const
 
 /** The five presets, one a task type. */
@@ -108,7 +108,8 @@ function seed(
   return {
     ...{ name, description, system, max_turns },
     model: { id: null, effort: null },
-    tools: [without(off)],
+    // Whoever orders from one of these is perhaps a program: nobody is there to answer.
+    tools: [without([...off, 'ask'])],
     subagents: [],
     metadata: {},
   }

@@ -1,5 +1,6 @@
 import { type CheckResult, failedReason } from '@longhaul/client/contract'
 import { z } from 'zod'
+import type { TaskRow } from '../store/tables.ts'
 
 /**
  * How far a task's work has come, written with the event that says so and read by the next attempt:
@@ -62,6 +63,10 @@ const schema = z.object({
       commit: z.string().optional(),
     })
     .optional(),
+  /** The tool call that a human was asked about; it is made, or refused, when the agent goes on. */
+  waitingCall: z.string().nullable().default(null),
+  /** What the task may cost, once a human raised it above its order. */
+  budgetUsd: z.number().optional(),
   /** Attempts in a row that ended without finishing a phase, through no doing of the agent. */
   strikes: z.number().int().default(0),
 })
@@ -71,4 +76,9 @@ export type Progress = z.infer<typeof schema>
 /** Reads the stored record; `{}` is that of a task that has not started. */
 export function progressOf(stored: unknown): Progress {
   return schema.parse(stored ?? {})
+}
+
+/** What the task may cost in US dollars: as ordered, or as a human raised it; undefined: no limit. */
+export function limitUsdOf({ order, progress }: Pick<TaskRow, 'order' | 'progress'>) {
+  return progressOf(progress).budgetUsd ?? order.maxBudgetUsd
 }

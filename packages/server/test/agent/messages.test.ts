@@ -5,7 +5,7 @@ import { type Mapped, MessageMap } from '../../src/agent/messages.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 
 const mapper = () =>
-  new MessageMap({ sessionId: 'sesn_1', clock: new ManualClock(), isDenied: () => false })
+  new MessageMap({ sessionId: 'sesn_1', clock: new ManualClock(), access: () => 'allow' })
 const map = (map: MessageMap, message: unknown): Mapped => map.map(message as SDKMessage)
 const one = (message: unknown) => map(mapper(), message).events
 

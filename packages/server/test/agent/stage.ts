@@ -8,6 +8,7 @@ import { type Scenario, type ScriptedModel, startScriptedModel } from '@longhaul
 import type { Agent, AgentOptions } from '../../src/agent/agent.ts'
 import { openAgent } from '../../src/agent/open.ts'
 import type { AgentProfile } from '../../src/agent/options.ts'
+import type { Permission } from '../../src/agent/permissions.ts'
 import { Transcript } from '../../src/agent/transcript.ts'
 import { systemClock } from '../../src/clock.ts'
 import type { NewEvent } from '../../src/events/append.ts'
@@ -30,10 +31,18 @@ export const testProfile: AgentProfile = {
   effort: null,
   systemPrompt: 'You work in a test.',
   tools: ['Bash', 'Read', 'Edit', 'Write', 'Agent'],
-  deniedTools: [],
   subagents: [],
   maxTurns: 20,
   readOnly: false,
+}
+
+/** Every call is made. */
+const freely: Permission = {
+  nameOf: (tool) => tool,
+  access: () => 'allow',
+  denied: [],
+  asks: false,
+  decided: [],
 }
 
 /** A session with a scripted model behind the only way out of its sandboxes. */
@@ -96,6 +105,7 @@ export async function setStage(o: {
         sessionId,
         conversationId: uuidOf(sessionId),
         profile: testProfile,
+        permission: freely,
         toolbox: { tools: [], servers: [], policy: () => 'allow', observe: () => undefined },
         bashTimeoutMs: 60_000,
         deadline: Date.now() + 600_000,

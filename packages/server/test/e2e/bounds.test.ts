@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import type { Approval } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
 import { JumpClock } from '../support/jump-clock.ts'
 import type { ServerApi } from '../support/server-api.ts'
@@ -90,13 +91,43 @@ test('an agent that is silent for seven minutes ends as stalled, with its work k
   assert.equal((await keptOf(id, repository)).reason, 'stalled')
 })
 
-test('a task that has spent its budget ends as declined, after the request that crossed it', async () => {
+/** The question of a task that has spent its budget. */
+async function budgetAsked(id: string): Promise<string> {
+  await server.event(id, ({ type }) => type === 'task.approval_requested')
+  assert.equal((await server.task(id)).reason, 'waiting_budget')
+  const { data } = await server.get<{ data: Approval[] }>(`/v1/tasks/${id}/approvals`)
+  const [approval] = data
+  assert.equal(approval?.kind, 'budget')
+  return `/v1/tasks/${id}/approvals/${approval.id}`
+}
+
+test('a task that has spent its budget waits, and goes on when the budget is raised', async () => {
   const { id, repository } = await order('Spend.', { maxBudgetUsd: 0.5 })
+  const path = await budgetAsked(id)
+  const tooLittle = await server.send(path, { decision: 'raise', limit_usd: 0.5 })
+  assert.equal(tooLittle.status, 400)
+  await server.post(path, { decision: 'raise', limit_usd: 100 })
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+  assertWholeLog(await server.events(id))
+  assert.equal(repository.pullRequests.length, 1)
+})
+
+test('a budget that nobody raises before the deadline is declined', async () => {
+  const { id, repository } = await order('Spend.', { maxBudgetUsd: 0.5 })
+  await budgetAsked(id)
+  clock.jump(25 * 60 * minuteMs)
+  assert.equal((await keptOf(id, repository)).reason, 'budget_declined')
+})
+
+test('a task that has spent its budget ends when that is declined, after the request that crossed it', async () => {
+  const { id, repository } = await order('Spend.', { maxBudgetUsd: 0.5 })
+  await server.post(await budgetAsked(id), { decision: 'deny' })
   const task = await keptOf(id, repository)
   assert.equal(task.reason, 'budget_declined')
   assert.ok((task.result?.cost_usd ?? 0) > 0.5)
-  const asked = world.model.requests.filter(({ lastUserText }) => lastUserText.includes('Spend.'))
-  assert.equal(asked.filter(({ kind }) => kind === 'turn').length, 1)
+  const spans = (await server.events(id)).filter(({ type }) => type === 'agent.tool_use')
+  assert.equal(spans.length, 1)
 })
 
 test('checks that fail go back to the agent three times, and then the task has failed', async () => {

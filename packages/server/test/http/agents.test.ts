@@ -309,7 +309,6 @@ for (const [what, body, fields, says] of badAgents)
 
 const asking = (type: string) => toolsetOf([{ name: 'bash', permission_policy: { type } }])
 const unsupported: readonly [what: string, body: object, field: string][] = [
-  ['always_ask', { tools: asking('always_ask') }, 'tools.0.configs.0.permission_policy.type'],
   ['auto', { tools: asking('auto') }, 'tools.0.configs.0.permission_policy.type'],
   ['web_search', { tools: toolsetOf([{ name: 'web_search' }]) }, 'tools.0.configs.0.name'],
   ['MCP toolsets', { tools: [{ type: 'mcp_toolset' }] }, 'tools.0.type'],

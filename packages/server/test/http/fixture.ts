@@ -13,6 +13,7 @@ import { WorkQueue } from '../../src/queue/work-queue.ts'
 import { toolNames } from '../../src/runner/toolbox.ts'
 import { archiveAgent, changeAgent, createAgent } from '../../src/sessions/agents.ts'
 import type { Store } from '../../src/store/open.ts'
+import { answerApproval } from '../../src/tasks/answer.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
 import { createTask } from '../../src/tasks/create.ts'
 import { deleteTask } from '../../src/tasks/delete.ts'
@@ -73,6 +74,7 @@ export async function openTestApp(
       create: (trx, order, caller, o) => createTask(trx, { queue, clock }, order, caller, o),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
       delete: (id) => deleteTask({ store, clock }, id),
+      answer: (trx, o) => answerApproval(trx, { queue, clock }, o),
       say: (trx, o) => sendMessage(trx, { queue, clock }, o),
     },
     agents: {

@@ -41,6 +41,7 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
       create: never,
       cancel: never,
       delete: never,
+      answer: never,
       say: never,
     },
     repositories: { create: never, change: never },

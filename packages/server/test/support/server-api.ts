@@ -34,6 +34,19 @@ export class ServerApi {
     return JSON.parse(text) as T
   }
 
+  get<T>(path: string): Promise<T> {
+    return this.#json(path)
+  }
+
+  post<T>(path: string, body: object): Promise<T> {
+    return this.#json(path, { method: 'POST', body: JSON.stringify(body) })
+  }
+
+  /** A POST whose answer may be a refusal. */
+  send(path: string, body: object): Promise<Response> {
+    return this.request(path, { method: 'POST', body: JSON.stringify(body) })
+  }
+
   /** Orders a task; what it does not say is that it is a refactoring of medium priority. */
   order(order: object): Promise<Workflow> {
     const body = JSON.stringify({ type: 'refactor', priority: 'medium', ...order })

@@ -16,7 +16,7 @@ export interface Toolbox {
   /** MCP servers of the operator's, whose tools the agent has as well. */
   readonly servers: readonly McpServer[]
   /** `off`: the agent does not see it. `deny`: it does, and every call is refused. */
-  readonly policy: (toolName: string) => 'allow' | 'deny' | 'off'
+  readonly policy: (toolName: string) => 'allow' | 'ask' | 'deny' | 'off'
   /** Told of every call of a tool that exists, after its end. Must not throw. */
   readonly observe: (call: ToolCall) => void
 }
@@ -91,7 +91,8 @@ interface Answer {
 
 async function answer(o: ServerOptions, call: Call): Promise<Answer> {
   const { tool } = call
-  if (o.policy(tool.name) !== 'allow')
+  // What a human is asked about was decided before the call came here.
+  if (o.policy(tool.name) === 'deny')
     return { outcome: 'denied', text: `The agent's profile does not allow ${tool.name}.` }
   if (call.isBusy) return refused(`More than ${callsMax} tool calls at once; wait for their ends.`)
   const parsed = tool.input.safeParse(call.input)

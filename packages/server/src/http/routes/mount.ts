@@ -1,6 +1,7 @@
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { agentRoutes } from './agents.ts'
+import { approvalRoutes } from './approvals.ts'
 import { artifactRoutes } from './artifacts.ts'
 import { auditRoutes } from './audit.ts'
 import { diffRoutes } from './diff.ts'
@@ -20,6 +21,7 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   workflowRoutes(app, deps)
   taskRoutes(app, deps)
   messageRoutes(app, deps)
+  approvalRoutes(app, deps)
   agentRoutes(app, deps)
   taskRetryRoute(app, deps)
   repositoryRoutes(app, deps)
