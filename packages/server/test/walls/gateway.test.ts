@@ -172,7 +172,7 @@ async function tryHosts(
   ])
   const result = await attack(sandbox, tries.join('\n'), network)
   assertUnread(result)
-  assert.equal(result.stdout.match(/403/g)?.length, tries.length, result.stdout)
+  assert.equal(result.stdout.match(/^(?:HTTP\/1.1 )?403\b/gm)?.length, tries.length, result.stdout)
 }
 
 test('a host that is not listed is not reached, though it may be private', async () => {

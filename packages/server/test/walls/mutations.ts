@@ -1,11 +1,20 @@
 import type { Mutation } from './mutation.ts'
 import { gatewayMutations } from './mutations-gateway.ts'
 import { hostMutations } from './mutations-host.ts'
+import { hostGitMutations } from './mutations-host-git.ts'
+import { modelMutations } from './mutations-model.ts'
+import { repoConfigMutations } from './mutations-repo-config.ts'
 
 export type { Mutation } from './mutation.ts'
 
 /** Every wall of the attack tables, and what shows that it is gone. */
-export const mutations: readonly Mutation[] = [...hostMutations, ...gatewayMutations]
+export const mutations: readonly Mutation[] = [
+  ...hostMutations,
+  ...hostGitMutations,
+  ...gatewayMutations,
+  ...modelMutations,
+  ...repoConfigMutations,
+]
 
 /** Attacks that work: what bounds them, and the test that it does. */
 export const withoutWall: readonly Pick<Mutation, 'test' | 'title'>[] = [

@@ -1,0 +1,88 @@
+import type { Mutation } from './mutation.ts'
+
+const gateway = 'packages/server/src/gateway'
+const test = 'packages/server/test/walls/model.test.ts'
+
+const read = { wall: 'bodies for the model are read', file: `${gateway}/model-body.ts`, test }
+const listed = { wall: 'headers cross by name, never wholesale', test }
+
+/** The walls of `model.test.ts`. */
+export const modelMutations: readonly Mutation[] = [
+  {
+    ...read,
+    find: '(request.mcp_servers ?? []).length > 0',
+    replace: '(request.mcp_servers ?? []).length < 0',
+    title: 'the provider connects to no MCP server for the agent',
+  },
+  {
+    ...read,
+    find: "if (type == null || (typeof type === 'string' && clientTool.test(type))) return null",
+    replace: "if (type == null || typeof type === 'string') return null",
+    also: [
+      {
+        file: read.file,
+        find: "if (typeof type === 'string' && serverSide.test(type))",
+        replace: "if (type === '')",
+      },
+    ],
+    title: 'the provider fetches, searches and runs nothing for the agent',
+  },
+  {
+    ...read,
+    find: '!inlineSources.has(inline.type)',
+    replace: "inline.type === ''",
+    title: 'the provider opens no address that stands in a message',
+  },
+  {
+    ...read,
+    find: 'if (request.container != null)',
+    replace: "if (request.container === '')",
+    title: 'the provider continues no container of another session',
+  },
+  {
+    wall: 'a list of the model’s routes',
+    file: `${gateway}/anthropic.ts`,
+    find: '(\\/v1\\/messages(?:\\/count_tokens)?(?:\\?beta=true)?)$/',
+    replace: '(\\/v1\\/.*)$/',
+    test,
+    title: 'of the provider’s API only messages are reached',
+  },
+  {
+    ...listed,
+    file: `${gateway}/anthropic.ts`,
+    find: "const requestHeaders = [\n  'accept',",
+    replace: "const requestHeaders = [\n  'accept', 'authorization', 'cookie',",
+    title: 'a key of the attacker’s own does not go to the provider',
+  },
+  {
+    wall: 'the server’s key replaces any other',
+    file: `${gateway}/anthropic.ts`,
+    find: '      ...o.model.headers,\n',
+    replace: "      ...o.model.headers, ...pickHeaders(o.request.headers, ['x-api-key']),\n",
+    test,
+    title: 'a key of the attacker’s own does not go to the provider',
+  },
+  {
+    ...listed,
+    file: `${gateway}/git.ts`,
+    find: "const requestHeaders = ['accept',",
+    replace: "const requestHeaders = ['authorization', 'accept',",
+    title: 'a token of the attacker’s own does not go to the git host',
+  },
+  {
+    wall: 'credentials are taken off plain HTTP',
+    file: `${gateway}/headers.ts`,
+    find: "  'authorization',\n",
+    replace: '',
+    test,
+    title: 'a credential of the attacker’s own does not go to a listed host over plain HTTP',
+  },
+  {
+    wall: 'the budget is kept in the gateway',
+    file: `${gateway}/meter.ts`,
+    find: 'return this.#spentUsd >= this.#limitUsd',
+    replace: 'return false',
+    test,
+    title: 'spending from the shell works, and ends at the budget with one request over it at most',
+  },
+]
