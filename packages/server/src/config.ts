@@ -47,6 +47,11 @@ const schema = z
       .max(128)
       .optional()
       .describe('Model of agents that name none; without it the Agent SDK chooses.'),
+    MODELS_ALLOW: modelNames()
+      .default([])
+      .describe(
+        'Models that any agent’s session may ask for beside those that its profile names and the small ones of the haiku family, comma-separated; `*`: any model.',
+      ),
     GITHUB_TOKEN: secret().describe('Token for clones, pushes and pull requests on GITHUB_URL.'),
     GITHUB_URL: httpUrl().prefault('https://github.com').describe('GitHub, or GitHub Enterprise.'),
     GITHUB_API_URL: httpUrl().prefault('https://api.github.com').describe('Its REST API.'),
@@ -153,7 +158,12 @@ export type Config = Readonly<{
   databaseUrl: string | null
   apiKey: string | null
   /** Where the model is, and what the gateway adds to reach it; no headers: not configured. */
-  model: { baseUrl: URL; headers: Readonly<Record<string, string>> | null; name: string | null }
+  model: {
+    baseUrl: URL
+    headers: Readonly<Record<string, string>> | null
+    name: string | null
+    allow: readonly string[]
+  }
   github: { url: URL; apiUrl: URL; token: string | null }
   /** Paths on the host of a task's own repository: `/owner/name` or `/owner/*`. */
   gitReadAllow: readonly string[]
@@ -222,7 +232,12 @@ function configOf(env: Settings): Omit<Config, 'operator' | 'tools'> {
     dataDir: env.DATA_DIR,
     databaseUrl: env.DATABASE_URL ?? null,
     apiKey: env.LONGHAUL_API_KEY ?? null,
-    model: { baseUrl: env.ANTHROPIC_BASE_URL, headers: modelHeaders(env), name: env.MODEL ?? null },
+    model: {
+      baseUrl: env.ANTHROPIC_BASE_URL,
+      headers: modelHeaders(env),
+      name: env.MODEL ?? null,
+      allow: env.MODELS_ALLOW,
+    },
     github: { url: env.GITHUB_URL, apiUrl: env.GITHUB_API_URL, token: env.GITHUB_TOKEN ?? null },
     gitReadAllow: env.GIT_READ_ALLOW,
     sandbox: env.SANDBOX,
@@ -307,6 +322,14 @@ function images() {
     const image = canonicalImage(part)
     if (image === null) refuse(`expected an image, got ${JSON.stringify(part)}`)
     return image ?? ''
+  })
+}
+
+function modelNames() {
+  return listOf((part, refuse) => {
+    if (part !== '*' && !/^[\w.:/@-]{1,128}$/.test(part))
+      refuse(`expected the name of a model or *, got ${JSON.stringify(part)}`)
+    return part
   })
 }
 

@@ -85,7 +85,7 @@ async function readModelBody(context: RouteContext, o: Exchange): Promise<ModelB
     return null
   }
   try {
-    const parsed = parseModelBody(await readBody(o.request, bodyBytesMax))
+    const parsed = parseModelBody(await readBody(o.request, bodyBytesMax), o.model)
     if ('body' in parsed) return parsed.body
     context.record.denied({ ...hostOf(o.model.baseUrl), route: 'anthropic', why: parsed.why })
     await refuseInvalid(o.response, parsed.why)

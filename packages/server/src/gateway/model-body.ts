@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { GatewayPolicy } from './policy.ts'
 import { priceOf } from './prices.ts'
 import { type Requested, tokensOf } from './usage.ts'
 
@@ -19,19 +20,24 @@ const imageTokensMax = 5_000
 /** Values in one body; 32 MiB of honest JSON have far fewer. */
 const valuesMax = 2_000_000
 
+/** What a session's requests may ask for. */
+type ModelRules = Pick<NonNullable<GatewayPolicy['model']>, 'models' | 'fetches'>
+
 /**
- * Parses the body of a Messages request and refuses whatever would make the provider connect
- * somewhere, run something or read stored files for the agent: a way out of the sandbox that no
+ * Parses the body of a Messages request and refuses another model than those of the rules, and whatever would make the provider connect somewhere, run something or read stored files for the agent: a way out of the sandbox that no
  * wall sees. In doubt it refuses. `why` is a sentence.
  */
-export function parseModelBody(raw: Buffer): { body: ModelBody } | { why: string } {
+export function parseModelBody(
+  raw: Buffer,
+  rules: ModelRules,
+): { body: ModelBody } | { why: string } {
   const parsed = parseJson(raw)
   if (!parsed.ok) return { why: 'The request body is not JSON.' }
   const request = messagesRequest.safeParse(parsed.value)
   if (!request.success) return { why: sentenceOf(request.error) }
-  const why = problemOf(request.data)
+  const why = problemOf(request.data, rules)
   if (why !== null) return { why }
-  const scan = scanValues(parsed.value)
+  const scan = scanValues(parsed.value, rules)
   if (scan.why !== null) return { why: scan.why }
   const bytes = Buffer.from(JSON.stringify(parsed.value))
   const requested = {
@@ -69,27 +75,53 @@ const clientTool =
 /** Blocks and definitions that only a provider-side connection or container has a use for. */
 const serverSide =
   /^(?:(?:web_search|web_fetch|code_execution|advisor)_\d{8}|mcp_.*|container_upload)$/
+/** Priced by its tokens alone; a web search costs a fee besides, which the budget would not see. */
+const fetchTool = /^web_fetch_\d{8}$/
 const inlineSources = new Set(['base64', 'text', 'content'])
 /** Below these the agent's own data begins, which the provider does not interpret. */
 const opaque = new Set(['input', 'input_schema', 'input_examples', 'schema'])
 
-function problemOf(request: MessagesRequest): string | null {
+function problemOf(request: MessagesRequest, rules: ModelRules): string | null {
   if ((request.mcp_servers ?? []).length > 0)
     return 'mcp_servers is not allowed: it would let the provider connect on behalf of the agent.'
   if (request.container != null)
     return 'container is not allowed: code runs in the sandbox, not at the provider.'
   const fallbacks = Array.isArray(request.fallbacks) ? request.fallbacks : []
+  const pinned = pinProblem(
+    [request, ...fallbacks].map(({ model }) => model),
+    rules,
+  )
+  if (pinned !== null) return pinned
+  if (rules.models !== undefined && request.fallbacks === 'default')
+    return 'fallbacks must be named: this session is kept to its models.'
   if ([request, ...fallbacks].some((attempt) => (attempt.speed ?? 'standard') !== 'standard'))
     return 'speed must be standard: the budget is kept at standard prices.'
   for (const tool of request.tools ?? []) {
-    const why = toolProblem(tool.type)
+    const why = toolProblem(tool.type, rules)
     if (why !== null) return why
   }
   return null
 }
 
-function toolProblem(type: unknown): string | null {
+function pinProblem(asked: readonly string[], { models }: ModelRules): string | null {
+  const other = models === undefined ? undefined : asked.find((model) => !isAmong(model, models))
+  if (other === undefined || models === undefined) return null
+  return `The model ${JSON.stringify(other)} is not one of this session's: ${models.join(', ')}.`
+}
+
+/** A name means itself, also with a provider before it and a date or a version behind. */
+function isAmong(model: string, models: readonly string[]): boolean {
+  return models.some((own) => {
+    const name = /^[a-z]+$/.test(own)
+      ? `claude-(?:${own}(?:-\\d{1,2}){0,2}|\\d-(?:\\d-)?${own})`
+      : own.replaceAll(/[^\w]/g, '\\$&')
+    return new RegExp(`^(?:[\\w.]+[./])?${name}(?:[-@]\\d{8})?(?:-v\\d+(?::\\d+)?)?$`).test(model)
+  })
+}
+
+function toolProblem(type: unknown, { fetches = false }: ModelRules): string | null {
   if (type == null || (typeof type === 'string' && clientTool.test(type))) return null
+  if (fetches && typeof type === 'string' && fetchTool.test(type)) return null
   return `The tool type ${JSON.stringify(type)} is not allowed: it would run at the provider.`
 }
 
@@ -100,7 +132,7 @@ interface Scan {
 }
 
 /** Walks every value the provider would interpret, without recursion: depth costs no stack. */
-function scanValues(value: unknown): Scan {
+function scanValues(value: unknown, rules: ModelRules): Scan {
   const scan: Scan = { why: null, images: 0, imageBytes: 0 }
   const rest: unknown[] = [value]
   for (let seen = 0; rest.length > 0 && scan.why === null; seen += 1) {
@@ -108,7 +140,7 @@ function scanValues(value: unknown): Scan {
     if (seen > valuesMax) scan.why = 'The request body has too many values.'
     else if (Array.isArray(next)) pushObjects(rest, next)
     else if (typeof next === 'object' && next !== null) {
-      scan.why = blockProblem(next, scan)
+      scan.why = blockProblem(next, scan, rules)
       const own = Object.entries(next).filter(([name]) => !opaque.has(name))
       pushObjects(
         rest,
@@ -131,18 +163,21 @@ const block = z.looseObject({
 })
 const source = z.looseObject({ type: z.unknown().optional(), data: z.unknown().optional() })
 
-function blockProblem(value: object, scan: Scan): string | null {
+function blockProblem(value: object, scan: Scan, rules: ModelRules): string | null {
   const { type, source: given, definition } = block.parse(value)
-  if (typeof type === 'string' && serverSide.test(type))
+  const { fetches = false } = rules
+  if (typeof type === 'string' && serverSide.test(type) && !(fetches && fetchTool.test(type)))
     return `The type ${JSON.stringify(type)} is not allowed: it would run at the provider.`
   if (type === 'tool_definition') {
     const tool = block.safeParse(definition).data
-    const why = tool === undefined ? 'A tool definition is not an object.' : toolProblem(tool.type)
+    const why =
+      tool === undefined ? 'A tool definition is not an object.' : toolProblem(tool.type, rules)
     if (why !== null) return why
   }
   const inline = source.safeParse(given).data
   if (inline === undefined) return null
-  if (typeof inline.type !== 'string' || !inlineSources.has(inline.type))
+  const mayBeUrl = fetches && inline.type === 'url'
+  if (typeof inline.type !== 'string' || !(mayBeUrl || inlineSources.has(inline.type)))
     return `A source of type ${JSON.stringify(inline.type)} is not allowed: content must be in the request itself.`
   if (type === 'image' && typeof inline.data === 'string') {
     scan.images += 1

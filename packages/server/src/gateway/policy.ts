@@ -11,6 +11,13 @@ export interface GatewayPolicy {
     readonly baseUrl: URL
     /** `x-api-key` or `authorization`, added on the way out. */
     readonly headers: Readonly<Record<string, string>>
+    /**
+     * The models that may be asked for, by id (with whatever date or provider around it) or by the
+     * alias of a family (`haiku`). Absent: any.
+     */
+    readonly models?: readonly string[]
+    /** Whether the provider may fetch for the agent: `web_fetch`, sources by URL. Absent: no. */
+    readonly fetches?: boolean
   } | null
   /** Null: no git at all. */
   readonly git: GitPolicy | null

@@ -1,4 +1,4 @@
-import { parseRepoUrl, type TaskOrder } from '@longhaul/client/contract'
+import { type AgentContent, parseRepoUrl, type TaskOrder } from '@longhaul/client/contract'
 import type { Config, HostPort } from '../config.ts'
 import { createGitHub, type GitHub } from '../gateway/github.ts'
 import { createGitHubTalk, type GitHubTalk } from '../gateway/github-talk.ts'
@@ -10,20 +10,24 @@ import { presets } from '../tasks/presets.ts'
 import type { McpServer } from '../tools-file/custom-tool.ts'
 import type { RunnerDeps } from './deps.ts'
 
-/** The ways out of the sandbox of one task, whose agent has these MCP servers; and nothing else. */
+/** The ways out of the sandbox of one task, and of its agent with its MCP servers; and nothing else. */
 export function policyOf(
   { config, egress }: RunnerDeps,
   { id, order }: Pick<TaskRow, 'id' | 'order'>,
-  servers: readonly McpServer[],
+  agent: { readonly profile: AgentContent; readonly servers: readonly McpServer[] } | null,
 ): GatewayPolicy {
   const branch = branchOf(order, id)
   const reading = readingPolicyOf(config, order)
   return {
     ...reading,
     model:
-      config.model.headers === null
+      config.model.headers === null || agent === null
         ? null
-        : { baseUrl: config.model.baseUrl, headers: config.model.headers },
+        : {
+            baseUrl: config.model.baseUrl,
+            headers: config.model.headers,
+            ...modelsOf(config, agent.profile),
+          },
     git: {
       ...reading.git,
       readAlso: config.gitReadAllow,
@@ -32,10 +36,23 @@ export function policyOf(
         : [],
     },
     github: gitHubPolicyOf(config, order),
-    mcp: servers.flatMap(({ name, at }) => (at.where === 'remote' ? [{ name, ...at }] : [])),
+    mcp: (agent?.servers ?? []).flatMap(({ name, at }) =>
+      at.where === 'remote' ? [{ name, ...at }] : [],
+    ),
     network: 'limited',
     connect: hostsOf(config.gatewayAllow, egress.presets),
   }
+}
+
+/**
+ * An agent is kept to the models that its profile names, and the small ones that Claude Code asks for
+ * titles and summaries. One whose model the Agent SDK chooses is kept to none: its name is not known.
+ */
+function modelsOf({ model }: Config, agent: AgentContent): { models?: readonly string[] } {
+  const own = agent.model.id ?? model.name
+  if (own === null || model.allow.includes('*')) return {}
+  const subagents = agent.subagents.flatMap((one) => (one.model === null ? [] : [one.model]))
+  return { models: [...new Set([own, ...subagents, 'haiku', ...model.allow])] }
 }
 
 /** What gh inside takes for its repository, where it has one. */

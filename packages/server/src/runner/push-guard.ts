@@ -38,7 +38,7 @@ async function ofBaseBranch(
 ): Promise<string | null> {
   const { clock, log } = deps
   const { signal } = workspace
-  const policy = policyOf(deps, task, [])
+  const policy = policyOf(deps, task, null)
   const ref = `refs/heads/${branch}`
   const tip = await remoteTip({ policy, ref, clock, signal }).catch((error: unknown) => {
     signal.throwIfAborted()

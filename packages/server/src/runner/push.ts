@@ -24,7 +24,7 @@ export async function pushBranch(
   try {
     await push(workspace, { ...o, url: task.order.repoUrl })
     const { clock } = deps
-    const policy = policyOf(deps, task, [])
+    const policy = policyOf(deps, task, null)
     const ref = `refs/heads/${branch}`
     const found = await remoteTip({ policy, ref, clock, signal: workspace.signal })
     if (found === tip) return null

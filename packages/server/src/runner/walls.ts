@@ -87,7 +87,10 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
   const gateway: Gateway = await openGateway({
     socketPath: sandbox.paths.gatewaySocket,
     ownerUid: sandbox.uid,
-    policy: policyOf(deps, task, mcpServersFor(deps, task, agent)),
+    policy: policyOf(deps, task, {
+      profile: agent,
+      servers: mcpServersFor(deps, task, agent),
+    }),
     budget: {
       limitUsd: limitUsdOf(task) ?? null,
       spentUsd: session?.cost_usd ?? 0,

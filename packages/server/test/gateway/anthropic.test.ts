@@ -242,6 +242,56 @@ test('a body that would let the provider act for the agent is 400', async (t) =>
   assert.equal(upstream.requests.length, 0)
 })
 
+test('a session is kept to its models, in fallbacks too, whatever date or provider is around the name', async (t) => {
+  await using upstream = await startUpstream(answerJson)
+  const base = policyOf(upstream).model
+  const models = ['claude-opus-5-5', 'haiku', 'house/model']
+  await using gateway = await startGateway({ policy: { model: { ...base, models } } })
+  const statusOf = async (extra: object) => {
+    const answer = await gateway.ask({ path, body: bodyOf(extra) })
+    return [answer.status, answer.text] as const
+  }
+  for (const asked of [
+    'claude-opus-5-5-20260901',
+    'us.anthropic.claude-opus-5-5-20260901-v1:0',
+    'claude-haiku-4-5-20251001',
+    'house/model',
+  ])
+    await t.test(`${asked} passes`, async () => {
+      assert.equal((await statusOf({ model: asked }))[0], 200)
+    })
+  const fallback = (name: string) => ({ fallbacks: [{ model: name }] })
+  for (const [what, extra] of [
+    ['another model', { model: 'claude-mythos-5' }],
+    ['a later version', { model: 'claude-opus-5-5-1' }],
+    ['an earlier one', { model: 'claude-opus-5' }],
+    ['one that only begins so', { model: 'house/model-x' }],
+    ['another fallback', fallback('claude-fable-5')],
+    ['fallbacks of the provider’s choice', { fallbacks: 'default' }],
+  ] as const)
+    await t.test(`${what} does not`, async () => {
+      const [status, text] = await statusOf(extra)
+      assert.equal(status, 400)
+      assert.match(text, /is not one of this session's|kept to its models/)
+    })
+  assert.equal(upstream.requests.length, 4)
+  assert.equal(gateway.denials.length, 6)
+})
+
+test('the provider fetches for an agent only where the policy says so, and never runs or searches', async () => {
+  await using upstream = await startUpstream(answerJson)
+  const model = { ...policyOf(upstream).model, fetches: true }
+  await using gateway = await startGateway({ policy: { model } })
+  const statusOf = async (extra: object) =>
+    (await gateway.ask({ path, body: bodyOf(extra) })).status
+  const fetched = { tools: [{ type: 'web_fetch_20260318', name: 'web_fetch' }] }
+  assert.equal(await statusOf(fetched), 200)
+  const url = { type: 'url', url: 'https://files.example/a.png' }
+  assert.equal(await statusOf({ messages: image(url) }), 200)
+  for (const name of ['a web search', 'code execution', 'an MCP server', 'a stored file'])
+    assert.equal((await gateway.ask({ path, body: refused[name] ?? '' })).status, 400, name)
+})
+
 test('what the agent itself writes may look like anything', async () => {
   await using upstream = await startUpstream(answerJson)
   await using gateway = await startGateway({ policy: policyOf(upstream) })
