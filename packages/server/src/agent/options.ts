@@ -1,5 +1,6 @@
 import type { AgentDefinition, HookCallback, Options } from '@anthropic-ai/claude-agent-sdk'
 import type { Sandbox } from '../sandbox/driver.ts'
+import { shellStartPath } from '../sandbox/limits/oom-score.ts'
 
 /** What an agent is: a model, a prompt, tools. */
 export interface AgentProfile {
@@ -137,6 +138,10 @@ export function agentEnv(o: {
     CLAUDE_CODE_MAX_CONCURRENT_SUBAGENTS: String(subagentsMax),
     CLAUDE_CODE_MAX_SUBAGENT_SPAWN_DEPTH: String(subagentDepthMax),
     CLAUDE_AGENT_SDK_CLIENT_APP: 'longhaul',
+    // The agent outlives its commands when memory runs out. Bash reads it only when it is not the
+    // first shell: with a socket for its input the first one takes itself for a remote shell.
+    BASH_ENV: shellStartPath,
+    SHLVL: '1',
     ...switches,
   }
 }

@@ -15,6 +15,7 @@ import { environmentInside, ghSettings, systemPath } from './environment.ts'
 import { gitConfig } from './git-config.ts'
 import { initScript } from './init-script.ts'
 import type { LimitHolder } from './limits/held-limits.ts'
+import { shellStartPath, shellStartScript } from './limits/oom-score.ts'
 import { bridgePort, sharedSlot } from './limits.ts'
 import { OpenSandbox, type Walls } from './open-sandbox.ts'
 import { killEvery, sandboxedProcesses } from './process-table.ts'
@@ -54,12 +55,18 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
     gitconfig: gitConfig({ ...spec, gatewayUrl, rewrites: spec.gitRewrite }),
   }
   await makeDirectories({ paths, uid })
-  await writeSystemFiles(paths, { ...files, init: initScript, 'config.yml': ghSettings(paths) })
+  await writeSystemFiles(paths, {
+    ...files,
+    init: initScript,
+    'shell-start': shellStartScript,
+    'config.yml': ghSettings(paths),
+  })
   const mounts = [
     ...(await systemMounts()),
     ...Object.keys(files).map((name) => readOnly(systemFile(paths, name), `/etc/${name}`)),
     readOnly(systemFile(paths, 'init'), initPath),
     readOnly(systemFile(paths, 'config.yml'), `${ghConfig}/config.yml`),
+    readOnly(systemFile(paths, 'shell-start'), shellStartPath),
     readOnly(await host.claude(), claudePath),
     readOnly(await host.node(), nodePath),
     ...ownMounts(paths, spec.limits),

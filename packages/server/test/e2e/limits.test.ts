@@ -5,12 +5,11 @@ import { type Conversation, say, script, use, when } from '@longhaul/testing'
 import type { ServerProcess } from '../support/server.ts'
 import { brokenSum, makeWorld, mend, type World } from '../support/world.ts'
 
-/** Enough that a hog outgrows claude before they have taken all of it. */
-const memoryMiB = 640
+const memoryMiB = 448
 /** Takes memory and holds it for a moment. */
 const hog = (mebibytes: number) =>
   `perl -e 'my @a; for (1..${mebibytes}) { push @a, "x" x 1048576 } sleep 3'`
-/** Each smaller than claude: the kernel kills what takes most. */
+/** Each smaller than claude. */
 const hogs = `for i in 1 2 3 4 5 6 7 8 9 10; do ${hog(50)} & done; wait`
 const bomb = `perl -e 'for (1..64) { my $pid = fork; die "refused\\n" unless defined $pid; if (!$pid) { sleep 2; exit } } sleep 1'`
 
@@ -18,14 +17,20 @@ const heard: Conversation[] = []
 const scenario = script(
   when(
     'Hog',
-    use('Bash', { command: hog(700) }),
+    use('Bash', { command: hog(500) }),
     (conversation) => {
       heard.push(conversation)
       return use('Bash', { command: mend })
     },
     say('Mended, with less.'),
   ),
-  when('Outgrow yourself', use('Bash', { command: hogs }), say('Still here.')),
+  when('Spread', use('Bash', { command: hogs }), use('Bash', { command: mend }), say('Mended.')),
+  // A process may lower its score again: what it then does to its agent it does to itself.
+  when(
+    'Outgrow yourself',
+    use('Bash', { command: `echo 0 >/proc/self/oom_score_adj; ${hogs}` }),
+    say('Still here.'),
+  ),
   when('Mend', use('Bash', { command: mend }), say('Mended.')),
 )
 
@@ -49,10 +54,10 @@ const run = async (name: string, order: object) => {
 test('checks that take too much memory fail the task as out_of_memory, with the number', async () => {
   const { task, events, reached } = await run('check', {
     instructions: 'Mend.',
-    checks: [hog(700)],
+    checks: [hog(500)],
   })
   assert.equal(task.reason, 'out_of_memory')
-  assert.match(task.error?.message ?? '', /640 MiB/)
+  assert.match(task.error?.message ?? '', /448 MiB/)
   assert.ok(reached.length > 0)
   const checked = events.findLast(({ type }) => type === 'task.checks_finished')
   assert.match(JSON.stringify(checked), /"outcome":"failed".*ran out of memory/)
@@ -73,23 +78,29 @@ test('a hog of the agent’s is killed, the agent is told, and the task goes on'
   )
   assert.match(
     heard.at(-1)?.notices.join() ?? '',
-    /ran out of memory: everything in it together may take 640 MiB/,
+    /ran out of memory: everything in it together may take 448 MiB/,
   )
   const usage = events.find(({ type }) => type === 'workspace.usage')
   assert.ok(Number(usage?.['cpu_seconds']) > 0.1)
   const peak = Number(usage?.['memory_peak_bytes'])
-  assert.ok(peak > 500 * 1024 ** 2 && peak <= memoryMiB * 1024 ** 2, String(peak))
+  assert.ok(peak > 350 * 1024 ** 2 && peak <= memoryMiB * 1024 ** 2, String(peak))
+})
+
+test('many commands that are each smaller than the agent are killed before it', async () => {
+  const { task, reached } = await run('spread', { instructions: 'Spread.' })
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+  assert.equal(reached.length, 1)
 })
 
 test('an agent that is killed for its session’s memory fails the task as that', async () => {
   const { task, reached } = await run('agent', { instructions: 'Outgrow yourself.' })
   assert.equal(task.reason, 'out_of_memory')
-  assert.match(task.error?.message ?? '', /ended by SIGKILL.*640 MiB/)
+  assert.match(task.error?.message ?? '', /ended by SIGKILL.*448 MiB/)
   assert.equal(reached.length, 1)
 })
 
 test('set-up that takes too much memory fails the task as that', async () => {
-  const { task } = await run('setup', { instructions: 'Mend.', setup: [hog(700)] })
+  const { task } = await run('setup', { instructions: 'Mend.', setup: [hog(500)] })
   assert.equal(task.reason, 'out_of_memory')
-  assert.match(task.error?.message ?? '', /the set-up command .*640 MiB/s)
+  assert.match(task.error?.message ?? '', /the set-up command .*448 MiB/s)
 })

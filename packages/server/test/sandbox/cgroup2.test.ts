@@ -55,10 +55,10 @@ test('a session’s group has its limits, its processes, its usage and its verdi
   const files = unit()
   const { group, at } = await sessionIn(files)
   assert.deepEqual(
-    ['memory.max', 'memory.swap.max', 'pids.max', 'cpu.max'].map((name) =>
+    ['memory.max', 'memory.swap.max', 'pids.max', 'cpu.max', 'cpu.weight'].map((name) =>
       files.readNow(`${at}/${name}`),
     ),
-    ['1000', '0', '7', '150000 100000'],
+    ['1000', '0', '7', '150000 100000', '25'],
   )
   await group.enter(4711)
   assert.equal(files.readNow(`${at}/cgroup.procs`), '4711\n')

@@ -116,7 +116,10 @@ export class FakeCgroup2 implements CgroupFiles {
         'pids.current': '3\n',
         'pids.events': 'max 0\n',
       }),
-      ...(controllers.includes('cpu') && { 'cpu.max': 'max 100000' }),
+      ...(controllers.includes('cpu') && {
+        'cpu.max': 'max 100000',
+        'cpu.weight': '100',
+      }),
     }
     for (const [name, text] of Object.entries(files)) this.files.set(`${directory}/${name}`, text)
   }

@@ -2,6 +2,7 @@ import type { Mutation } from './mutation.ts'
 import { gatewayMutations } from './mutations-gateway.ts'
 import { hostMutations } from './mutations-host.ts'
 import { hostGitMutations } from './mutations-host-git.ts'
+import { limitMutations } from './mutations-limits.ts'
 import { modelMutations } from './mutations-model.ts'
 import { repoConfigMutations } from './mutations-repo-config.ts'
 
@@ -14,6 +15,7 @@ export const mutations: readonly Mutation[] = [
   ...gatewayMutations,
   ...modelMutations,
   ...repoConfigMutations,
+  ...limitMutations,
 ]
 
 /** Attacks that work: what bounds them, and the test that it does. */

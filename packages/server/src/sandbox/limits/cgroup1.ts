@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { SandboxLimits, SandboxUsage } from '../driver.ts'
 import { type CgroupFiles, counterIn, readNumber } from './cgroup-files.ts'
-import { cpuPeriodUs, type GroupVersion, type Setting } from './group-version.ts'
+import { cpuPeriodUs, cpuShares, type GroupVersion, type Setting } from './group-version.ts'
 import type { Controller } from './hierarchies.ts'
 
 /** Control groups version 1: each controller in a tree of its own, or a few in one. */
@@ -13,6 +13,7 @@ export const cgroup1: GroupVersion = {
       ...(controllers.includes('cpu')
         ? [
             { file: 'cpu.cfs_period_us', value: cpuPeriodUs },
+            { file: 'cpu.shares', value: cpuShares },
             { file: 'cpu.cfs_quota_us', value: Math.round(limits.cpus * cpuPeriodUs) },
           ]
         : []),

@@ -1,8 +1,11 @@
 import { join } from 'node:path'
 import type { SandboxUsage } from '../driver.ts'
 import { type CgroupFiles, codeOf, counterIn, readNumber } from './cgroup-files.ts'
-import { cpuPeriodUs, type GroupVersion, type Setting } from './group-version.ts'
+import { cpuPeriodUs, cpuShares, type GroupVersion, type Setting } from './group-version.ts'
 import { type Controller, type Hierarchy, serverLeaf } from './hierarchies.ts'
+
+/** Against 100 of the server's leaf. */
+const cpuWeight = Math.round((cpuShares / 1024) * 100)
 
 /**
  * Control groups version 2, one tree for all controllers. `memory.oom.group` stays off: the kernel
@@ -19,7 +22,12 @@ export const cgroup2: GroupVersion = {
           ]
         : []),
       ...(controllers.includes('pids') ? [{ file: 'pids.max', value: limits.processes }] : []),
-      ...(controllers.includes('cpu') ? [{ file: 'cpu.max', value: quota }] : []),
+      ...(controllers.includes('cpu')
+        ? [
+            { file: 'cpu.max', value: quota },
+            { file: 'cpu.weight', value: cpuWeight },
+          ]
+        : []),
     ]
   },
 

@@ -6,6 +6,12 @@ import type { LimitHits } from './hits.ts'
 /** A processor's time is dealt out anew this often: the kernel's own default, in microseconds. */
 export const cpuPeriodUs = 100_000
 
+/**
+ * A session's share where more want to work than there are processors, against 1024 of a process of
+ * the server's: the server goes on answering. It is in version 1's numbers.
+ */
+export const cpuShares = 256
+
 /** One file of a group, and what is written into it. */
 export interface Setting {
   readonly file: string

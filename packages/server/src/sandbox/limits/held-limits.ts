@@ -6,6 +6,7 @@ import { type DetectedLimits, detectLimits, ownProc } from './detect.ts'
 import { SessionGroup } from './group.ts'
 import { groupName, removeOrphanedGroups } from './group-names.ts'
 import { addHits, type LimitHits, noHits } from './hits.ts'
+import { raiseScore } from './oom-score.ts'
 import { rlimitOptions } from './rlimit.ts'
 import { Watchdog } from './watchdog.ts'
 
@@ -69,7 +70,9 @@ export class LimitHolder {
       byRlimit.memory || byRlimit.processes ? this.#watchdog.watch({ ...o, watch: byRlimit }) : null
     return {
       rlimits: rlimitOptions({ ...o, byRlimit }),
-      enter: (pid) => group.enter(pid),
+      async enter(pid) {
+        await Promise.all([group.enter(pid), raiseScore(pid)])
+      },
       hits: () => addHits(group.hits(), watched?.hits() ?? noHits),
       usage: async () => ({ ...nothingKnown, ...watched?.usage(), ...(await group.usage()) }),
       async release() {
