@@ -8,9 +8,15 @@ interface BaseFile {
 }
 
 /**
+ * Bytes of a file that are read: guidance and manifests are far smaller, and of a lock file only its
+ * name counts. All names that are asked for at once fit into what is kept of git's output.
+ */
+const fileBytesMax = 256 * 1024
+
+/**
  * Reads those of `names` that are files in a folder of the commit, all at once: each start of a
  * sandbox costs more than git does. From the commit, not from the directory, so that nothing an agent
- * wrote is read. More than 4 MiB of them together are read as none.
+ * wrote is read. Of a long file its first 256 KiB.
  */
 export async function readBaseFiles(
   workspace: Workspace,
@@ -41,4 +47,8 @@ function contentOf(piece: string): readonly [oid: string, text: string] {
 const script = `list() { git ls-tree -z "$1" -- "\${@:3}"; }
 list "$@" || exit
 list "$@" | sed -zn 's/^100[0-9]* blob \\([0-9a-f]*\\)\\t.*/\\1/p' | tr '\\0' '\\n' |
-  git cat-file --batch="$2 %(objectname)"`
+  while read -r oid; do
+    printf '%s %s\\n' "$2" "$oid"
+    git cat-file blob "$oid" | head --bytes=${fileBytesMax}
+    echo
+  done`

@@ -5,6 +5,8 @@ import type { Workspace } from './git.ts'
 const guidanceFiles = ['CLAUDE.md', 'AGENTS.md'] as const
 /** Most characters of each that are read. */
 const guidanceCharsMax = 20_000
+/** The start of a tag with which a file could pretend that it ends, and that others speak. */
+const ownTag = /<(?=\s*\/?\s*repository-file)/gi
 
 /**
  * What the repository says to agents, from the base commit, labelled as the repository's words.
@@ -33,7 +35,7 @@ async function readGuidance(workspace: Workspace, commit: string): Promise<strin
   const files = await readBaseFiles(workspace, { commit, names: guidanceFiles })
   return guidanceFiles
     .flatMap((name) => {
-      const text = files.get(name)?.text.slice(0, guidanceCharsMax)
+      const text = files.get(name)?.text.slice(0, guidanceCharsMax).replaceAll(ownTag, '&lt;')
       return text === undefined
         ? []
         : [`<repository-file name="${name}">\n${text}\n</repository-file>`]

@@ -88,7 +88,10 @@ const backwards = (text) => [...text].reverse().join('')
 async function search(flipped, flippedDecoy) {
   const labels = new Map(flipped.map(([text, label]) => [backwards(text), label]))
   const unplant = await plant(backwards(flippedDecoy))
-  const files = readdirSync('/').filter((name) => !['opt', 'proc', 'sys', 'usr'].includes(name))
+  // grep would follow the links that lead to /usr.
+  const files = readdirSync('/', { withFileTypes: true })
+    .filter((entry) => !entry.isSymbolicLink() && !['opt', 'proc', 'sys', 'usr'].includes(entry.name))
+    .map((entry) => entry.name)
   const processes = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name))
   const found = new Set()
   for (const roots of [
