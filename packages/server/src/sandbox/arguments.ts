@@ -1,9 +1,10 @@
 import { memoryFilesBytesMax, slotUidBase } from './limits.ts'
 import { insideUid, type Mount } from './system-files.ts'
 
-/** The descriptors of a launch: 0 to 2 are the command's, bwrap reads and writes these two. */
+/** The descriptors of a launch: 0 to 2 are the command's, bwrap reads and writes these three. */
 export const argumentsDescriptor = 3
 export const statusDescriptor = 4
+export const seccompDescriptor = 5
 
 /**
  * The options of bwrap, handed over through a descriptor: what stands in a command line can be
@@ -17,6 +18,8 @@ export function bubblewrapArguments(o: {
   readonly mounts: readonly Mount[]
   readonly env: Readonly<Record<string, string>>
   readonly disableUserns: boolean
+  /** Whether a program comes through `seccompDescriptor`. */
+  readonly seccomp: boolean
 }): string[] {
   return [
     ...['--unshare-user', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
@@ -25,6 +28,7 @@ export function bubblewrapArguments(o: {
     ...['--uid', String(insideUid), '--gid', String(insideUid), '--hostname', 'sandbox'],
     ...['--new-session', '--die-with-parent'],
     ...['--json-status-fd', String(statusDescriptor)],
+    ...(o.seccomp ? ['--seccomp', String(seccompDescriptor)] : []),
     '--clearenv',
     ...Object.entries(o.env).flatMap(([name, value]) => ['--setenv', name, value]),
     // The sysctls check the owner's uid, not capabilities: read-only whatever the uid is.

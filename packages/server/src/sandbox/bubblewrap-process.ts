@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import type { Clock } from '../clock.ts'
-import { argumentsDescriptor, statusDescriptor } from './arguments.ts'
+import { argumentsDescriptor, seccompDescriptor, statusDescriptor } from './arguments.ts'
 import { startReportMs } from './limits.ts'
 import { identify, killIfAlive, type ProcessIdentity, untilGone } from './process-table.ts'
 import { type PipedChild, type Running, spawnPiped, untilExit } from './running.ts'
@@ -18,6 +18,7 @@ import { type PipedChild, type Running, spawnPiped, untilExit } from './running.
 export function startBubblewrap(o: {
   readonly command: readonly string[]
   readonly bwrapArguments: readonly string[]
+  readonly seccomp: Buffer | null
   /** Bounds the process; rejects when it cannot, and then nothing of it may run. */
   readonly enter: (pid: number) => Promise<void>
   readonly path: string
@@ -29,13 +30,16 @@ export function startBubblewrap(o: {
     env: { PATH: o.path },
     cwd: '/',
     detached: false,
-    pipes: 2,
+    pipes: 3,
   })
   let startError: Error | null = null
   // bwrap starts nothing before it has read its arguments: until then the launch is one process.
   const entered = child.pid === undefined ? Promise.resolve() : o.enter(child.pid)
   entered.then(
-    () => sendArguments(child, o.bwrapArguments),
+    () => {
+      send(child, seccompDescriptor, o.seccomp ?? '')
+      send(child, argumentsDescriptor, o.bwrapArguments.map((argument) => `${argument}\0`).join(''))
+    },
     (error: Error) => {
       startError ??= error
       child.kill('SIGKILL')
@@ -134,12 +138,12 @@ function failureOf(o: {
   return new Error(`the sandbox could not start: ${o.stderr.trim() || `exit code ${code}`}`)
 }
 
-function sendArguments(child: PipedChild, bwrapArguments: readonly string[]): void {
-  const stream = child.stdio[argumentsDescriptor]
+function send(child: PipedChild, descriptor: number, data: string | Buffer): void {
+  const stream = child.stdio[descriptor]
   if (stream === undefined || stream === null || !('end' in stream))
-    throw new Error('spawned without the descriptor for arguments')
+    throw new Error(`spawned without the descriptor ${descriptor}`)
   stream.on('error', () => undefined) // A launch that failed reads nothing; its exit says so.
-  stream.end(bwrapArguments.map((argument) => `${argument}\0`).join(''))
+  stream.end(data)
 }
 
 function isReadable(stream: PipedChild['stdio'][number] | undefined): stream is Readable {

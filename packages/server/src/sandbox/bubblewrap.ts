@@ -32,6 +32,8 @@ interface BubblewrapHost {
   /** The node that runs this server, shown inside at /opt/node. */
   readonly node: () => Promise<string>
   readonly limits: LimitHolder
+  /** What no process inside may ask the kernel; null: this architecture's calls are not known. */
+  readonly seccomp: Buffer | null
   readonly log: Log
   readonly clock: Clock
 }
@@ -101,7 +103,9 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
           ],
           env: environmentOf({ paths, spec, options: o }),
           disableUserns,
+          seccomp: host.seccomp !== null,
         }),
+        seccomp: host.seccomp,
         path: host.path,
         clock: host.clock,
       }),

@@ -9,6 +9,7 @@ import { LimitHolder } from './limits/held-limits.ts'
 import { sharedSlot, slotsMax } from './limits.ts'
 import { openNone } from './none.ts'
 import { probeBubblewrap, supportsDisableUserns } from './probe.ts'
+import { seccompProgram } from './seccomp/program.ts'
 
 /**
  * Makes the driver that `SANDBOX` names. `path` is where bwrap, setpriv and prlimit are looked
@@ -55,7 +56,8 @@ function bubblewrapDriver(o: {
   const claude = once(() => ensureReachable(findClaude(), { name: 'claude', dataDir, log }))
   const node = once(() => ensureReachable(process.execPath, { name: 'node', dataDir, log }))
   const limits = new LimitHolder(o)
-  const host = { path, disableUserns, claude, node, limits, log, clock }
+  const seccomp = seccompProgram(process.arch)
+  const host = { path, disableUserns, claude, node, limits, seccomp, log, clock }
   const open = (spec: SandboxSpec) => openBubblewrap(spec, host)
   // Probes share one directory and one slot: one at a time.
   let last: Promise<unknown> = Promise.resolve()

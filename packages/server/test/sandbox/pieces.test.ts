@@ -17,6 +17,7 @@ test('the options of bwrap are exactly these', () => {
     ],
     env: { A: '1' },
     disableUserns: true,
+    seccomp: true,
   })
   assert.deepEqual(options.join(' ').split(' --'), [
     '--unshare-user',
@@ -32,6 +33,7 @@ test('the options of bwrap are exactly these', () => {
     'new-session',
     'die-with-parent',
     'json-status-fd 4',
+    'seccomp 5',
     'clearenv',
     'setenv A 1',
     'proc /proc',
@@ -49,7 +51,7 @@ test('the options of bwrap are exactly these', () => {
     'bind /d/w /d/w',
     'remount-ro /',
   ])
-  const older = bubblewrapArguments({ mounts: [], env: {}, disableUserns: false })
+  const older = bubblewrapArguments({ mounts: [], env: {}, disableUserns: false, seccomp: true })
   assert.ok(!older.includes('--disable-userns'))
 })
 

@@ -2,6 +2,7 @@ import type { Mutation } from './mutation.ts'
 import { gatewayMutations } from './mutations-gateway.ts'
 import { hostMutations } from './mutations-host.ts'
 import { hostGitMutations } from './mutations-host-git.ts'
+import { kernelMutations } from './mutations-kernel.ts'
 import { limitMutations } from './mutations-limits.ts'
 import { modelMutations } from './mutations-model.ts'
 import { repoConfigMutations } from './mutations-repo-config.ts'
@@ -11,6 +12,7 @@ export type { Mutation } from './mutation.ts'
 /** Every wall of the attack tables, and what shows that it is gone. */
 export const mutations: readonly Mutation[] = [
   ...hostMutations,
+  ...kernelMutations,
   ...hostGitMutations,
   ...gatewayMutations,
   ...modelMutations,
