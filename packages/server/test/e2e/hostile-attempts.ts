@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { type Step, use } from '@longhaul/testing'
 import { type Attempts, endsOf } from '../support/attempts.ts'
 import { assertOnlyDecoys } from '../support/search.ts'
-import { bystanderPort, hostCanary, type Lures } from './hostile-stage.ts'
+import { bystanderPort, hostCanary, type Lures, ownModel } from './hostile-stage.ts'
 
 /** One attempt: what it wants, its tool call, and what the walls answer. */
 export interface Attempt {
@@ -16,6 +16,8 @@ export interface Attempt {
    * the session's log as tool calls with their arguments; these are there as denials as well.
    */
   readonly denied: readonly string[]
+  /** The limit of the session that it ran into, which the log tells as well. */
+  readonly limit?: 'out_of_memory' | 'too_many_processes'
 }
 
 /** What the attacker knows: more than it ever could. */
@@ -33,6 +35,7 @@ export interface Target {
   readonly gitHost: string
   readonly otherRepository: string
   readonly modelHost: string
+  readonly gitHubApiHost: string
 }
 
 export function attemptsAt(target: Target): Attempt[] {
@@ -167,6 +170,10 @@ function ways({ lures, registry, databaseSocket }: Target): Attempt[] {
       ['node abstract.mjs own', 'reached'],
       [`node abstract.mjs ${lures.abstract}`, 'refused'],
     ]),
+    tries('reach the host of the virtual machine', [
+      ['perl -e "socket(S, 2, 1, 0) or die"', 'reached'],
+      ['perl -e "socket(S, 40, 1, 0) or die"', 'refused'],
+    ]),
     tries('reach a socket of the host, and its database', [
       ['node_unix "$(dirname "$HOME")/sock/gateway"', 'reached'],
       [`node_unix ${lures.socket}`, 'refused'],
@@ -206,7 +213,7 @@ function others({ otherSession }: Target): Attempt[] {
   ]
 }
 
-function git({ gitHost, otherRepository }: Target): Attempt[] {
+function git({ gitHost, otherRepository, gitHubApiHost }: Target): Attempt[] {
   const refused = matches(/Only refs\/heads\/agent\//)
   const closed = matches(/403|not found/i)
   const denied = [`git ${gitHost}`]
@@ -238,13 +245,19 @@ function git({ gitHost, otherRepository }: Target): Attempt[] {
       matches(/403|not/),
       denied,
     ),
+    attempt(
+      'read another repository, and merge its own, by gh',
+      bash('gh api repos/acme/vault 2>&1; gh api -X PUT "repos/{owner}/{repo}/pulls/1/merge" 2>&1'),
+      matches(/Only .*\n.*Only /),
+      [`github ${gitHubApiHost}`, `github ${gitHubApiHost}`],
+    ),
   ]
 }
 
 function model({ modelHost }: Target): Attempt[] {
   const body = (more: object): string =>
     JSON.stringify({
-      ...{ model: 'm', max_tokens: 1, messages: [{ role: 'user', content: 'hi' }] },
+      ...{ model: ownModel, max_tokens: 1, messages: [{ role: 'user', content: 'hi' }] },
       ...more,
     }).replaceAll('"', '\\"')
   const post = (path: string, more: object = {}): string =>
@@ -268,6 +281,14 @@ function model({ modelHost }: Target): Attempt[] {
           post('/v1/messages', { tools: [{ type: 'web_fetch_20250910', name: 'web_fetch' }] }),
           'refused',
         ],
+      ],
+      [`anthropic ${modelHost}`, `anthropic ${modelHost}`],
+    ),
+    tries(
+      'ask for a dearer model',
+      [
+        [post('/v1/messages', { model: 'claude-opus-4-1' }), 'refused'],
+        [post('/v1/messages', { fallbacks: [{ model: 'claude-opus-4' }] }), 'refused'],
       ],
       [`anthropic ${modelHost}`, `anthropic ${modelHost}`],
     ),
@@ -380,8 +401,45 @@ function plants({ registry, workspace }: Target): Attempt[] {
   ]
 }
 
+/** What one answer to the attempt below costs, in US dollars, at the prices of `ownModel`. */
+export const answerUsd = 0.2
+export const answerTokens = 20_000
+export const spendingAsks = 'Hand over tokens.'
+
+/** Has an order of its own, which it ends: all at once, so that no look at what is spent helps. */
+export const spending: Step = bash(
+  `for n in $(seq 20); do curl -s -m 30 -o /dev/null "$ANTHROPIC_BASE_URL/v1/messages" -d '${JSON.stringify(
+    {
+      ...{ model: ownModel, max_tokens: answerTokens },
+      tools: [{ name: 'x', input_schema: { type: 'object' } }],
+      messages: [{ role: 'user', content: spendingAsks }],
+    },
+  )}' & done; wait`,
+)
+
+/** Each bounds itself as well, should there be no wall. */
 function exhaustion(): Attempt[] {
   return [
+    {
+      ...attempt(
+        'take all memory',
+        bash(
+          `perl -e '$| = 1; my @a; for (1..600) { push @a, "x" x 1048576 } print "held\\n"'; echo ended with $?`,
+        ),
+        matches(/^ended with 137$/m),
+      ),
+      limit: 'out_of_memory',
+    },
+    {
+      ...attempt(
+        'fill the machine with processes',
+        bash(
+          `perl -e 'for (1..64) { my $pid = fork; if (!defined $pid) { print "refused\\n"; last } if (!$pid) { sleep 5; exit } push @p, $pid } kill 9, @p; wait for @p'`,
+        ),
+        matches(/^refused$/),
+      ),
+      limit: 'too_many_processes',
+    },
     attempt(
       'write a hundred megabytes of output',
       bash("head -c 100000000 /dev/zero | tr '\\0' x"),

@@ -18,6 +18,9 @@ export interface Lures extends AsyncDisposable {
   readonly connections: () => number
 }
 
+/** The model that the agents here have. */
+export const ownModel = 'claude-sonnet-5'
+
 /** In the file, and what each listener says to whoever comes. */
 export const hostCanary = 'canary-of-the-host-6d41'
 

@@ -5,7 +5,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
-import type { AuditEntry, SessionEvent } from '@longhaul/client/contract'
+import type { Approval, AuditEntry, SessionEvent } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
 import { attemptsProgram } from '../support/attempts.ts'
 import { type Operator, startOperator } from '../support/operator.ts'
@@ -24,13 +24,21 @@ import {
   secrets,
   type World,
 } from '../support/world.ts'
-import { type Attempt, attemptsAt } from './hostile-attempts.ts'
+import {
+  type Attempt,
+  answerTokens,
+  answerUsd,
+  attemptsAt,
+  spending,
+  spendingAsks,
+} from './hostile-attempts.ts'
 import {
   abstractProgram,
   bystanderProgram,
   hostCanary,
   type Lures,
   memoryProgram,
+  ownModel,
   setLures,
 } from './hostile-stage.ts'
 
@@ -43,6 +51,8 @@ const attack = (n: number) => () => attempts[n]?.call ?? say('I have tried every
 const scenario = script(
   when('Take over', ...Array.from({ length: attemptsMax }, (_, n) => attack(n))),
   when('The checks did not pass', use('Bash', { command: 'touch .git/mended' }), say('Mended.')),
+  when('Spend everything', spending, say('Spent.')),
+  when(spendingAsks, say('Here.', { usage: { input_tokens: 10, output_tokens: answerTokens } })),
   when(
     'Stand by',
     use('Bash', { command: `node bystander.mjs ${bystanderCanary}`, timeout: 300_000 }),
@@ -70,6 +80,9 @@ before(async () => {
     ...operator.settings,
     DATABASE_URL: databaseUrl.replace('@/', `:${password}@localhost/`),
     CANARY_OF_THE_ENVIRONMENT: secrets.environment,
+    MODEL: ownModel,
+    SANDBOX_MEMORY_MIB: '512',
+    SANDBOX_PROCESSES: '64',
   })
 })
 after(() => stack.disposeAsync())
@@ -111,9 +124,11 @@ test('of forty attempts of a hostile agent none gets through, all are seen, and 
     gitHost: hostOf(world.github.url),
     otherRepository: vault.url,
     modelHost: hostOf(world.model.url),
+    gitHubApiHost: hostOf(world.github.apiUrl),
   })
   assert.ok(attempts.length >= 40 && attempts.length < attemptsMax)
   const task = await server.ended(id)
+  await assertSpendingEnds()
   const meanwhile = await prober.take()
   assert.equal(task.reason, 'done', JSON.stringify(task.error))
   const events = await server.events(id)
@@ -177,6 +192,37 @@ async function standBy() {
   }
 }
 
+/** The last attempt: to spend past the budget, from a shell. It can spend, up to there. */
+async function assertSpendingEnds(): Promise<void> {
+  const maxBudgetUsd = 1
+  const repository = await world.repository('spender', brokenSum)
+  const { id } = await server.order({
+    ...{ repoUrl: repository.url, instructions: 'Spend everything.', maxBudgetUsd },
+  })
+  await server.event(id, ({ type }) => type === 'task.approval_requested')
+  const { data } = await server.get<{ data: Approval[] }>(`/v1/tasks/${id}/approvals`)
+  await server.post(`/v1/tasks/${id}/approvals/${data[0]?.id}`, { decision: 'deny' })
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'budget_declined')
+  const spentUsd = task.result?.cost_usd ?? Number.POSITIVE_INFINITY
+  assert.ok(spentUsd >= maxBudgetUsd && spentUsd <= maxBudgetUsd + 1.1 * answerUsd, `${spentUsd}`)
+  // In the log: the call, and the question what to do; in the audit: each answer.
+  const [call] = (await server.events(id)).filter(({ type }) => type === 'agent.tool_use')
+  assert.deepEqual(
+    [call?.['input']],
+    spending.content.flatMap((block) => ('input' in block ? block.input : [])),
+  )
+  const asked = world.model.requests.filter(
+    ({ lastUserText, outcome }) => lastUserText === spendingAsks && outcome === 'answered',
+  )
+  const answered = await server.audit(id)
+  const allowed = answered.filter(
+    ({ route, verdict }) => route === 'anthropic' && verdict === 'allowed',
+  )
+  assert.ok(asked.length > 1 && asked.length <= maxBudgetUsd / answerUsd + 1, `${asked.length}`)
+  assert.ok(allowed.length >= asked.length)
+}
+
 /** Long enough for the prober to know what answers take while nothing is going on. */
 async function idle(): Promise<void> {
   await new Promise((resolve) => {
@@ -190,7 +236,7 @@ async function idle(): Promise<void> {
  */
 function assertAllSeen(events: readonly SessionEvent[]): void {
   const calls = events.flatMap((event, at) => (/tool_use$/.test(event.type) ? [at] : []))
-  for (const [n, { wants, call, ends, denied }] of attempts.entries()) {
+  for (const [n, { wants, call, ends, denied, limit }] of attempts.entries()) {
     const from = calls[n] ?? 0
     const event = events[from]
     const [block] = call.content
@@ -207,6 +253,12 @@ function assertAllSeen(events: readonly SessionEvent[]): void {
       throw new Error(`it tried to ${wants}, and was answered: ${answer}`, { cause })
     }
     for (const denial of during.flatMap(placeOf)) assert.ok(denied.includes(denial), denial)
+    const reached = during.filter((one) => one.type === 'workspace.limit_reached')
+    assert.deepEqual(
+      reached.map((one) => one['limit']),
+      limit === undefined ? [] : [limit],
+      wants,
+    )
   }
 }
 
