@@ -49,10 +49,23 @@ const pushes = [
     'HEAD:refs/heads/agent',
   ].map((refs) => `git push -q origin ${refs} 2>&1 | grep -c refs/heads/agent/`),
 ].join('\n')
+/** The real tools, each with what the server adds to it on its way out. */
+const tools = [
+  'npm install --no-save --no-audit --no-fund left',
+  'git clone -q "$(git remote get-url origin)" copy && ls copy',
+  'git commit -q --allow-empty -m pushed && git push -q origin HEAD && git ls-remote origin | wc -l',
+  'gh api "repos/{owner}/{repo}" -q .full_name',
+]
+/** What they leave is searched, and they themselves, while they work. */
+const searching = [
+  `while :; do { ${tools.slice(2).join('; ')}; npm view left; } >/dev/null 2>&1; done &`,
+  'node search.mjs; kill $!',
+].join('\n')
 const scenario = script(
   when(
     'Search everything',
-    use('Bash', { command: 'node search.mjs' }),
+    use('Bash', { command: tools.join('\n') }),
+    use('Bash', { command: searching }),
     use('Bash', { command: 'id -u; grep -e ^NoNewPrivs -e ^CapEff /proc/self/status' }),
     say('Nothing found.', {
       until: async () => {
@@ -73,9 +86,14 @@ async function answers(repository: FakeRepository, instructions: string) {
 }
 
 test('a search of the sandbox finds every decoy, and no secret of the server in any form', async () => {
-  const repository = await world.repository('search', { 'search.mjs': searchProgram(secrets) })
+  const repository = await world.repository('search', {
+    'search.mjs': searchProgram(secrets),
+    '.gitignore': 'copy\nnode_modules\n',
+  })
   const { task, results, events } = await answers(repository, 'Search everything.')
-  assertOnlyDecoys(results[0] ?? '')
+  const [worked = '', searched = '', privileges] = results
+  assert.match(worked, /^added 1 package.*\n+search\.mjs\n3\nacme\/search$/s)
+  assertOnlyDecoys(searched)
 
   // The secrets were used, on the way out; and nothing that the server tells has them.
   assert.ok(world.model.requests.some(({ outcome }) => outcome === 'answered'))
@@ -89,7 +107,7 @@ test('a search of the sandbox finds every decoy, and no secret of the server in 
     )
   }
 
-  assert.equal(results[1], '1000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1')
+  assert.equal(privileges, '1000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1')
   assert.ok(uids.length > 0)
   const own = process.getuid?.() ?? 0
   for (const uid of uids) assert.ok(own === 0 ? uid > slotUidBase : uid === own, String(uid))
