@@ -30,7 +30,7 @@ function answerJson(_request: IncomingMessage, response: ServerResponse): void {
 function openModel(slot: number, upstream: Upstream, limitUsd: number | null = null) {
   const headers = { 'x-api-key': realKey }
   return openWayOut(bench, slot, {
-    policy: { model: { baseUrl: upstream.url, headers } },
+    policy: { model: { baseUrl: upstream.url, headers, models: [model] } },
     limitUsd,
   })
 }
@@ -70,6 +70,13 @@ test('the provider opens no address that stands in a message', () => {
 
 test('the provider continues no container of another session', () =>
   tryBodies(989, [{ container: 'container_of_somebody' }]))
+
+test('a shell asks for no dearer model than the agent’s', () =>
+  tryBodies(995, [
+    { model: 'claude-fable-5' },
+    { fallbacks: [{ model: 'claude-fable-5' }] },
+    { fallbacks: [{ model, max_tokens: 10 }, { model: 'claude-fable-5' }] },
+  ]))
 
 test('of the provider’s API only messages are reached', async () => {
   await using upstream = await startUpstream(answerJson)

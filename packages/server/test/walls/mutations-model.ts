@@ -21,15 +21,15 @@ export const modelMutations: readonly Mutation[] = [
     also: [
       {
         file: read.file,
-        find: "if (typeof type === 'string' && serverSide.test(type))",
-        replace: "if (type === '')",
+        find: '&& serverSide.test(type)',
+        replace: "&& type === ''",
       },
     ],
     title: 'the provider fetches, searches and runs nothing for the agent',
   },
   {
     ...read,
-    find: '!inlineSources.has(inline.type)',
+    find: '!(mayBeUrl || inlineSources.has(inline.type))',
     replace: "inline.type === ''",
     title: 'the provider opens no address that stands in a message',
   },
@@ -38,6 +38,13 @@ export const modelMutations: readonly Mutation[] = [
     find: 'if (request.container != null)',
     replace: "if (request.container === '')",
     title: 'the provider continues no container of another session',
+  },
+  {
+    ...read,
+    wall: 'a session is kept to the models of its agent',
+    find: 'if (pinned !== null) return pinned',
+    replace: '',
+    title: 'a shell asks for no dearer model than the agent’s',
   },
   {
     wall: 'a list of the model’s routes',

@@ -1,4 +1,5 @@
 import type { Mutation } from './mutation.ts'
+import { floodMutations } from './mutations-floods.ts'
 import { gatewayMutations } from './mutations-gateway.ts'
 import { hostMutations } from './mutations-host.ts'
 import { hostGitMutations } from './mutations-host-git.ts'
@@ -18,6 +19,7 @@ export const mutations: readonly Mutation[] = [
   ...modelMutations,
   ...repoConfigMutations,
   ...limitMutations,
+  ...floodMutations,
 ]
 
 /** Attacks that work: what bounds them, and the test that it does. */

@@ -1,0 +1,90 @@
+/**
+ * What an attack may fill, and what it may leave running: 2.6 and 2.7 of the sandbox reference. Each
+ * is small by its own script, so that it stays harmless where its wall is gone.
+ */
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { type Bench, openBench, pidsOfUid, sh, until } from '../sandbox/support.ts'
+import { attack, rootOnly } from './attack.ts'
+
+const MiB = 1024 ** 2
+let bench: Bench
+before(async () => {
+  bench = await openBench({ dataDir: await mkdtemp('/var/tmp/lh-') })
+})
+after(() => bench[Symbol.asyncDispose]())
+
+test('a decompression bomb into memory ends at the size of that file system', async () => {
+  const sandbox = await bench.open(953)
+  const bomb =
+    'head -c 90000000 /dev/zero | gzip -1 | gzip -dc >/dev/shm/bomb; stat -c %s /dev/shm/bomb'
+  const { stdout } = await attack(sandbox, bomb)
+  const bytes = Number.parseInt(stdout, 10)
+  assert.ok(bytes <= 64 * MiB, `the canary limit of 64 MiB was crossed: ${bytes}`)
+})
+
+test('a file grows to its limit and no further', async () => {
+  const sandbox = await bench.open(954, 'sesn_file', { fileBytes: 1 * MiB })
+  const { stdout } = await attack(sandbox, 'head -c 4000000 /dev/zero >big; stat -c %s big')
+  assert.equal(Number.parseInt(stdout, 10), MiB, 'the canary limit of 1 MiB was crossed')
+})
+
+test('a process opens as many files as its limit says', async () => {
+  const sandbox = await bench.open(955, 'sesn_files', { openFiles: 64 })
+  const script = 'n=0; for i in $(seq 100); do exec {fd}</dev/zero && n=$((n + 1)); done; echo $n'
+  const { stdout } = await attack(sandbox, script)
+  const opened = Number.parseInt(stdout, 10)
+  assert.ok(opened < 64, `the canary limit of 64 files was crossed: ${opened}`)
+})
+
+test('of a flood of output only the bound is kept', async () => {
+  const sandbox = await bench.open(956)
+  const { stdout } = await sh(sandbox, 'head -c 4000000 /dev/zero | tr "\\0" x', {
+    outputBytesMax: 4000,
+  })
+  assert.ok(stdout.length < 4100, `the canary limit of 4000 bytes was crossed: ${stdout.length}`)
+})
+
+test('what left its session and its terminal ends with the command that started it', {
+  skip: rootOnly,
+}, async () => {
+  const sandbox = await bench.open(957)
+  await attack(sandbox, "(trap '' TERM HUP; setsid sleep 30 </dev/null >/dev/null 2>&1 &)")
+  const left = await pidsOfUid(20_957)
+  for (const pid of left) process.kill(pid, 'SIGKILL')
+  assert.deepEqual(left, [], 'a canary process outlived its command')
+})
+
+test('the death of the server leaves nothing of a slot', { skip: rootOnly }, async () => {
+  await using own = await openBench()
+  const child = startServer(own.dataDir, 958)
+  await once(child.stdout ?? child, 'data')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  const gone = until(async () => (await pidsOfUid(20_958)).length === 0, 3000)
+  const isGone = await gone.then(
+    () => true,
+    () => false,
+  )
+  for (const pid of await pidsOfUid(20_958)) process.kill(pid, 'SIGKILL')
+  assert.ok(isGone, 'a canary process outlived the server')
+})
+
+/** A server that runs a command with children in a slot, and says so. */
+function startServer(dataDir: string, slot: number): ChildProcess {
+  const support = join(import.meta.dirname, '../sandbox/support.ts')
+  const source = `
+    import { openBench } from ${JSON.stringify(support)}
+    const bench = await openBench({ dataDir: ${JSON.stringify(dataDir)} })
+    const sandbox = await bench.open(${slot})
+    const child = sandbox.spawn(['bash', '-c', 'setsid sleep 60 & echo on; sleep 60'], { network: false })
+    child.stdout.pipe(process.stdout)
+    setInterval(() => {}, 1000)`
+  return spawn(process.execPath, ['--conditions=longhaul', '--input-type=module', '-e', source], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+}

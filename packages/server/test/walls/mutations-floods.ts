@@ -1,0 +1,68 @@
+import type { Mutation, Patch } from './mutation.ts'
+
+const sandbox = 'packages/server/src/sandbox'
+const test = 'packages/server/test/walls/floods.test.ts'
+
+const showsHostsProc: Patch = {
+  file: `${sandbox}/arguments.ts`,
+  find: "['--proc', '/proc', '--ro-bind', '/proc/sys', '/proc/sys']",
+  replace: "['--ro-bind', '/proc', '/proc']",
+}
+const noProcessNamespace: Patch = {
+  file: `${sandbox}/arguments.ts`,
+  find: ", '--unshare-pid'",
+  replace: '',
+}
+
+/** The walls of `floods.test.ts`. */
+export const floodMutations: readonly Mutation[] = [
+  {
+    wall: 'file systems in memory have a size',
+    file: `${sandbox}/arguments.ts`,
+    find: "'1777', '--size', String(mount.bytesMax), '--tmpfs'",
+    replace: "'1777', '--tmpfs'",
+    test,
+    title: 'a decompression bomb into memory ends at the size of that file system',
+  },
+  {
+    wall: 'a limit on the size of a file',
+    file: `${sandbox}/limits/rlimit.ts`,
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of the file.
+    find: '    `--fsize=${fileBytes}:${fileBytes}`,\n',
+    replace: '',
+    test,
+    title: 'a file grows to its limit and no further',
+  },
+  {
+    wall: 'a limit on open files',
+    file: `${sandbox}/limits/rlimit.ts`,
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of the file.
+    find: '    `--nofile=${openFiles}:${openFiles}`,\n',
+    replace: '',
+    test,
+    title: 'a process opens as many files as its limit says',
+  },
+  {
+    wall: 'output is kept within a bound',
+    file: `${sandbox}/output.ts`,
+    find: '    this.#tailBytesMax = bytesMax - this.#headBytesMax\n',
+    replace: '    this.#tailBytesMax = 2 ** 30\n',
+    test,
+    title: 'of a flood of output only the bound is kept',
+  },
+  {
+    wall: 'process namespace',
+    ...noProcessNamespace,
+    also: [showsHostsProc],
+    test,
+    title: 'what left its session and its terminal ends with the command that started it',
+  },
+  {
+    wall: 'bwrap dies with the server',
+    file: `${sandbox}/arguments.ts`,
+    find: "'--new-session', '--die-with-parent'",
+    replace: "'--new-session'",
+    test,
+    title: 'the death of the server leaves nothing of a slot',
+  },
+]
