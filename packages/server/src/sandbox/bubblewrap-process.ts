@@ -67,6 +67,9 @@ export function startBubblewrap(o: {
   }
 }
 
+/** bwrap reports two short objects; nothing else has the descriptor. */
+const statusCharsMax = 4096
+
 interface Status {
   /** Pid 1 of the namespace, once it was reported and lived. */
   init(): ProcessIdentity | null
@@ -84,7 +87,7 @@ function followStatus(child: PipedChild): Status {
   const waiting: (() => void)[] = []
   stream?.on('error', () => undefined) // A launch that failed has nothing to report.
   stream?.on('data', (chunk: Buffer) => {
-    text += chunk.toString('latin1')
+    text = (text + chunk.toString('latin1')).slice(-statusCharsMax)
     const [, pid] = /"child-pid": (\d+)/.exec(text) ?? []
     if (init !== null || pid === undefined) return
     init = identify(Number(pid))

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -85,7 +87,7 @@ describe('control groups', { skip }, () => {
     const wallSeconds = (performance.now() - begun) / 1000
     const { cpuSeconds } = await sandbox.usage()
     const ratio = (cpuSeconds ?? Number.NaN) / wallSeconds
-    assert.ok(ratio > 0.05 && ratio < 0.4, `${ratio} processors`)
+    assert.ok(ratio > 0.02 && ratio < 0.4, `${ratio} processors`)
   })
 
   test('two commands of one session share its memory, and another session has its own', async () => {
@@ -129,6 +131,35 @@ describe('control groups', { skip }, () => {
     const sandbox = await bench.open(930, 'sesn_lost')
     for (const group of await groupsOf('sesn_lost')) await kernelFiles.rmdir(group)
     await assert.rejects(sh(sandbox, 'echo ran'), /could not start: ENOENT/)
+  })
+
+  test('the next sandbox removes the groups of a server that was killed', async () => {
+    const killed = spawn(
+      process.execPath,
+      [
+        ...['--conditions=longhaul', '--input-type=module', '-e'],
+        `import { openBench } from ${JSON.stringify(join(import.meta.dirname, 'support.ts'))}
+         const bench = await openBench({ dataDir: ${JSON.stringify(bench.dataDir)} })
+         const sandbox = await bench.open(933)
+         const child = sandbox.spawn(['sh', '-c', 'echo on; sleep 20'], { network: false })
+         child.stdout.pipe(process.stdout)`,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    await once(killed.stdout, 'data')
+    const left = async () => {
+      const lists = await Promise.all(detected.hierarchies.map(({ own }) => readdir(own)))
+      return lists.flat().filter((name) => name.startsWith(`longhaul-${killed.pid}-`))
+    }
+    killed.kill('SIGKILL')
+    await once(killed, 'exit')
+    assert.equal((await left()).length, detected.hierarchies.length)
+    await bench.open(933)
+    // Another session's group may still have a process that dies; the one after it finds it gone.
+    await until(async () => {
+      await (await bench.open(934, 'sesn_after')).destroy()
+      return (await left()).length === 0
+    })
   })
 
   test('open removes the groups of servers that are gone, and leaves those of others', async () => {

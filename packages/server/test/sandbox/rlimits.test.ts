@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict'
-import { mkdtemp } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chown, mkdtemp } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { systemClock } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
 import { createSandboxDriver } from '../../src/sandbox/create.ts'
+import { traversalProblem } from '../../src/sandbox/directories.ts'
 import { type Bench, never, openBench, pidsOfUid, sh, until } from './support.ts'
 
 const isRoot = process.getuid?.() === 0
@@ -61,6 +65,35 @@ test('without control groups a fork bomb is refused by uid, and the limit is nam
   assert.ok((await pidsOfUid(20_945)).length <= 32)
   await sandbox.killAll()
   await bombing
+})
+
+test('below a server that is not root the watchdog ends a fork bomb, and nothing of the server', async (context) => {
+  if (!isRoot) return context.skip('the tests before this one have shown it')
+  if ((await traversalProblem(import.meta.dirname)) !== null)
+    return context.skip('the checkout cannot be passed by another uid')
+  const uid = 20_948
+  await using own = await openBench({ dataDir: await mkdtemp('/var/tmp/lh-') })
+  await chown(own.dataDir, uid, uid)
+  const server = spawn(
+    process.execPath,
+    [
+      ...['--conditions=longhaul', '--input-type=module', '-e'],
+      `import { openBench, sh } from ${JSON.stringify(join(import.meta.dirname, 'support.ts'))}
+       const bench = await openBench({ dataDir: ${JSON.stringify(own.dataDir)}, proc: ${JSON.stringify(proc)} })
+       const sandbox = await bench.open(948, 'sesn_bomb', { processes: 32 })
+       const other = await bench.open(949, 'sesn_other', { processes: 32 })
+       const theirs = sh(other, 'sleep 2; echo on')
+       const { exitCode } = await sh(sandbox, 'for i in $(seq 64); do sleep 20 & done; wait')
+       console.log(exitCode, sandbox.exhausted(), other.exhausted(), (await theirs).stdout)`,
+    ],
+    { uid, gid: uid, stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  let printed = ''
+  server.stdout.on('data', (chunk) => {
+    printed += chunk
+  })
+  await once(server, 'exit')
+  assert.equal(printed.trim(), '137 too_many_processes null on')
 })
 
 test('what a session took is known without control groups, too', async () => {
