@@ -13,9 +13,11 @@ import { type Address, AddressRefused, resolveJudged } from './resolve.ts'
 import { clientSignal, openRequest, relay } from './upstream.ts'
 
 /** A pack with a repository's history fits; a disk that is being copied out does not. */
-const pushBytesMax = 512 * 1024 * 1024
+const pushBytesDefault = 512 * 1024 * 1024
 /** What a fetch says it wants and has. */
-const fetchBytesMax = 32 * 1024 * 1024
+const wantsBytesMax = 32 * 1024 * 1024
+/** What it is answered: a repository beyond this is no disk of a session's to hold. */
+const fetchBytesDefault = 8 * 1024 * 1024 * 1024
 /** A large repository may be counted and packed for minutes before the first byte. */
 const idleMs = 5 * 60_000
 
@@ -78,13 +80,14 @@ async function bodyOf(
   if (o.judged.kind === 'advertise') return { chunks: null, headers: {} }
   if (o.judged.kind === 'upload')
     return {
-      chunks: bounded(o.request, fetchBytesMax),
+      chunks: bounded(o.request, wantsBytesMax),
       headers: pickHeaders(o.request.headers, ['content-encoding', 'content-length']),
     }
   const { request, git } = o
   const { mayPush } = context.hooks
   const push = await inspectPush({
-    ...{ request, refs: git.pushRefs, mayPush, signal: o.signal, bytesMax: pushBytesMax },
+    ...{ request, refs: git.pushRefs, mayPush, signal: o.signal },
+    bytesMax: git.pushBytesMax ?? pushBytesDefault,
   }).catch((error: unknown): InspectedPush => {
     context.log.warn({ err: error }, 'whether a push is allowed could not be decided')
     return { kind: 'broken', status: 503, why: 'It cannot be told now whether this may be pushed.' }
@@ -141,7 +144,8 @@ async function exchange(
   try {
     await answer(o, await sent.response)
   } catch (error) {
-    const cause = o.body.chunks === null ? null : await Promise.race([upload.promise, soon()])
+    const uploaded = o.body.chunks === null ? null : await Promise.race([upload.promise, soon()])
+    const cause = error instanceof BodyTooLarge ? error : uploaded
     if (cause instanceof BodyTooLarge) {
       report(context, cause.message)
       return refuse(o.response, { status: 413, sentence: cause.message })
@@ -164,7 +168,15 @@ async function answer(
         : `${o.git.origin}${o.git.path} answered ${status}: it moved, and redirects are not followed.`
     return refuse(o.response, { status: status === 401 ? 403 : 502, sentence })
   }
-  await relay({ from, to: o.response, headers: pickHeaders(from.headers, responseHeaders) })
+  const bytesMax = o.git.fetchBytesMax ?? fetchBytesDefault
+  let bytes = 0
+  await relay({
+    ...{ from, to: o.response, headers: pickHeaders(from.headers, responseHeaders) },
+    onChunk(chunk) {
+      bytes += chunk.length
+      if (bytes > bytesMax) throw new BodyTooLarge(bytesMax)
+    },
+  })
 }
 
 /** One turn of the event loop: enough for an upload to report why it failed. */

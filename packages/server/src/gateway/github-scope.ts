@@ -32,28 +32,24 @@ export function judgeGitHubRequest(o: {
 }): GitHubRequest | { readonly kind: 'refused'; readonly why: string } {
   const { owner, repo, graphql } = o.github
   const own = `repos/${owner}/${repo}`
-  const { path, query } = split(o.url)
-  if (!isPlain(path) || !isPlainQuery(query)) return refused('That is no path of this API.')
-  if (path === '/graphql' && o.method === 'POST')
+  const { path: asked, query } = split(o.url)
+  if (!isPlain(asked) || !isPlainQuery(query)) return refused('That is no path of this API.')
+  if (asked === '/graphql' && o.method === 'POST')
     return graphql
       ? { kind: 'graphql' }
       : refused(
           `GraphQL cannot be kept to one repository with the server's credential; use the REST API: gh api ${own}/issues, gh api ${own}/pulls.`,
         )
-  if (path === '/rate_limit' && o.method === 'GET') return { kind: 'read', path }
-  const [, first = '', ownerAsked = '', repoAsked = '', ...rest] = path.split('/')
+  if (asked === '/rate_limit' && o.method === 'GET') return { kind: 'read', path: asked }
+  const [, first = '', ownerAsked = '', repoAsked = '', ...rest] = asked.split('/')
   const isOwn =
     first === 'repos' &&
     ownerAsked.toLowerCase() === owner.toLowerCase() &&
     repoAsked.toLowerCase() === repo.toLowerCase()
   if (!isOwn) return refused(`Only ${own} may be reached from this session: gh api ${own}/….`)
   // Spelled as the policy has it, whatever the client wrote.
-  return judgeOwn({
-    method: o.method,
-    rest,
-    query,
-    upstream: `/${[own, ...rest].join('/')}${query}`,
-  })
+  const path = ['', own, ...rest].join('/')
+  return judgeOwn({ method: o.method, rest, query, upstream: path + query })
 }
 
 /** Judges what stands behind the repository in a path. */

@@ -64,6 +64,9 @@ export interface GitPolicy {
   readonly readAlso?: readonly string[]
   /** The refs that may be pushed, whole names, compared exactly; none: it may only be read. */
   readonly pushRefs: readonly string[]
+  /** Bytes of one push, and of what one fetch is answered. Absent: 512 MiB and 8 GiB. */
+  readonly pushBytesMax?: number
+  readonly fetchBytesMax?: number
 }
 
 /** The one repository whose GitHub API a session may ask. */

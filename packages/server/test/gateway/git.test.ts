@@ -34,13 +34,16 @@ after(async () => {
 
 const pushRefs = ['refs/heads/agent/x', 'refs/heads/agent/x-wip']
 
-function gitPolicy(o: { push: boolean }): Partial<GatewayPolicy> {
+type GitOptions = { push: boolean; pushBytesMax?: number; fetchBytesMax?: number }
+
+function gitPolicy({ push, ...bounds }: GitOptions): Partial<GatewayPolicy> {
   return {
     git: {
+      ...bounds,
       origin: github.url,
       path: '/acme/app',
       credential: github.token,
-      pushRefs: o.push ? pushRefs : [],
+      pushRefs: push ? pushRefs : [],
     },
     allowPrivate: [{ host: '127.0.0.1', port: Number(new URL(github.url).port) }],
   }
@@ -93,6 +96,32 @@ test('a large push is streamed whole', async () => {
   assert.ok((await app.branches()).includes('agent/x-wip'))
 })
 
+test('a push and a fetch beyond their bounds end there, and are told', async () => {
+  const mebibyte = 1024 * 1024
+  const clone = join(directory, 'bounded')
+  {
+    const policy = gitPolicy({ push: true, pushBytesMax: mebibyte })
+    await using gateway = await startGateway({ policy })
+    await using inside = await startGit(gateway)
+    await inside.git(directory, 'clone', `${github.url}/acme/app`, clone)
+    await writeFile(join(clone, 'big'), randomBytes(2 * mebibyte))
+    await inside.git(clone, 'add', 'big')
+    await inside.git(clone, 'commit', '-m', 'big')
+    const seen = github.pushes.length
+    const pushed = await inside.git(clone, 'push', 'origin', '+HEAD:refs/heads/agent/x-wip')
+    assert.equal(pushed.code, 1)
+    assert.equal(github.pushes.length, seen)
+    assert.match(gateway.denials.at(-1)?.why ?? '', /larger than 1 MiB/)
+  }
+  const policy = gitPolicy({ push: false, fetchBytesMax: 64 })
+  await using gateway = await startGateway({ policy })
+  await using inside = await startGit(gateway)
+  const cloned = await inside.git(directory, 'clone', `${github.url}/acme/app`, `${clone}-again`)
+  assert.notEqual(cloned.code, 0)
+  await until(() => gateway.denials.length > 0)
+  assert.match(gateway.denials.at(-1)?.why ?? '', /larger than/)
+})
+
 const pushes: Record<string, string[]> = {
   'to main': ['HEAD:refs/heads/main'],
   'that deletes main': [':refs/heads/main'],
@@ -127,6 +156,8 @@ test('a push of a commit that may not leave changes nothing, and git prints why'
     [tip, tip],
   )
   assert.equal(gateway.denials.at(-1)?.why, 'That commit stays here.')
+  const named = ['refs/heads/agent/x', 'refs/heads/agent/x-wip'].map((ref) => `${ref} ${tip}`)
+  assert.deepEqual(gateway.decisions.at(-1)?.details['refs'], named)
   const allowed = await inside.git(clone, 'push', 'origin', '+HEAD:refs/heads/agent/x')
   assert.equal(allowed.code, 0, allowed.output)
 })

@@ -1,6 +1,7 @@
 import type { Mutation } from './mutation.ts'
 import { floodMutations } from './mutations-floods.ts'
 import { gatewayMutations } from './mutations-gateway.ts'
+import { gitHubMutations } from './mutations-github.ts'
 import { hostMutations } from './mutations-host.ts'
 import { hostGitMutations } from './mutations-host-git.ts'
 import { kernelMutations } from './mutations-kernel.ts'
@@ -16,6 +17,7 @@ export const mutations: readonly Mutation[] = [
   ...kernelMutations,
   ...hostGitMutations,
   ...gatewayMutations,
+  ...gitHubMutations,
   ...modelMutations,
   ...repoConfigMutations,
   ...limitMutations,
