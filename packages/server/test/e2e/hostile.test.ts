@@ -156,6 +156,11 @@ test('of forty attempts of a hostile agent none gets through, all are seen, and 
   const branch = task.result?.branch ?? ''
   assert.deepEqual((await repository.branches()).sort(), [branch, 'main'].sort())
   assert.equal(await repository.fileAt(branch, 'work.txt'), 'written by the agent\n')
+  const published = await repository.diff('main', branch)
+  assert.deepEqual(
+    [...published.matchAll(/^diff --git a\/(\S+)/gm)].map(([, path]) => path),
+    ['.claude/settings.json', '.gitattributes', '.mcp.json', 'link', 'work.txt'],
+  )
   assert.deepEqual(await vault.branches(), ['main'])
 
   // Of the hostile task nothing is left; the other one ends as if it had been alone.
