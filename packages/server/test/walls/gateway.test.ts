@@ -136,12 +136,21 @@ const answers: Record<string, string[]> = {
 /** A way out to `allowed`, where the canary's port is at hand for any name that may be private. */
 async function openList(
   slot: number,
-  o: { port: number; allowed: readonly string[]; mayBePrivate: readonly string[] },
+  o: {
+    port: number
+    allowed: readonly string[]
+    mayBePrivate: readonly string[]
+    network?: GatewayPolicy['network']
+  },
 ) {
   const left = structuredClone(answers)
   const at = (host: string) => ({ host, port: o.port })
   return openWayOut(bench, slot, {
-    policy: { connect: o.allowed.map(at), allowPrivate: o.mayBePrivate.map(at) },
+    policy: {
+      network: o.network ?? 'limited',
+      connect: o.allowed.map(at),
+      allowPrivate: o.mayBePrivate.map(at),
+    },
     lookup: async (host) => {
       const [address = '', ...more] = left[host] ?? []
       if (more.length > 0) left[host] = more
@@ -159,6 +168,7 @@ async function tryHosts(
     tried: readonly string[]
     /** Whether the list is about another port than the canary's. */
     otherPort?: boolean
+    network?: GatewayPolicy['network']
   },
 ): Promise<void> {
   await using server = await talkative({ port: 0, host: '127.0.0.1' })
@@ -178,6 +188,11 @@ async function tryHosts(
 test('a host that is not listed is not reached, though it may be private', async () => {
   const mayBePrivate = ['listed.example', 'unlisted.example']
   await tryHosts(978, { allowed: ['listed.example'], mayBePrivate, tried: ['unlisted.example'] })
+})
+
+test('a session without a network reaches no host, though some are listed', async () => {
+  const tried = ['listed.example']
+  await tryHosts(970, { allowed: tried, mayBePrivate: tried, tried, network: 'none' })
 })
 
 test('a host is not reached by a name that only begins like a listed one', async () => {

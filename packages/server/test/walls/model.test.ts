@@ -148,15 +148,3 @@ test('spending from the shell works, and ends at the budget with one request ove
   assert.equal(upstream.requests.length, 3, 'the canary budget was overrun')
   assert.equal(stdout.match(/^403$/gm)?.length, 3)
 })
-
-test('the shell asks for no other model than the agent’s', async () => {
-  await using upstream = await startUpstream(answerJson)
-  await using wayOut = await openWayOut(bench, 958, {
-    policy: {
-      model: { baseUrl: upstream.url, headers: { 'x-api-key': realKey }, models: [model] },
-    },
-  })
-  const other = bodyOf({ model: 'claude-mythos-5' })
-  await attack(wayOut.sandbox, asking(wayOut.sandbox, { path, body: other }), network)
-  assert.equal(upstream.requests.length, 0, 'the canary model was asked')
-})

@@ -80,6 +80,14 @@ export const gatewayMutations: readonly Mutation[] = [
     title: 'a host that is not listed is not reached, though it may be private',
   },
   {
+    wall: 'networks of an environment: none is none',
+    file: `${gateway}/network.ts`,
+    find: "    case 'none':\n      return false\n",
+    replace: "    case 'none':\n",
+    test,
+    title: 'a session without a network reaches no host, though some are listed',
+  },
+  {
     ...lists,
     file: `${gateway}/policy.ts`,
     find: 'entry.host.toLowerCase() === host',

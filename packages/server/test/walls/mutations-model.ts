@@ -92,14 +92,4 @@ export const modelMutations: readonly Mutation[] = [
     test,
     title: 'spending from the shell works, and ends at the budget with one request over it at most',
   },
-  {
-    wall: 'a session is kept to its models',
-    ...{
-      file: `${gateway}/model-body.ts`,
-      find: 'if (pinned !== null) return pinned',
-      replace: '',
-    },
-    test,
-    title: 'the shell asks for no other model than the agent’s',
-  },
 ]

@@ -5,6 +5,7 @@ import { gitHubMutations } from './mutations-github.ts'
 import { hostMutations } from './mutations-host.ts'
 import { hostGitMutations } from './mutations-host-git.ts'
 import { kernelMutations } from './mutations-kernel.ts'
+import { leavingsMutations } from './mutations-leavings.ts'
 import { limitMutations } from './mutations-limits.ts'
 import { modelMutations } from './mutations-model.ts'
 import { repoConfigMutations } from './mutations-repo-config.ts'
@@ -18,6 +19,7 @@ export const mutations: readonly Mutation[] = [
   ...hostGitMutations,
   ...gatewayMutations,
   ...gitHubMutations,
+  ...leavingsMutations,
   ...modelMutations,
   ...repoConfigMutations,
   ...limitMutations,
@@ -29,5 +31,9 @@ export const withoutWall: readonly Pick<Mutation, 'test' | 'title'>[] = [
   {
     test: 'packages/server/test/walls/host.test.ts',
     title: 'tracing pid 1 hangs nothing but the sandbox, which its time limit ends',
+  },
+  {
+    test: 'packages/server/test/walls/leavings.test.ts',
+    title: 'a program that a repository has its tools run stays inside',
   },
 ]
