@@ -22,7 +22,10 @@ export async function walls(args: readonly string[]): Promise<number> {
     (one) => only.length === 0 || only.some((text) => names(one, text)),
   )
   if (chosen.length === 0) throw new Error(`no wall or title has ${only.join(' or ')}`)
-  const signal = AbortSignal.timeout(wallsMsMax)
+  const stopped = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.once(name, () => stopped.abort(new Error(`stopped by ${name}`)))
+  const signal = AbortSignal.any([stopped.signal, AbortSignal.timeout(wallsMsMax)])
   const before = await runUnchanged(chosen, signal)
   const verdicts: Verdict[] = []
   await inTrees(chosen, async (mutation, tree) => {
@@ -110,6 +113,8 @@ async function inTrees<T>(
     await using tree = await copyTree()
     for (const one of rest) await each(one, tree)
   })
+  // Every copy is removed, also when another one's work failed.
+  await Promise.allSettled(worked)
   await Promise.all(worked)
 }
 
