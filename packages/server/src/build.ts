@@ -17,6 +17,7 @@ import { Metrics } from './metrics.ts'
 import { measureQueue } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
 import type { RunnerDeps } from './runner/deps.ts'
+import { environmentLimitsOf } from './runner/limits.ts'
 import { Mirrors } from './runner/mirrors.ts'
 import { toolNames } from './runner/toolbox.ts'
 import { Worker } from './runner/worker.ts'
@@ -25,6 +26,11 @@ import { makeTraversable } from './sandbox/directories.ts'
 import type { ProbeReport, SandboxDriver } from './sandbox/driver.ts'
 import { detectRegistries } from './sandbox/registries.ts'
 import { archiveAgent, changeAgent, createAgent } from './sessions/agents.ts'
+import {
+  archiveEnvironment,
+  changeEnvironment,
+  createEnvironment,
+} from './sessions/environments.ts'
 import { AuditWriter } from './store/audit-writer.ts'
 import { openStore, type Store } from './store/open.ts'
 import { putSettingIfAbsent } from './store/settings.ts'
@@ -36,6 +42,7 @@ import { sendMessage } from './tasks/messages.ts'
 import { orderPolicy } from './tasks/policy.ts'
 import { changeRepository, createRepository } from './tasks/repositories.ts'
 import { seedAgents } from './tasks/seed-agents.ts'
+import { seedEnvironment } from './tasks/seed-environment.ts'
 
 /** A running server. Disposing drains it: what runs is handed back, then everything is closed. */
 export interface Server extends AsyncDisposable {
@@ -73,6 +80,7 @@ export async function buildServer(o: {
   const store = opened.use(await openStore({ ...o, dataDir, databaseUrl: config.databaseUrl }))
   const audit = opened.use(new AuditWriter({ store, clock, log }))
   await seedAgents({ store, clock })
+  await seedEnvironment({ store, clock })
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const callbacks = opened.use(await openCallbacks(o, store))
@@ -83,13 +91,15 @@ export async function buildServer(o: {
     mirrors: new Mirrors({ audit, config, sandboxes, dataDir, metrics, clock, log }),
     ended: () => callbacks.poke(),
   }
+  const limits = environmentLimitsOf(config)
   const draining = new AbortController()
   const app = createApp({
     ...{ store, clock, log, version, metrics },
     measureQueue: () => measureQueue(store.db, metrics),
     tasks: {
       policy: policyOf(config, clock),
-      create: (trx, order, caller, o) => createTask(trx, { queue, clock }, order, caller, o),
+      create: (trx, order, caller, o) =>
+        createTask(trx, { queue, clock, limits }, order, caller, o),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
       delete: (id) => deleteTask({ store, clock }, id),
       answer: (trx, o) => answerApproval(trx, { queue, clock }, o),
@@ -100,6 +110,11 @@ export async function buildServer(o: {
       create: (trx, content, caller) => createAgent(trx, { clock }, content, caller),
       change: (change, caller) => changeAgent({ store, clock }, change, caller),
       archive: (id) => archiveAgent({ store, clock }, id),
+    },
+    environments: {
+      create: (trx, content, caller) => createEnvironment(trx, { clock }, content, caller),
+      change: (change, caller) => changeEnvironment({ store, clock }, change, caller),
+      archive: (id) => archiveEnvironment({ store, clock }, id),
     },
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),

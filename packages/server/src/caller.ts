@@ -2,4 +2,6 @@
 export interface Caller {
   readonly keyId: string
   readonly name: string
+  /** What the key may do; see `http/scopes.ts`. */
+  readonly scopes: readonly string[]
 }

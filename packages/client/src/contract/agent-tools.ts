@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { deadlineMinutes, onDeadline } from './approvals.ts'
+import { unsupportedParams } from './unsupported.ts'
 
 /**
  * The tools that every agent process brings along, by the Managed Agents API's names where it has
@@ -35,30 +36,6 @@ const toolsetType = 'agent_toolset_20260401'
 /** What becomes of a call: it is made, a human is asked, or it is refused. */
 const policyType = z.enum(['always_allow', 'always_ask', 'always_deny'])
 
-/** Marks an issue about something that is known, and not supported: see `isUnsupported`. */
-const unsupported = { error_code: 'unsupported_feature' } as const
-
-/** Whether a refused input asks for something that the protocol has and this server has not. */
-export function isUnsupported(error: z.ZodError): boolean {
-  return error.issues.some(
-    (issue) => issue.code === 'custom' && issue.params?.['error_code'] === unsupported.error_code,
-  )
-}
-
-/** A field of the Managed Agents API that may be sent as long as it asks for nothing. */
-export function unsupportedField(what: string) {
-  return z
-    .unknown()
-    .superRefine((value, context) => {
-      const isNothing = value === undefined || value === null
-      if (isNothing || (Array.isArray(value) && value.length === 0)) return
-      const message = `expected none: ${what} are not supported`
-      context.addIssue({ code: 'custom', message, params: unsupported })
-    })
-    .optional()
-    .describe(`Not supported: must be absent, null or empty.`)
-}
-
 /** The name of a tool that the server has. */
 export function toolName(policy: AgentPolicy) {
   const known: readonly string[] = [...builtInTool.options, ...policy.tools]
@@ -73,7 +50,7 @@ export function toolName(policy: AgentPolicy) {
         message: isMissing
           ? `expected another tool: ${name} is not supported`
           : `expected the name of a tool (${known.join(', ')})`,
-        ...(isMissing && { params: unsupported }),
+        ...(isMissing && { params: unsupportedParams }),
       })
     })
 }
@@ -121,7 +98,7 @@ export function toolsets(policy: AgentPolicy) {
           .superRefine((type, context) => {
             if (policyType.options.some((each) => each === type)) return
             const message = `expected ${policyType.options.join(', ')}: ${type} is not supported`
-            context.addIssue({ code: 'custom', message, params: unsupported })
+            context.addIssue({ code: 'custom', message, params: unsupportedParams })
           })
           .pipe(policyType),
         deadline_minutes: deadlineMinutes.optional(),
@@ -144,7 +121,7 @@ export function toolsets(policy: AgentPolicy) {
       .superRefine((type, context) => {
         if (type === toolsetType) return
         const message = `expected ${toolsetType}: ${type} is not supported`
-        context.addIssue({ code: 'custom', message, params: unsupported })
+        context.addIssue({ code: 'custom', message, params: unsupportedParams })
       })
       .pipe(z.literal(toolsetType)),
     default_config: given.nullish(),

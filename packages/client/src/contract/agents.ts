@@ -6,11 +6,12 @@ import {
   toolName,
   toolset,
   toolsets,
-  unsupportedField,
 } from './agent-tools.ts'
-import { agentId, check, isStorable, pageOf, text, timestamp } from './common.ts'
+import { agentId, pageOf, text, timestamp } from './common.ts'
 import type { FieldError } from './errors.ts'
+import { metadata, metadataPairsMax, metadataValueCharsMax, orNull, storable } from './metadata.ts'
 import { taskType } from './orders.ts'
+import { unsupportedField } from './unsupported.ts'
 
 const nameCharsMax = 256
 const descriptionCharsMax = 2048
@@ -20,9 +21,6 @@ const subagentsMax = 10
 const subagentPromptCharsMax = 20_000
 const subagentToolsMax = 64
 const turnsMax = 1000
-const metadataPairsMax = 16
-const metadataKeyCharsMax = 64
-const metadataValueCharsMax = 512
 
 const effort = z.enum(['low', 'medium', 'high', 'xhigh', 'max'])
 
@@ -256,43 +254,6 @@ export type Agent = z.infer<typeof agent>
 
 /** A page of agents, newest first, or of one agent's versions, newest first. */
 export const agentPage = pageOf('AgentPage', agent)
-
-function metadata<T extends z.ZodType>(value: T) {
-  const pairs = z.record(z.string().min(1).max(metadataKeyCharsMax), value)
-  return z
-    .preprocess((given, context) => {
-      for (const { key, message } of pairProblems(given))
-        context.addIssue({ code: 'custom', path: [key], message })
-      return given
-    }, pairs)
-    .describe(`Yours: at most ${metadataPairsMax} pairs.`)
-}
-
-/** Pairs that could not be stored as they are: two keys would become one, or a pair would be lost. */
-function pairProblems(given: unknown): { readonly key: string; readonly message: string }[] {
-  if (typeof given !== 'object' || given === null) return []
-  return Object.entries(given).flatMap(([key, value]) => {
-    if (key === '__proto__') return [{ key, message: 'expected another key than __proto__' }]
-    if (isStorable(key) && (typeof value !== 'string' || isStorable(value))) return []
-    const message = 'expected a key and a text without NUL and unpaired surrogates'
-    return [{ key, message }]
-  })
-}
-
-function storable(max: number) {
-  return z
-    .string()
-    .max(max)
-    .superRefine(
-      check((value) =>
-        isStorable(value) ? null : 'expected text without NUL and unpaired surrogates',
-      ),
-    )
-}
-
-function orNull(value: string | null): string | null {
-  return value === '' ? null : value
-}
 
 function withoutAbsent<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   const present = Object.entries(fields).filter(([, value]) => value !== undefined)

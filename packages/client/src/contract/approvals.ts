@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import {
   approvalId,
+  budgetUsd,
   check,
   countParam,
   jsonProblem,
@@ -11,7 +12,6 @@ import {
   text,
   timestamp,
 } from './common.ts'
-import { budgetUsd } from './orders.ts'
 
 /** What a human is asked. */
 const approvalKind = z.enum(['tool_permission', 'question', 'budget'])

@@ -15,6 +15,7 @@ export const taskId = idOf('task', '01kaw3n6hvf2zt5e8q4w9rxm7c')
 export const agentId = idOf('agent', '01kaw3n6hzf8r2c5m7t9w4ybdg')
 export const sessionId = idOf('sesn', '01kaw3n6hwetmv0q6j2r8d5yba')
 export const artifactId = idOf('art', '01kaw3n6hyk2r7w0c5d8m4xzqe')
+export const environmentId = idOf('env', '01kaw3n6hzt6k9w3c7v2x5m8qd')
 export const approvalId = idOf('appr', '01kaw3n6hzs3m8x2q7v5t9d4kc')
 export const repositoryId = idOf('repo', '01kaw3n6hzq4t7w9x2c5v8b1nd')
 
@@ -23,6 +24,10 @@ export const timestamp = z.string().meta({ format: 'date-time' })
 
 /** Milliseconds since the epoch, as `/api/workflows` writes times. */
 export const epochMs = z.int().nonnegative()
+
+const budgetUsdMax = 10_000
+/** What a task may cost, in US dollars. */
+export const budgetUsd = z.number().gt(0).max(budgetUsdMax)
 
 /** US dollars; an estimate from the server's dated price table. */
 export const usd = z.number().nonnegative()

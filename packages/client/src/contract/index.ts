@@ -10,7 +10,6 @@ export {
   type BuiltInTool,
   builtInTool,
   defaultTools,
-  isUnsupported,
   type ToolAccess,
   type Toolset,
   toolAccess,
@@ -49,6 +48,7 @@ export {
   approvalId,
   artifactId,
   countParam,
+  environmentId,
   isStorable,
   listParam,
   pageDefault,
@@ -58,6 +58,24 @@ export {
   taskId,
 } from './common.ts'
 export { type DiffFile, type TaskDiff, taskDiff } from './diff.ts'
+export {
+  type Environment,
+  type EnvironmentContent,
+  type EnvironmentLimits,
+  type EnvironmentPatch,
+  type EnvironmentReference,
+  environment,
+  environmentContent,
+  environmentCreate,
+  environmentPage,
+  environmentProblems,
+  environmentUpdate,
+  type Networking,
+  overridden,
+  patchEnvironment,
+  type SandboxOverrides,
+  widened,
+} from './environments.ts'
 export {
   type ErrorBody,
   type ErrorType,
@@ -155,6 +173,7 @@ export {
   taskDeleted,
   taskPage,
 } from './tasks.ts'
+export { isUnsupported } from './unsupported.ts'
 export {
   type Workflow,
   type WorkflowCreate,

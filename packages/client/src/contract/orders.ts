@@ -1,6 +1,12 @@
 import { z } from 'zod'
 import { type AgentReference, agentReference } from './agent-reference.ts'
-import { check, jsonProblem, text } from './common.ts'
+import { budgetUsd, check, jsonProblem, text } from './common.ts'
+import {
+  type EnvironmentReference,
+  environmentReference,
+  type SandboxOverrides,
+  sandboxOverrides,
+} from './environments.ts'
 import type { PullRequestOptions } from './pull-requests.ts'
 import { parseRepoUrl, type RepoUrl, repoUrlField } from './repo-url.ts'
 
@@ -22,6 +28,10 @@ export interface GivenOrder {
   readonly priority: Priority
   /** Absent: the newest version of the agent of the type. */
   readonly agent?: AgentReference
+  /** Absent: that of the repository, or the default. */
+  readonly environment?: EnvironmentReference
+  /** What the order changes of its environment. */
+  readonly sandbox?: SandboxOverrides
   /** Branch to start from; absent: the repository's default branch. */
   readonly baseBranch?: string
   /** Commands that prepare the clone; absent: detected from the lock file. */
@@ -62,6 +72,10 @@ export interface TaskOrder extends GivenOrder {
   readonly timeLimitMinutes: number
   /** The version that works, whatever becomes of the agent; absent in tasks older than versions. */
   readonly agent?: Required<AgentReference>
+  /** The version that it runs in; absent in tasks older than environments. */
+  readonly environment?: Required<EnvironmentReference>
+  /** Whether the order itself named it. */
+  readonly environmentGiven?: boolean
   readonly commit?: CommitIdentity
   /** Whether `.github/workflows` may be other than in the base commit. */
   readonly allowWorkflowChanges?: boolean
@@ -78,7 +92,6 @@ const payloadBytesMax = 64 * 1024
 const urlCharsMax = 2_048
 const workdirCharsMax = 1_024
 const branchCharsMax = 255
-const budgetUsdMax = 10_000
 const labelsMax = 20
 /** Milliseconds mistaken for seconds, and seconds for milliseconds, end up far outside of this. */
 const startAtMin = Date.UTC(2020)
@@ -98,9 +111,6 @@ export interface OrderPolicy {
   readonly startAt: (time: number) => string | null
 }
 
-/** What a task may cost, in US dollars. */
-export const budgetUsd = z.number().gt(0).max(budgetUsdMax)
-
 /** A word that tasks are found by: `team:payments`, `nightly`. */
 export const label = z
   .string()
@@ -115,6 +125,8 @@ export function orderFields(policy: OrderPolicy) {
     repoUrl: repoUrlField(policy.repoUrl),
     instructions: text(instructionsCharsMax).describe('What to do, for the agent.'),
     agent: agentReference,
+    environment: environmentReference,
+    sandbox: sandboxOverrides,
     priority: priority.default('medium').describe('Higher ones are started first.'),
     baseBranch: z
       .string()
@@ -190,29 +202,15 @@ type ParsedOrder = { readonly [Field in keyof GivenOrder]: GivenOrder[Field] | u
   'type' | 'repoUrl' | 'instructions' | 'priority'
 >
 
-/** Makes the order: the repository in its normal form, absent fields left out. */
+/** Makes the order: the repository in its normal form, each label once, absent fields left out. */
 export function toOrder(given: ParsedOrder): GivenOrder {
-  const { baseBranch, setup, checks, workdir, timeLimitMinutes, maxBudgetUsd } = given
-  const { agent, pullRequest, callbackUrl, context, payload, labels, startAt } = given
+  const { type, instructions, priority, repoUrl, labels, ...open } = given
+  const present = Object.entries(open).filter(([, value]) => value !== undefined)
   return {
-    type: given.type,
-    repoUrl: parseRepoUrl(given.repoUrl).url,
-    instructions: given.instructions,
-    priority: given.priority,
-    ...(agent && { agent }),
-    ...(baseBranch !== undefined && { baseBranch }),
-    ...(setup && { setup }),
-    ...(checks && { checks }),
-    ...(given.commands && { commands: given.commands }),
-    ...(workdir !== undefined && { workdir }),
-    ...(timeLimitMinutes !== undefined && { timeLimitMinutes }),
-    ...(maxBudgetUsd !== undefined && { maxBudgetUsd }),
-    ...(pullRequest && { pullRequest }),
-    ...(callbackUrl !== undefined && { callbackUrl }),
-    ...(context !== undefined && { context }),
-    ...(payload && { payload }),
+    ...{ type, instructions, priority },
+    repoUrl: parseRepoUrl(repoUrl).url,
     ...(labels && { labels: [...new Set(labels)] }),
-    ...(startAt !== undefined && { startAt }),
+    ...Object.fromEntries(present),
   }
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { check, pageOf, repositoryId, timestamp } from './common.ts'
+import { check, environmentId, pageOf, repositoryId, timestamp } from './common.ts'
 import { type CommitIdentity, type GivenOrder, type OrderPolicy, orderFields } from './orders.ts'
 import { type PullRequestOptions, pullRequestPatch, pullRequestShown } from './pull-requests.ts'
 import { parseRepoUrl } from './repo-url.ts'
@@ -17,6 +17,8 @@ export interface RepositorySettings
     | 'pullRequest'
   > {
   readonly commit?: CommitIdentity
+  /** Id of the environment of its tasks. */
+  readonly environment?: string
   readonly allowWorkflowChanges?: boolean
 }
 
@@ -59,6 +61,7 @@ function settingsFields(policy: OrderPolicy) {
     max_budget_usd: fields.maxBudgetUsd.nullish(),
     pull_request: pullRequestPatch.nullish(),
     commit: commitIdentity.nullish(),
+    environment: environmentId.nullish().describe('Where its tasks run, in its newest version.'),
     allow_workflow_changes: z
       .boolean()
       .nullish()
@@ -75,6 +78,7 @@ function toPatch(given: GivenSettings): SettingsPatch {
     checks: given.checks,
     workdir: given.workdir,
     commit: given.commit,
+    environment: given.environment,
     allowWorkflowChanges: given.allow_workflow_changes,
     baseBranch: base_branch,
     timeLimitMinutes: time_limit_minutes,
@@ -119,6 +123,7 @@ export const repository = z
     max_budget_usd: z.number().nullable(),
     pull_request: pullRequestShown,
     commit: commitIdentity.nullable(),
+    environment: environmentId.nullable(),
     allow_workflow_changes: z.boolean(),
     created_by: z.string().nullable(),
     created_at: timestamp,

@@ -25,6 +25,11 @@ export const session = z
     status: sessionStatus,
     task_id: taskId.nullable().describe('The task that it works on.'),
     agent: z.looseObject({}).describe('The agent, as it was when the session was made.'),
+    environment: z
+      .looseObject({})
+      .describe(
+        'The environment, as it was when the session was made, with what the order changed.',
+      ),
     attempt: z.int().nonnegative().describe('How often it was taken up by a worker.'),
     last_seq: z.int().nonnegative().describe('The number of its newest event.'),
     usage,

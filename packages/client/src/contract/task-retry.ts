@@ -14,13 +14,23 @@ export const taskRetry = z.record(z.string(), z.unknown()).meta({
  * time, which has been. The agent stays the very version, unless the type is edited. Nothing of it is validated: whoever orders it does that.
  */
 export function editedOrder(order: TaskOrder, edits: Readonly<Record<string, unknown>>): object {
-  const { commit: _, fromRepository = [], startAt: __, pullRequest = {}, agent, ...fields } = order
+  const {
+    commit: _,
+    fromRepository = [],
+    startAt: __,
+    pullRequest = {},
+    agent,
+    environment,
+    environmentGiven,
+    ...fields
+  } = order
   const options = given(pullRequest, (name) => fromRepository.includes(`pullRequest.${name}`))
   const body = {
     ...given(fields, (name) => fromRepository.includes(name)),
     ...(Object.keys(options).length > 0 && { pull_request: options }),
     // The agent that a type brings is not that of another type.
     ...(agent && (edits['type'] ?? order.type) === order.type && { agent }),
+    ...(environment && environmentGiven === true && { environment }),
     ...edits,
   }
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null))

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { agentPin } from './agent-reference.ts'
 import { sessionId, taskId, timestamp, total } from './common.ts'
+import { environmentPin, sandboxOverrides } from './environments.ts'
 import {
   commandsAreOfDeploys,
   type GivenOrder,
@@ -24,6 +25,8 @@ function taskCreate(policy: OrderPolicy) {
       instructions: fields.instructions,
       priority: fields.priority,
       agent: fields.agent.optional(),
+      environment: fields.environment.optional(),
+      sandbox: fields.sandbox.optional(),
       base_branch: fields.baseBranch.optional(),
       setup: fields.setup.optional(),
       checks: fields.checks.optional(),
@@ -61,6 +64,8 @@ export function taskCreateOrder(policy: OrderPolicy) {
       toOrder({
         ...same,
         agent: same.agent,
+        environment: same.environment,
+        sandbox: same.sandbox,
         repoUrl: repo_url,
         baseBranch: base_branch,
         timeLimitMinutes: time_limit_minutes,
@@ -93,6 +98,8 @@ export const task = z
     repo_url: z.string(),
     instructions: z.string(),
     agent: agentPin.nullable().describe('Null: from before agents had versions.'),
+    environment: environmentPin.nullable().describe('Null: from before there were environments.'),
+    sandbox: sandboxOverrides.nullable(),
     base_branch: z.string().nullable(),
     setup: z.array(z.string()).nullable(),
     checks: z.array(z.string()).nullable(),

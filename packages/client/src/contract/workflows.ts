@@ -23,6 +23,8 @@ function workflowCreate(policy: OrderPolicy) {
       instructions: fields.instructions,
       priority: fields.priority,
       agent: fields.agent.optional(),
+      environment: fields.environment.optional(),
+      sandbox: fields.sandbox.optional(),
       baseBranch: fields.baseBranch.optional(),
       setup: fields.setup.optional(),
       checks: fields.checks.optional(),
@@ -51,6 +53,8 @@ export function workflowCreateOrder(policy: OrderPolicy) {
       toOrder({
         ...given,
         agent: given.agent,
+        environment: given.environment,
+        sandbox: given.sandbox,
         baseBranch: given.baseBranch,
         setup: given.setup,
         checks: given.checks,

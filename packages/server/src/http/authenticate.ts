@@ -27,8 +27,9 @@ export function authenticate(o: {
       protocols: c.req.header('sec-websocket-protocol'),
     })
     if (key === null) throw refusals.keyMissing()
-    const { caller, scopes } = await callerOf(o, key)
+    const caller = await callerOf(o, key)
     c.set('caller', caller)
+    const { scopes } = caller
     const needed = scopeOf(c.req)
     if (!allows(scopes, needed)) throw refusals.scopeMissing(needed, scopes)
     return next()
@@ -38,10 +39,10 @@ export function authenticate(o: {
 async function callerOf(
   { store, clock }: { readonly store: Store; readonly clock: Clock },
   key: string,
-): Promise<{ caller: Caller; scopes: readonly string[] }> {
+): Promise<Caller> {
   const hash = hashKey(key)
   const row = await findKeyByHash(store.db, hash)
   if (!row || !sameHash(row.hash, hash)) throw refusals.keyUnknown()
   await touchKey(store.db, { id: row.id, now: new Date(clock.now()) })
-  return { caller: { keyId: row.id, name: row.name }, scopes: row.scopes }
+  return { keyId: row.id, name: row.name, scopes: row.scopes }
 }

@@ -3,6 +3,8 @@ import type {
   AgentPatch,
   AgentPolicy,
   ApprovalAnswer,
+  EnvironmentContent,
+  EnvironmentPatch,
   GivenOrder,
   NewRepository,
   OrderPolicy,
@@ -13,6 +15,7 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { AgentRow } from '../store/agents.ts'
+import type { EnvironmentRow } from '../store/environments.ts'
 import type { Store } from '../store/open.ts'
 import type { RepositoryRow, TaskRow, Trx } from '../store/tables.ts'
 import type { Answered } from '../tasks/answer.ts'
@@ -66,6 +69,20 @@ export interface AppDeps {
     ) => Promise<AgentRow | undefined>
     /** Undefined: there is no such agent. */
     readonly archive: (id: string) => Promise<AgentRow | undefined>
+  }
+  readonly environments: {
+    readonly create: (
+      trx: Trx,
+      content: EnvironmentContent,
+      caller: Caller,
+    ) => Promise<EnvironmentRow>
+    /** Undefined: there is no such environment. */
+    readonly change: (
+      o: { readonly id: string; readonly version: number | null; readonly patch: EnvironmentPatch },
+      caller: Caller,
+    ) => Promise<EnvironmentRow | undefined>
+    /** Undefined: there is no such environment. */
+    readonly archive: (id: string) => Promise<EnvironmentRow | undefined>
   }
   readonly repositories: {
     /** Undefined: it has settings already. */

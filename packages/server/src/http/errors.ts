@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { AgentRefused } from '../sessions/agents.ts'
+import { EnvironmentRefused } from '../sessions/environments.ts'
 import type { AppEnv } from './env.ts'
 
 /** An answer other than the asked one; everything a client may be told about it. */
@@ -130,7 +131,7 @@ export function isUnexpected(error: unknown): boolean {
 
 function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error
-  if (error instanceof AgentRefused)
+  if (error instanceof AgentRefused || error instanceof EnvironmentRefused)
     return error.code === 'invalid_input'
       ? refusals.invalid(error.fields)
       : refusals.conflict(error.code, error.message)

@@ -7,6 +7,7 @@ import {
   type Session,
   type SessionEvent,
   type Task,
+  type TaskOrder,
   type TaskResult,
   type Workflow,
   type WorkflowResult,
@@ -27,7 +28,7 @@ export function presentTask(row: TaskRow): Task {
     message: row.message ?? sentenceOf(row.reason),
     repo_url: order.repoUrl,
     instructions: order.instructions,
-    agent: order.agent ? { type: 'agent', ...order.agent } : null,
+    ...presentPlace(order),
     base_branch: order.baseBranch ?? null,
     setup: listOf(order.setup),
     checks: listOf(order.checks),
@@ -55,6 +56,15 @@ export function presentTask(row: TaskRow): Task {
   }
 }
 
+/** Who works, and where. */
+function presentPlace({ agent, environment, sandbox }: TaskOrder) {
+  return {
+    agent: agent ? { type: 'agent' as const, ...agent } : null,
+    environment: environment ? { type: 'environment' as const, ...environment } : null,
+    sandbox: sandbox ?? null,
+  }
+}
+
 /** A repository's settings in the form of `/v1`. */
 export function presentRepository({ id, url, settings, ...row }: RepositoryRow): Repository {
   return {
@@ -68,6 +78,7 @@ export function presentRepository({ id, url, settings, ...row }: RepositoryRow):
     max_budget_usd: settings.maxBudgetUsd ?? null,
     pull_request: presentPullRequest(settings.pullRequest),
     commit: settings.commit ?? null,
+    environment: settings.environment ?? null,
     allow_workflow_changes: settings.allowWorkflowChanges ?? false,
     created_by: row.created_by,
     created_at: row.created_at.toISOString(),
@@ -99,6 +110,7 @@ export function presentSession(row: ListedSession): Session {
     status: row.status,
     task_id: row.task_id,
     agent: { ...row.agent },
+    environment: { ...row.environment },
     attempt: row.attempt,
     last_seq: row.last_seq,
     usage: { ...noUsage, ...row.usage },

@@ -1,12 +1,13 @@
 /**
  * What a key may do: read, or order and cancel, or say how a repository's tasks are done and by which
- * agents, or read the audit, or everything that is there now and later.
+ * agents, or what sandboxes may reach and take, or read the audit, or everything that is there now and later.
  */
 export const scopes = [
   'tasks:read',
   'tasks:write',
   'repositories:write',
   'agents:write',
+  'environments:write',
   'audit:read',
   '*',
 ] as const
@@ -17,6 +18,7 @@ export function scopeOf({ method, path }: { method: string; path: string }): Sco
   if (/^\/v1\/audit(\/|$)/.test(path)) return 'audit:read'
   if (method === 'GET' || method === 'HEAD') return 'tasks:read'
   if (/^\/v1\/repositories(\/|$)/.test(path)) return 'repositories:write'
+  if (/^\/v1\/environments(\/|$)/.test(path)) return 'environments:write'
   return /^\/v1\/agents(\/|$)/.test(path) ? 'agents:write' : 'tasks:write'
 }
 

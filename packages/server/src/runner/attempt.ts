@@ -17,6 +17,7 @@ import { isSpokenTo } from './inbox.ts'
 import { Journal } from './journal.ts'
 import { keepWork, leaveWork } from './keep.ts'
 import { LimitNotes } from './limit-notes.ts'
+import { PackagesFailed } from './packages.ts'
 import { type Attempt, failed, failedWithin, mayGoOn, type PhaseEnd } from './phase.ts'
 import { prepare } from './prepare.ts'
 import { publish } from './publish.ts'
@@ -137,7 +138,15 @@ async function perform(
   const transcript = new Transcript({ ...deps, ...lease })
   const branch = branchOf(task.order, task.id)
   const comments = commentsOf({ deps, task, writer, branch })
-  await using walls = await openWalls({ ...run, writer, journal, transcript, spending, comments })
+  const opened = await openWalls({ ...run, writer, journal, transcript, spending, comments }).catch(
+    (error: unknown) => {
+      // The same again would end the same.
+      if (error instanceof PackagesFailed) return failed('setup_failed', error.message)
+      throw error
+    },
+  )
+  if ('state' in opened) return opened
+  await using walls = opened
   const workspace = { sandbox: walls.sandbox, signal: ending.signal }
   const attempt: Attempt = {
     ...{ deps, task, lease, branch, writer, transcript, journal, comments, deadline },

@@ -1,4 +1,4 @@
-import { type AgentContent, toolAccess } from '@longhaul/client/contract'
+import { type AgentContent, type EnvironmentContent, toolAccess } from '@longhaul/client/contract'
 import { commandTool, type RunCommand } from '../agent/tools/custom/command.ts'
 import { type CallHttp, httpTool } from '../agent/tools/custom/http.ts'
 import type { Tool } from '../agent/tools/tool.ts'
@@ -7,6 +7,7 @@ import type { TaskRow } from '../store/tables.ts'
 import { presets } from '../tasks/presets.ts'
 import type { McpServer } from '../tools-file/custom-tool.ts'
 import type { RunnerDeps } from './deps.ts'
+import { allowsMcp } from './environment.ts'
 import type { Attempt } from './phase.ts'
 
 /** The tools that the operator declared, as this attempt's agent has them. */
@@ -23,16 +24,21 @@ export function customTools({ deps, workspace }: Attempt): Tool[] {
 
 /**
  * The MCP servers that a task's agent has: the gateway lets its sandbox reach no others. One that is
- * denied, by the operator or the agent's profile, is not started at all, because the CLI, not we,
+ * denied, by the operator, the agent's profile or the environment, is not started at all, because the CLI, not we,
  * would have to refuse its calls.
  */
 export function mcpServersFor(
   { config }: Pick<RunnerDeps, 'config'>,
-  { order }: Pick<TaskRow, 'order'>,
-  agent: AgentContent,
+  o: {
+    readonly task: Pick<TaskRow, 'order'>
+    readonly agent: AgentContent
+    readonly environment: EnvironmentContent
+  },
 ): McpServer[] {
+  const { task, agent, environment } = o
+  if (!allowsMcp(environment)) return []
   return config.tools
     .filter((tool) => tool.kind === 'mcp')
     .filter(({ name }) => ['allow', 'ask'].includes(toolAccess(agent.tools, name)))
-    .filter(({ denied, readOnly }) => !denied && (readOnly || presets[order.type].publishes))
+    .filter(({ denied, readOnly }) => !denied && (readOnly || presets[task.order.type].publishes))
 }

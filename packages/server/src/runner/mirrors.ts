@@ -23,6 +23,12 @@ export interface Mirror {
   readonly home: string
 }
 
+/** A directory that is read by somebody. */
+export interface Held {
+  readonly directory: string
+  release(): void
+}
+
 type Deps = Pick<
   RunnerDeps,
   'config' | 'sandboxes' | 'dataDir' | 'audit' | 'metrics' | 'clock' | 'log'
@@ -105,6 +111,46 @@ export class Mirrors {
     })
   }
 
+  /**
+   * A directory of the node's that is filled once, by one at a time, and then only read; it stays for
+   * as long as it is held. It shares the room, and its bound, with the mirrors. What `fill` throws is
+   * thrown, and the next one tries again.
+   */
+  async hold(
+    name: string,
+    o: {
+      readonly env: Readonly<Record<string, string>>
+      readonly fill: (sandbox: Sandbox) => Promise<void>
+      readonly signal: AbortSignal
+    },
+  ): Promise<Held> {
+    const { signal } = o
+    const { door } = this.#at(name)
+    const usedAt = this.#deps.clock.now()
+    if ((await this.#notes.read(name)) === null) {
+      await door.write(signal, async () => {
+        if ((await this.#notes.read(name)) !== null) return
+        await using sandbox = await this.#open(name, null, o.env)
+        await o.fill(sandbox)
+        const bytes = await sizeOf({ sandbox, signal })
+        await this.#notes.write(name, { packages: '', usedAt, bytes, tip: '' })
+      })
+      if (this.#deps.config.repositoryCacheBytes > 0) await this.#makeRoom(name, signal)
+    }
+    const held = Promise.withResolvers<void>()
+    const released = Promise.withResolvers<void>()
+    const reading = door.read(signal, async () => {
+      const note = await this.#notes.read(name)
+      if (note === null) throw new Error(`${name} gave way to others`)
+      await this.#notes.write(name, { ...note, usedAt })
+      held.resolve()
+      await released.promise
+    })
+    reading.catch(held.reject)
+    await held.promise
+    return { directory: pathsOf(this.#rootOf(name)).workspace, release: released.resolve }
+  }
+
   /** Most tasks of a repository start where the one before did: then there is nothing to fetch. */
   async #bringUpTo(
     tip: string,
@@ -153,14 +199,18 @@ export class Mirrors {
     })
   }
 
-  #open(name: string, repository: Repository | null): Promise<Sandbox> {
+  #open(
+    name: string,
+    repository: Repository | null,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Sandbox> {
     const origin = repository === null ? [] : [parseRepoUrl(repository.repoUrl).origin]
     return this.#deps.sandboxes.open({
       sessionId: name,
       directory: this.#rootOf(name),
       slot: sharedSlot,
       limits: limitsOf(this.#deps.config),
-      env: {},
+      env,
       gitRewrite: origin.map((from) => ({ from: `${from}/` })),
     })
   }

@@ -2,6 +2,7 @@ import { type Agent, openAgent } from '../agent/open.ts'
 import type { CodeParser } from '../agent/tools/code/parser.ts'
 import { getSession } from '../store/sessions.ts'
 import { pinnedAgent, profileWithin } from './agent-profile.ts'
+import { pinnedEnvironment } from './environment.ts'
 import { permissionOf } from './permission.ts'
 import type { Attempt } from './phase.ts'
 import { ToolCalls } from './tool-calls.ts'
@@ -17,7 +18,8 @@ export async function openAgentOf(attempt: Attempt, parser: CodeParser): Promise
   if (session === undefined) throw new Error(`no session ${lease.sessionId}`)
   const { type } = task
   const agent = pinnedAgent(session.agent, type)
-  const toolbox = toolboxOf(attempt, { agent, parser })
+  const environment = pinnedEnvironment(session.environment)
+  const toolbox = toolboxOf(attempt, { agent, environment, parser })
   const servers = toolbox.servers.map(({ name }) => name)
   const guidance = await attempt.guidance.of(journal.progress.base?.commit ?? 'HEAD')
   const calls = new ToolCalls(deps)

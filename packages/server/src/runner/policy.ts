@@ -1,20 +1,29 @@
-import { type AgentContent, parseRepoUrl, type TaskOrder } from '@longhaul/client/contract'
+import {
+  type AgentContent,
+  type EnvironmentContent,
+  parseRepoUrl,
+  type TaskOrder,
+} from '@longhaul/client/contract'
 import type { Config, HostPort } from '../config.ts'
 import { createGitHub, type GitHub } from '../gateway/github.ts'
 import { createGitHubTalk, type GitHubTalk } from '../gateway/github-talk.ts'
-import { hostsOf } from '../gateway/network.ts'
 import type { GatewayPolicy, GitHubPolicy, GitPolicy } from '../gateway/policy.ts'
 import type { TaskRow } from '../store/tables.ts'
 import { branchOf, keptBranchOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
 import type { McpServer } from '../tools-file/custom-tool.ts'
 import type { RunnerDeps } from './deps.ts'
+import { networkIn } from './environment.ts'
 
 /** The ways out of the sandbox of one task, and of its agent with its MCP servers; and nothing else. */
 export function policyOf(
   { config, egress }: RunnerDeps,
   { id, order }: Pick<TaskRow, 'id' | 'order'>,
-  agent: { readonly profile: AgentContent; readonly servers: readonly McpServer[] } | null,
+  agent: {
+    readonly profile: AgentContent
+    readonly servers: readonly McpServer[]
+    readonly environment: EnvironmentContent
+  } | null,
 ): GatewayPolicy {
   const branch = branchOf(order, id)
   const reading = readingPolicyOf(config, order)
@@ -27,6 +36,7 @@ export function policyOf(
             baseUrl: config.model.baseUrl,
             headers: config.model.headers,
             ...modelsOf(config, agent.profile),
+            fetches: agent.environment.config.allow_model_fetch,
           },
     git: {
       ...reading.git,
@@ -39,8 +49,7 @@ export function policyOf(
     mcp: (agent?.servers ?? []).flatMap(({ name, at }) =>
       at.where === 'remote' ? [{ name, ...at }] : [],
     ),
-    network: 'limited',
-    connect: hostsOf(config.gatewayAllow, egress.presets),
+    ...(agent === null ? {} : networkIn(agent.environment, { config, egress })),
   }
 }
 

@@ -1,4 +1,4 @@
-import { type AgentContent, toolAccess } from '@longhaul/client/contract'
+import { type AgentContent, type EnvironmentContent, toolAccess } from '@longhaul/client/contract'
 import type { CodeParser } from '../agent/tools/code/parser.ts'
 import { type CodeFunctions, codeTools } from '../agent/tools/code.ts'
 import { type DockerFunctions, dockerTools } from '../agent/tools/docker.ts'
@@ -58,9 +58,14 @@ export function toolNames({ tools, docker }: Pick<Config, 'tools' | 'docker'>): 
  */
 export function toolboxOf(
   attempt: Attempt,
-  { agent, parser }: { readonly agent: AgentContent; readonly parser: CodeParser },
+  o: {
+    readonly agent: AgentContent
+    readonly environment: EnvironmentContent
+    readonly parser: CodeParser
+  },
 ): Toolbox {
   const { deps, task } = attempt
+  const { agent, parser } = o
   const tools = [
     ...toolsOf({
       task: taskFunctions(attempt),
@@ -75,7 +80,7 @@ export function toolboxOf(
   const denied = deps.config.tools.filter((tool) => tool.denied).map(({ name }) => name)
   return {
     tools: presets[task.type].publishes ? tools : tools.filter(({ readOnly }) => readOnly),
-    servers: mcpServersFor(deps, task, agent),
+    servers: mcpServersFor(deps, { ...o, task }),
     policy: (name) => {
       const access = toolAccess(agent.tools, name)
       return access === 'allow' && denied.includes(name) ? 'deny' : access

@@ -16,10 +16,11 @@ import { mcpServersFor } from './custom-tools.ts'
 import type { RunnerDeps } from './deps.ts'
 import { dockerOf } from './docker.ts'
 import type { Ending } from './ending.ts'
+import { limitsIn, pinnedEnvironment } from './environment.ts'
 import { auditedBy } from './gateway-audit.ts'
 import type { Journal } from './journal.ts'
 import { noteUsage } from './limit-notes.ts'
-import { limitsOf } from './limits.ts'
+import { holdPackages } from './packages.ts'
 import { gitHubVariables, policyOf } from './policy.ts'
 import { pushGuard } from './push-guard.ts'
 import type { Spending } from './spending.ts'
@@ -47,13 +48,17 @@ export async function openWalls(o: {
   const { deps, task, lease } = o
   const { store, node, sandboxes, dataDir, egress, mirrors } = deps
   const mirror = mirrors.of(task.order)
+  const session = await getSession(store.db, lease.sessionId)
+  const environment = pinnedEnvironment(session?.environment)
   const slot = await leaseSlot(store.db, { id: lease.sessionId, node, slotsMax: sharedSlot - 1 })
+  const packages = await holdPackages(deps, environment, o.ending.signal)
   const sandbox = await sandboxes.open({
     sessionId: lease.sessionId,
     directory: join(dataDir, 'sessions', lease.sessionId),
     slot,
-    limits: limitsOf(deps.config),
-    env: { ...egress.env, ...gitHubVariables(deps, task.order) },
+    limits: limitsIn(environment, deps.config),
+    env: { ...egress.env, ...gitHubVariables(deps, task.order), ...packages?.env },
+    ...(packages && { shown: [packages.shown] }),
     gitRewrite: [{ from: `${parseRepoUrl(task.order.repoUrl).origin}/` }],
     committer: task.order.commit,
     shared: mirror === null ? [] : [mirror.repository],
@@ -63,12 +68,14 @@ export async function openWalls(o: {
     gateway = await openWayOut(o, sandbox)
   } catch (error) {
     await sandbox[Symbol.asyncDispose]()
+    packages?.release()
     throw error
   }
   return {
     sandbox,
     async [Symbol.asyncDispose]() {
       await sandbox[Symbol.asyncDispose]()
+      packages?.release()
       const { metrics } = deps
       await noteUsage(await sandbox.usage(), { ...{ writer: o.writer, metrics }, type: task.type })
         // A lost log is somebody else's, and the walls close all the same.
@@ -84,12 +91,14 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
   const { deps, task, lease, writer, transcript, spending, comments, ending } = o
   const session = await getSession(deps.store.db, lease.sessionId)
   const agent = pinnedAgent(session?.agent, task.type)
+  const environment = pinnedEnvironment(session?.environment)
   const gateway: Gateway = await openGateway({
     socketPath: sandbox.paths.gatewaySocket,
     ownerUid: sandbox.uid,
     policy: policyOf(deps, task, {
       profile: agent,
-      servers: mcpServersFor(deps, task, agent),
+      servers: mcpServersFor(deps, { task, agent, environment }),
+      environment,
     }),
     budget: {
       limitUsd: limitUsdOf(task) ?? null,

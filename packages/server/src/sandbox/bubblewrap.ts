@@ -72,6 +72,7 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
     readOnly(await host.claude(), claudePath),
     readOnly(await host.node(), nodePath),
     ...ownMounts(paths, spec.limits),
+    ...(spec.shown ?? []).map((path) => readOnly(path, path)),
   ]
   const disableUserns = await host.disableUserns()
   const held = await host.limits.hold({

@@ -75,6 +75,8 @@ export interface SandboxSpec {
   readonly gitRewrite: readonly { readonly from: string }[]
   /** Who commits, unless a command of git's says otherwise; absent: a placeholder. */
   readonly committer?: { readonly name: string; readonly email: string } | undefined
+  /** Directories of the shared slot that every process sees, read-only, at their own paths. */
+  readonly shown?: readonly string[]
   /** What `SpawnOptions.show` may name: directories of the shared slot, repositories among them. */
   readonly shared?: readonly string[]
 }

@@ -9,6 +9,7 @@ import { messages } from './migrations/0006-messages.ts'
 import { readers } from './migrations/0007-readers.ts'
 import { repositoryCase } from './migrations/0008-repository-case.ts'
 import { audit } from './migrations/0009-audit.ts'
+import { environments } from './migrations/0010-environments.ts'
 import { approvals } from './migrations/0014-approvals.ts'
 import type { Tables } from './tables.ts'
 
@@ -29,6 +30,7 @@ const migrations: readonly Migration[] = [
   readers,
   repositoryCase,
   audit,
+  environments,
   approvals,
 ]
 

@@ -4,6 +4,7 @@ import type {
   ApprovalKind,
   ApprovalRequest,
   ApprovalStatus,
+  EnvironmentContent,
   MessageMode,
   OnDeadline,
   Priority,
@@ -87,6 +88,24 @@ interface AgentVersions {
   agent_id: string
   version: number
   content: Json<AgentContent>
+  created_by: Optional<string>
+  created_at: Date
+}
+
+interface Environments {
+  id: string
+  /** Of the seeded one, which tasks have that name none. */
+  is_default: boolean
+  /** The newest. */
+  version: number
+  created_at: Date
+  archived_at: Optional<Date>
+}
+
+interface EnvironmentVersions {
+  environment_id: string
+  version: number
+  content: Json<EnvironmentContent>
   created_by: Optional<string>
   created_at: Date
 }
@@ -273,6 +292,8 @@ export interface Tables {
   agents: Agents
   approvals: Approvals
   agent_versions: AgentVersions
+  environments: Environments
+  environment_versions: EnvironmentVersions
   keys: Keys
   sessions: Sessions
   tasks: Tasks

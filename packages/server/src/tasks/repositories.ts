@@ -10,6 +10,8 @@ import {
 import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import { newId } from '../ids.ts'
+import { EnvironmentRefused } from '../sessions/environments.ts'
+import { getEnvironment } from '../store/environments.ts'
 import type { Store } from '../store/open.ts'
 import {
   findRepository,
@@ -23,15 +25,22 @@ import type { RepositoryRow, Trx } from '../store/tables.ts'
  * The order, with what it left open filled from the present settings of its repository. What the
  * order says wins; who commits, and what may be pushed, are the repository's alone to say.
  */
-export async function resolveOrder(trx: Trx, given: Pinned): Promise<TaskOrder> {
+export async function resolveOrder(trx: Trx, given: Pinned): Promise<Resolved> {
   const row = await findRepository(trx, parseRepoUrl(given.repoUrl).url)
-  return fillOrder(given, row?.settings ?? {})
+  const { environment: ofRepository, ...settings } = row?.settings ?? {}
+  return { order: fillOrder(given, settings), ofRepository }
+}
+
+interface Resolved {
+  readonly order: TaskOrder
+  /** Id of the environment that the repository's settings name. */
+  readonly ofRepository: string | undefined
 }
 
 /** An order that says which version of an agent works. */
-type Pinned = Omit<GivenOrder, 'agent'> & Pick<TaskOrder, 'agent'>
+type Pinned = Omit<GivenOrder, 'agent' | 'environment'> & Pick<TaskOrder, 'agent'>
 
-function fillOrder(given: Pinned, all: RepositorySettings): TaskOrder {
+function fillOrder(given: Pinned, all: Omit<RepositorySettings, 'environment'>): TaskOrder {
   const { commit, allowWorkflowChanges, pullRequest, ...settings } = all
   const fromRepository = [
     ...missing(settings, given),
@@ -56,12 +65,13 @@ function missing(settings: object, given: object): string[] {
 }
 
 /** Makes the settings of a repository; undefined when it has some already. */
-export function createRepository(
+export async function createRepository(
   trx: Trx,
   { clock }: { readonly clock: Clock },
   { url, settings }: NewRepository,
   caller: Caller,
 ): Promise<RepositoryRow | undefined> {
+  await checkEnvironment(trx, settings)
   return insertRepository(trx, {
     id: newId('repo', clock),
     url,
@@ -80,9 +90,19 @@ export function changeRepository(
   return store.db.transaction().execute(async (trx) => {
     const row = await lockRepository(trx, id)
     if (row === undefined) return undefined
+    await checkEnvironment(trx, patch)
     const settings = applyPatch(row.settings, patch)
     return updateRepository(trx, { id, settings, now: new Date(clock.now()) })
   })
+}
+
+/** Refuses the name of an environment that no task could have. */
+async function checkEnvironment(trx: Trx, { environment }: SettingsPatch): Promise<void> {
+  if (environment === undefined || environment === null) return
+  const found = await getEnvironment(trx, environment)
+  if (found !== undefined && found.archived_at === null) return
+  const message = `expected an environment that is there and not archived, got ${environment}`
+  throw new EnvironmentRefused('invalid_input', message, [{ field: 'environment', message }])
 }
 
 function applyPatch(settings: RepositorySettings, patch: SettingsPatch): RepositorySettings {

@@ -71,7 +71,7 @@ test('model, effort, prompt, tools and sub-agents of an agent reach the model', 
   assert.equal(main?.model, 'claude-opus-5-5')
   assert.equal(main.effort, 'low')
   assert.match(main.system, /MAIN-PROMPT\./)
-  const builtIn = ['Agent', 'Bash', 'Edit', 'Glob', 'Read', 'TaskStop', 'Write']
+  const builtIn = ['Agent', 'AskUserQuestion', 'Bash', 'Edit', 'Glob', 'Read', 'TaskStop', 'Write']
   const expected = [...builtIn, 'mcp__glossary__define', ...typedTools]
   assert.deepEqual(toolsOf(main), expected.toSorted())
   const sub = asked.find(({ lastUserText }) => lastUserText.includes('Look at it'))

@@ -84,10 +84,13 @@ test('an order that says little gets the defaults and no field that it did not g
 
 test('every field of an order comes through a retry', () => {
   const pin = { id: 'agent_01kaw3n6hvf2zt5e8q4w9rxm7c', version: 2 }
+  const environment = { id: 'env_01kaw3n6hzt6k9w3c7v2x5m8qd', version: 3 }
   const given: Required<GivenOrder> = {
     ...{ type: 'deploy', repoUrl: 'https://github.com/acme/app', instructions: 'Deploy.' },
     ...{ priority: 'low', baseBranch: 'feature/a', workdir: 'packages/api' },
     agent: pin,
+    environment,
+    sandbox: { networking: { type: 'none' }, limits: { memory_mib: 512 } },
     ...{ setup: ['npm ci'], checks: [], commands: ['make'] },
     ...{ timeLimitMinutes: 90, maxBudgetUsd: 2.5, labels: ['nightly'] },
     pullRequest: { draft: false, reviewers: ['a'], teamReviewers: ['b'], labels: ['c'] },
@@ -95,7 +98,13 @@ test('every field of an order comes through a retry', () => {
     startAt: Date.UTC(2026, 11, 1),
   }
   const { startAt: _, ...expected } = given
-  const stored: TaskOrder = { ...given, agent: pin, commit: { name: 'a', email: 'a@example.com' } }
+  const stored: TaskOrder = {
+    ...given,
+    agent: pin,
+    environment,
+    environmentGiven: true,
+    commit: { name: 'a', email: 'a@example.com' },
+  }
   assert.deepEqual(taskCreateOrder(anywhere).parse(editedOrder(stored, {})), expected)
 })
 

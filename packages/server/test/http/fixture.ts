@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from '../../src/clock.ts'
+import { loadConfig } from '../../src/config.ts'
 import { sseRoute } from '../../src/delivery/sse.ts'
 import { webSocketRoute } from '../../src/delivery/websocket.ts'
 import { LiveEvents } from '../../src/events/live.ts'
@@ -10,8 +11,14 @@ import { createLog, type Log } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { measureQueue } from '../../src/queue/depth.ts'
 import { WorkQueue } from '../../src/queue/work-queue.ts'
+import { environmentLimitsOf } from '../../src/runner/limits.ts'
 import { toolNames } from '../../src/runner/toolbox.ts'
 import { archiveAgent, changeAgent, createAgent } from '../../src/sessions/agents.ts'
+import {
+  archiveEnvironment,
+  changeEnvironment,
+  createEnvironment,
+} from '../../src/sessions/environments.ts'
 import type { Store } from '../../src/store/open.ts'
 import { answerApproval } from '../../src/tasks/answer.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
@@ -59,6 +66,7 @@ export async function openTestApp(
   const store = opened.use(await postgres.openStore())
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
+  const limits = environmentLimitsOf(loadConfig({}))
   const drain = new AbortController()
   const { streamsMax, socketsMax, streamClock = clock } = o
   const readers = { store, live, clock: streamClock, log, metrics, signal: drain.signal }
@@ -71,7 +79,8 @@ export async function openTestApp(
     measureQueue: () => measureQueue(store.db, metrics),
     tasks: {
       policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock }),
-      create: (trx, order, caller, o) => createTask(trx, { queue, clock }, order, caller, o),
+      create: (trx, order, caller, o) =>
+        createTask(trx, { queue, clock, limits }, order, caller, o),
       cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
       delete: (id) => deleteTask({ store, clock }, id),
       answer: (trx, o) => answerApproval(trx, { queue, clock }, o),
@@ -82,6 +91,11 @@ export async function openTestApp(
       create: (trx, content, caller) => createAgent(trx, { clock }, content, caller),
       change: (o, caller) => changeAgent({ store, clock }, o, caller),
       archive: (id) => archiveAgent({ store, clock }, id),
+    },
+    environments: {
+      create: (trx, content, caller) => createEnvironment(trx, { clock }, content, caller),
+      change: (o, caller) => changeEnvironment({ store, clock }, o, caller),
+      archive: (id) => archiveEnvironment({ store, clock }, id),
     },
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),

@@ -44,6 +44,7 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
       answer: never,
       say: never,
     },
+    environments: { create: never, change: never, archive: never },
     repositories: { create: never, change: never },
     health: { ...healthy, ...health },
   })

@@ -44,7 +44,12 @@ const all = {
 const none = Object.fromEntries(Object.keys(all).map((name) => [name, null]))
 const noPullRequest = { draft: null, reviewers: null, team_reviewers: null, labels: null }
 /** What is shown where nothing is set. */
-const unset = { ...none, pull_request: noPullRequest, allow_workflow_changes: false }
+const unset = {
+  ...none,
+  environment: null,
+  pull_request: noPullRequest,
+  allow_workflow_changes: false,
+}
 const allFilled = [
   ...Object.keys(all).filter((name) => name !== 'pull_request'),
   ...Object.keys(noPullRequest).map((name) => `pull_request.${name}`),
@@ -56,7 +61,7 @@ test('a repository is created by its URL, in whichever form, and read back', asy
   assert.match(repository.id, /^repo_[0-9a-z]{26}$/)
   assert.equal(answer.headers.get('location'), `/v1/repositories/${repository.id}`)
   const { id, created_by, created_at, updated_at, ...rest } = repository
-  assert.deepEqual(rest, { url: 'https://github.com/acme/forms', ...all })
+  assert.deepEqual(rest, { url: 'https://github.com/acme/forms', ...all, environment: null })
   assert.match(created_by, /^key_/)
   assert.equal(updated_at, created_at)
   const { answer: _, ...read } = await ask(200, 'GET', `/v1/repositories/${id}`)
@@ -176,7 +181,9 @@ test('an order at /api/workflows is filled in the same way', async () => {
 
 test('an order on a repository without settings has the defaults', async () => {
   const task = await ask(201, 'POST', '/v1/tasks', order)
-  for (const [name, value] of Object.entries({ ...unset, time_limit_minutes: 60 }))
+  assert.equal(task.environment.version, 1)
+  const { environment: _, ...open } = unset
+  for (const [name, value] of Object.entries({ ...open, time_limit_minutes: 60 }))
     assert.deepEqual(task[name], value, name)
   assert.deepEqual(task.from_repository, [])
 })

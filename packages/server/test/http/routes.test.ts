@@ -104,6 +104,8 @@ test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async (
   assert.equal(message, 'The task waits for a free slot.')
   assert.deepEqual(rest, {
     ...given,
+    environment: { type: 'environment', id: `env_${'1'.padStart(26, '0')}`, version: 1 },
+    sandbox: null,
     repo_url: 'https://github.com/acme/app',
     pull_request: { draft: true, reviewers: null, team_reviewers: ['core'], labels: null },
     commit: null,
@@ -249,6 +251,10 @@ test('the OpenAPI document is 3.1 and has every route with its errors', async ()
     '/v1/agents/{id}/versions',
     '/v1/approvals',
     '/v1/audit',
+    '/v1/environments',
+    '/v1/environments/{id}',
+    '/v1/environments/{id}/archive',
+    '/v1/environments/{id}/versions',
     '/v1/repositories',
     '/v1/repositories/{id}',
     '/v1/sessions',

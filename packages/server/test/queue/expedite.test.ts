@@ -1,9 +1,11 @@
 /** Work whose task has only to end, cancelled or out of time, goes before everything else. */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
+import { loadConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { type Lease, WorkQueue } from '../../src/queue/work-queue.ts'
+import { environmentLimitsOf } from '../../src/runner/limits.ts'
 import type { Store } from '../../src/store/open.ts'
 import { getTask, getTaskBySession } from '../../src/store/tasks.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
@@ -14,7 +16,8 @@ import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { order } from './order.ts'
 
 const clock = new JumpClock()
-const caller = { keyId: 'key', name: 'somebody' }
+const limits = environmentLimitsOf(loadConfig({}))
+const caller = { keyId: 'key', name: 'somebody', scopes: ['*'] }
 const plenty = { free: 10, limit: 100 }
 const longMs = 3_600_000
 
@@ -36,7 +39,7 @@ afterEach(() => store.pool.query('delete from pgboss.job'))
 const create = (priority: 'high' | 'low' = 'low') =>
   store.db
     .transaction()
-    .execute((trx) => createTask(trx, { queue, clock }, { ...order, priority }, caller))
+    .execute((trx) => createTask(trx, { queue, clock, limits }, { ...order, priority }, caller))
 const cancel = (id: string) =>
   cancelTask({ store, queue, clock, metrics: new Metrics() }, id, caller)
 

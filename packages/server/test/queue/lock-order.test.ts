@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { systemClock as clock } from '../../src/clock.ts'
+import { loadConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { type Lease, WorkQueue } from '../../src/queue/work-queue.ts'
 import type { RunnerDeps } from '../../src/runner/deps.ts'
+import { environmentLimitsOf } from '../../src/runner/limits.ts'
 import { endTaskOf, handBack } from '../../src/runner/settle.ts'
 import { LeaseLost } from '../../src/store/lease-lost.ts'
 import type { Store } from '../../src/store/open.ts'
@@ -21,7 +23,8 @@ import { order } from './order.ts'
 const tasksPerRound = 10
 const rounds = 5
 const cancelsPerTask = 3
-const caller = { keyId: 'key', name: 'somebody' }
+const limits = environmentLimitsOf(loadConfig({}))
+const caller = { keyId: 'key', name: 'somebody', scopes: ['*'] }
 
 let postgres: TestPostgres
 let store: Store
@@ -80,7 +83,9 @@ test('claims, cancels, ends and returns of the same work that race never lock ea
     const [queue] = queues
     assert.ok(queue)
     const ordered = Array.from({ length: tasksPerRound }, () =>
-      store.db.transaction().execute((trx) => createTask(trx, { queue, clock }, order, caller)),
+      store.db
+        .transaction()
+        .execute((trx) => createTask(trx, { queue, clock, limits }, order, caller)),
     )
     const ids = (await Promise.all(ordered)).map(({ id }) => id)
     const cancels = Array.from({ length: cancelsPerTask }, () => ids).flat()

@@ -13,6 +13,7 @@ import { EmbeddedPostgres } from '../../src/store/embedded.ts'
 import { findBinaries } from '../../src/store/embedded-binaries.ts'
 import { openStore, type Store } from '../../src/store/open.ts'
 import { seedAgents } from '../../src/tasks/seed-agents.ts'
+import { seedEnvironment } from '../../src/tasks/seed-environment.ts'
 
 /** A directory that is removed with everything in it; others may pass through, as in production. */
 export interface TestDirectory extends AsyncDisposable {
@@ -125,6 +126,7 @@ export async function startPostgres(): Promise<TestPostgres> {
         signal: AbortSignal.timeout(60_000),
       })
       await seedAgents({ store, clock: systemClock })
+      await seedEnvironment({ store, clock: systemClock })
       return store
     },
     [Symbol.asyncDispose]: () => closing.disposeAsync(),

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
 import type { TaskOrder } from '@longhaul/client/contract'
+import { loadConfig } from '../../src/config.ts'
 import { createLog } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { WorkQueue } from '../../src/queue/work-queue.ts'
+import { environmentLimitsOf } from '../../src/runner/limits.ts'
 import { selectEvents } from '../../src/store/events.ts'
 import type { Store } from '../../src/store/open.ts'
 import type { TaskRow } from '../../src/store/tables.ts'
@@ -16,7 +18,8 @@ import { ManualClock } from '../support/manual-clock.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 
 const metrics = new Metrics()
-const caller = { keyId: 'key_1', name: 'tests' }
+const limits = environmentLimitsOf(loadConfig({}))
+const caller = { keyId: 'key_1', name: 'tests', scopes: ['*'] }
 const hourMs = 3_600_000
 const plenty = { free: 10, limit: 100 }
 
@@ -39,7 +42,9 @@ afterEach(() => store.pool.query('delete from pgboss.job'))
 
 function create(given: Partial<TaskOrder>): Promise<TaskRow> {
   const whole = { ...order, ...given }
-  return store.db.transaction().execute((trx) => createTask(trx, { queue, clock }, whole, caller))
+  return store.db
+    .transaction()
+    .execute((trx) => createTask(trx, { queue, clock, limits }, whole, caller))
 }
 
 const due = () => queueDue({ store, queue, clock })

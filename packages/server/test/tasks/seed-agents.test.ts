@@ -23,7 +23,7 @@ afterEach(() => store[Symbol.asyncDispose]())
 
 const id = `agent_${'1'.padStart(26, '0')}`
 const older: AgentContent = { ...presets.refactor.agent, system: 'As it was.' }
-const operator = { keyId: 'key_1', name: 'operator' }
+const operator = { keyId: 'key_1', name: 'operator', scopes: ['*'] }
 const contents = async (): Promise<AgentContent[]> =>
   (await listAgentVersions(store.db, { id, limit: 10 })).map(({ content }) => content)
 

@@ -99,8 +99,8 @@ export const hostMutations: readonly Mutation[] = [
   {
     wall: 'read-only binds',
     file: `${sandbox}/bubblewrap.ts`,
-    find: '.map((path) => readOnly(path, path))',
-    replace: '.map((path) => readWrite(path, path))',
+    find: '(o.show ?? []).map((path) => readOnly(path, path))',
+    replace: '(o.show ?? []).map((path) => readWrite(path, path))',
     test,
     title: 'a shared directory is not written, whatever its mode',
   },

@@ -5,6 +5,7 @@ import { approvalRoutes } from './approvals.ts'
 import { artifactRoutes } from './artifacts.ts'
 import { auditRoutes } from './audit.ts'
 import { diffRoutes } from './diff.ts'
+import { environmentRoutes } from './environments.ts'
 import { eventRoutes } from './events.ts'
 import { healthRoutes } from './health.ts'
 import { messageRoutes } from './messages.ts'
@@ -23,6 +24,7 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   messageRoutes(app, deps)
   approvalRoutes(app, deps)
   agentRoutes(app, deps)
+  environmentRoutes(app, deps)
   taskRetryRoute(app, deps)
   repositoryRoutes(app, deps)
   artifactRoutes(app, deps)
