@@ -9,6 +9,7 @@ import { CallbackSender } from './delivery/callback.ts'
 import { sseRoute } from './delivery/sse.ts'
 import { webSocketRoute } from './delivery/websocket.ts'
 import { LiveEvents } from './events/live.ts'
+import { GitCredentials } from './gateway/credentials.ts'
 import { createApp } from './http/app.ts'
 import { ensureFirstKey } from './http/first-key.ts'
 import { listen } from './http/listen.ts'
@@ -84,11 +85,13 @@ export async function buildServer(o: {
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const callbacks = opened.use(await openCallbacks(o, store))
+  const credentials = new GitCredentials(o.config.github, o)
   const deps: Omit<RunnerDeps, 'publicUrl'> = {
     ...{ config, store, queue, live, sandboxes, dataDir, clock, log, metrics, node: store.node },
     egress: await egress,
     audit,
-    mirrors: new Mirrors({ audit, config, sandboxes, dataDir, metrics, clock, log }),
+    credentials,
+    mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
     ended: () => callbacks.poke(),
   }
   const limits = environmentLimitsOf(config)
@@ -111,11 +114,7 @@ export async function buildServer(o: {
       change: (change, caller) => changeAgent({ store, clock }, change, caller),
       archive: (id) => archiveAgent({ store, clock }, id),
     },
-    environments: {
-      create: (trx, content, caller) => createEnvironment(trx, { clock }, content, caller),
-      change: (change, caller) => changeEnvironment({ store, clock }, change, caller),
-      archive: (id) => archiveEnvironment({ store, clock }, id),
-    },
+    environments: environmentsOf(store, clock),
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),
       change: (id, patch) => changeRepository({ store, clock }, id, patch),
@@ -153,6 +152,17 @@ export async function buildServer(o: {
 export const { version } = z
   .object({ version: z.string() })
   .parse(JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')))
+
+function environmentsOf(
+  store: Store,
+  clock: Clock,
+): Parameters<typeof createApp>[0]['environments'] {
+  return {
+    create: (trx, content, caller) => createEnvironment(trx, { clock }, content, caller),
+    change: (change, caller) => changeEnvironment({ store, clock }, change, caller),
+    archive: (id) => archiveEnvironment({ store, clock }, id),
+  }
+}
 
 async function openSandboxes(
   { config, clock, log, signal }: Parameters<typeof buildServer>[0],

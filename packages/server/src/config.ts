@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import { type Credentials, readCredentials } from './credentials-file/load.ts'
 import { canonicalImage } from './image-name.ts'
 import { logLevels } from './log.ts'
 import type { CustomTool } from './tools-file/custom-tool.ts'
@@ -53,12 +54,31 @@ const schema = z
         'Models that any agent’s session may ask for beside those that its profile names and the small ones of the haiku family, comma-separated; `*`: any model.',
       ),
     GITHUB_TOKEN: secret().describe('Token for clones, pushes and pull requests on GITHUB_URL.'),
+    GITHUB_APP_ID: z
+      .string()
+      .regex(/^[\w.]{1,64}$/, 'expected the id of the app, or its client id')
+      .optional()
+      .describe(
+        'GitHub App to use instead of a token; each repository has tokens of its own. See credentials.md.',
+      ),
+    GITHUB_APP_PRIVATE_KEY_FILE: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Its private key, a PEM file.'),
+    CREDENTIALS_FILE: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'JSON file of credentials for single repositories and owners, read at the start; see credentials.md.',
+      ),
     GITHUB_URL: httpUrl().prefault('https://github.com').describe('GitHub, or GitHub Enterprise.'),
     GITHUB_API_URL: httpUrl().prefault('https://api.github.com').describe('Its REST API.'),
     GIT_READ_ALLOW: repositories()
       .default([])
       .describe(
-        "Other repositories that agents may clone to read, `owner/name` or `owner/*`, comma-separated, on the host of their task's own; on GITHUB_URL with the token, so whoever orders work can see what is in them.",
+        "Other repositories that agents may clone to read, `owner/name` or `owner/*`, comma-separated, on the host of their task's own; on GITHUB_URL with the credential of each, so whoever orders work can see what is in them.",
       ),
     SANDBOX: z
       .enum(['bubblewrap', 'none'])
@@ -132,6 +152,17 @@ const schema = z
     error: 'give one of ANTHROPIC_API_KEY and ANTHROPIC_AUTH_TOKEN, not both',
     path: ['ANTHROPIC_AUTH_TOKEN'],
   })
+  .refine(
+    (env) => (env.GITHUB_APP_ID === undefined) === (env.GITHUB_APP_PRIVATE_KEY_FILE === undefined),
+    {
+      error: 'give both of GITHUB_APP_ID and GITHUB_APP_PRIVATE_KEY_FILE, or neither',
+      path: ['GITHUB_APP_ID'],
+    },
+  )
+  .refine((env) => !(env.GITHUB_APP_ID && env.GITHUB_TOKEN), {
+    error: 'give one of GITHUB_TOKEN and GITHUB_APP_ID, not both',
+    path: ['GITHUB_APP_ID'],
+  })
 
 type Settings = z.infer<typeof schema>
 
@@ -164,7 +195,7 @@ export type Config = Readonly<{
     name: string | null
     allow: readonly string[]
   }
-  github: { url: URL; apiUrl: URL; token: string | null }
+  github: { url: URL; apiUrl: URL; credentials: Credentials['git'] }
   /** Paths on the host of a task's own repository: `/owner/name` or `/owner/*`. */
   gitReadAllow: readonly string[]
   sandbox: Settings['SANDBOX']
@@ -196,7 +227,10 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   const parsed = schema.safeParse(Object.fromEntries(given))
   if (!parsed.success) throw new Error(sentenceOf(parsed.error))
   const operator = { path: env['PATH'] ?? '', home: env['HOME'] ?? '/' }
-  return Object.freeze({ ...configOf(parsed.data), tools: toolsOf(parsed.data, env), operator })
+  const { data } = parsed
+  const { git: credentials } = readCredentials(data, env)
+  const github = { url: data.GITHUB_URL, apiUrl: data.GITHUB_API_URL, credentials }
+  return Object.freeze({ ...configOf(data), github, tools: toolsOf(data, env), operator })
 }
 
 /** One row a setting: name, default and meaning, for `longhaul config` and the reference page. */
@@ -224,7 +258,7 @@ function toolsOf(settings: Settings, env: NodeJS.ProcessEnv): CustomTool[] {
   })
 }
 
-function configOf(env: Settings): Omit<Config, 'operator' | 'tools'> {
+function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'tools'> {
   return {
     host: env.HOST,
     port: env.PORT,
@@ -238,7 +272,6 @@ function configOf(env: Settings): Omit<Config, 'operator' | 'tools'> {
       name: env.MODEL ?? null,
       allow: env.MODELS_ALLOW,
     },
-    github: { url: env.GITHUB_URL, apiUrl: env.GITHUB_API_URL, token: env.GITHUB_TOKEN ?? null },
     gitReadAllow: env.GIT_READ_ALLOW,
     sandbox: env.SANDBOX,
     sandboxLimits: {

@@ -6,6 +6,7 @@ import { getRequestListener } from '@hono/node-server'
 import type { FakeRepository, RepositoryOptions } from './fake-repository.ts'
 import { createRepository } from './fake-repository.ts'
 import { GitHttp } from './git-http.ts'
+import { type AppOptions, Apps, type FakeApp, type InstallationToken } from './github-apps.ts'
 import type { BeforeRequest, GitHubRequest, GitHubState, Push } from './github-gate.ts'
 import { githubRest } from './github-rest.ts'
 import { listen, stop } from './loopback.ts'
@@ -32,6 +33,12 @@ export interface FakeGitHub extends AsyncDisposable {
   /** Every ref that a push changed, in order. */
   readonly pushes: readonly Push[]
   createRepository(options: RepositoryOptions): Promise<FakeRepository>
+  /** Makes a GitHub App and installs it. */
+  createApp(options: AppOptions): FakeApp
+  /** Tokens of installations, in the order in which they were made. */
+  installationTokens(): readonly InstallationToken[]
+  /** Moves its clock on: tokens end an hour after they were made. */
+  advance(ms: number): void
   /** Asked before every request from now on, in place of the last one given; `null`: no more. */
   beforeRequest(decide: BeforeRequest | null): void
   close(): Promise<void>
@@ -41,7 +48,11 @@ export interface FakeGitHub extends AsyncDisposable {
 export async function startFakeGitHub(options: FakeGitHubOptions = {}): Promise<FakeGitHub> {
   const token = options.token ?? 'fake-github-token'
   const root = await mkdtemp(join(tmpdir(), 'longhaul-github-'))
+  let aheadMs = 0
+  const now = () => Date.now() + aheadMs
+  const apps = new Apps(now)
   const state: GitHubState = {
+    apps,
     token,
     requests: [],
     pushes: [],
@@ -51,6 +62,7 @@ export async function startFakeGitHub(options: FakeGitHubOptions = {}): Promise<
   const rest = getRequestListener(githubRest(state, apiPath).fetch)
   const gitHttp = new GitHttp(state, root)
   const server = createServer((request, response) => {
+    response.setHeader('date', new Date(now()).toUTCString())
     const answered = request.url?.startsWith(`${apiPath}/`)
       ? rest(request, response)
       : gitHttp.answer(request, response)
@@ -72,6 +84,11 @@ export async function startFakeGitHub(options: FakeGitHubOptions = {}): Promise<
       const repository = await createRepository(order, { root, url })
       state.repositories.set(`${order.owner}/${order.name}`.toLowerCase(), repository)
       return repository
+    },
+    createApp: (options) => apps.create(options),
+    installationTokens: () => [...apps.tokens.values()],
+    advance(ms) {
+      aheadMs += ms
     },
     beforeRequest(decide) {
       state.beforeRequest = decide

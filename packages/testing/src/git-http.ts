@@ -11,7 +11,7 @@ import type { FakeRepository } from './fake-repository.ts'
 import { pushRecordVariable } from './fake-repository.ts'
 import { gitEnvironment } from './git.ts'
 import type { GitHubAction, GitHubState } from './github-gate.ts'
-import { callerOf, enter, visibleRepository } from './github-gate.ts'
+import { callerOf, enter, mayDo, visibleRepository } from './github-gate.ts'
 
 /** A push or a fetch has no business being bigger in a test. */
 const bodyBytesMax = 256 * 1024 * 1024
@@ -43,7 +43,7 @@ export class GitHttp {
     }
     // Whoever asked died while the request was held: it counts as never arrived.
     if (response.closed) return
-    const caller = callerOf(authorization, this.#state.token)
+    const caller = callerOf(this.#state, authorization)
     const repository = route && visibleRepository(this.#state, { ...route, authorization })
     const isOpen = repository !== undefined && (action === 'fetch' || repository.openPush)
     if (caller === 'impostor' || (caller === 'nobody' && !isOpen)) {
@@ -51,6 +51,9 @@ export class GitHttp {
     }
     if (route === undefined || repository === undefined) {
       return refuse(response, 404, 'Repository not found.')
+    }
+    if (!isOpen && !mayDo(caller, { repository, ...needOf(action) })) {
+      return refuse(response, 403, 'Write access to repository not granted.')
     }
     await this.#run({ request, response, repository, route, isLost: verdict === 'lose_answer' })
   }
@@ -178,6 +181,11 @@ function writeHead(head: string, response: ServerResponse): void {
     if (name.toLowerCase() === 'status') response.statusCode = Number.parseInt(value, 10)
     else if (name !== '') response.setHeader(name, value)
   }
+}
+
+function needOf(action: GitHubAction) {
+  const level = action === 'fetch' ? ('read' as const) : ('write' as const)
+  return { permissions: ['contents'], level }
 }
 
 function refuse(response: ServerResponse, status: number, message: string): void {

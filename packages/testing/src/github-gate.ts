@@ -1,4 +1,5 @@
 import type { FakeRepository, RepositoryState } from './fake-repository.ts'
+import { type Apps, allows, type InstallationToken } from './github-apps.ts'
 
 /** What a request to the fake GitHub wants. `push_refs` is git's look at the refs before a push. */
 export type GitHubAction =
@@ -51,6 +52,7 @@ export interface GitHubState {
   /** By `owner/name`, in lower case, as GitHub compares them. */
   readonly repositories: Map<string, FakeRepository & RepositoryState>
   beforeRequest: BeforeRequest | null
+  readonly apps: Apps
 }
 
 const requestsMax = 2_000
@@ -65,11 +67,14 @@ export async function enter(
   return await state.beforeRequest?.(request)
 }
 
+/** Whoever asks: nobody, the token's owner, an installation of an app, or one with a wrong token. */
+export type Caller = 'nobody' | 'owner' | 'impostor' | InstallationToken
+
 /** Whose request it is. Tokens come as a bearer's, as `token …`, or as the password of Basic. */
 export function callerOf(
+  state: Pick<GitHubState, 'token' | 'apps'>,
   authorization: string | null | undefined,
-  token: string,
-): 'nobody' | 'owner' | 'impostor' {
+): Caller {
   if (authorization === null || authorization === undefined) return 'nobody'
   const [scheme = '', value = ''] = authorization.split(' ')
   const given =
@@ -78,7 +83,24 @@ export function callerOf(
           .toString('utf8')
           .replace(/^[^:]*:/, '')
       : value
-  return given === token ? 'owner' : 'impostor'
+  return given === state.token ? 'owner' : (state.apps.tokenOf(given) ?? 'impostor')
+}
+
+/** What the caller may do in a repository that it can see. */
+export function mayDo(
+  caller: Caller,
+  o: {
+    readonly repository: FakeRepository
+    /** `contents`, `pull_requests`, …; any one of them is enough. */
+    readonly permissions: readonly string[]
+    readonly level: 'read' | 'write'
+  },
+): boolean {
+  if (caller === 'owner') return true
+  const isOpen = !o.repository.private && o.level === 'read'
+  if (typeof caller === 'string') return isOpen
+  if (!covers(caller, o.repository)) return isOpen
+  return o.permissions.some((name) => allows(caller, name, o.level))
 }
 
 /** The repository of that name, if the caller may see it. */
@@ -87,6 +109,12 @@ export function visibleRepository(
   o: { owner: string; name: string; authorization: string | null | undefined },
 ) {
   const found = state.repositories.get(`${o.owner}/${o.name}`.toLowerCase())
-  const isOwner = callerOf(o.authorization, state.token) === 'owner'
-  return found !== undefined && (!found.private || isOwner) ? found : undefined
+  if (found === undefined || !found.private) return found
+  const caller = callerOf(state, o.authorization)
+  const sees = caller === 'owner' || (typeof caller !== 'string' && covers(caller, found))
+  return sees ? found : undefined
+}
+
+function covers({ repositories }: InstallationToken, { owner, name }: FakeRepository): boolean {
+  return repositories.has(`${owner}/${name}`.toLowerCase())
 }

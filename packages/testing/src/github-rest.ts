@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 import { Hono } from 'hono'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { PullRequest } from './fake-repository.ts'
 import { askGit } from './git.ts'
 import {
@@ -11,7 +12,7 @@ import {
   shaOf,
 } from './github-answers.ts'
 import type { GitHubAction, GitHubState } from './github-gate.ts'
-import { callerOf, enter, visibleRepository } from './github-gate.ts'
+import { type Caller, callerOf, enter, mayDo, visibleRepository } from './github-gate.ts'
 import { issueRoutes } from './github-issues.ts'
 import { pullRequestRoutes } from './github-reviews.ts'
 import { objectOf } from './wire.ts'
@@ -30,18 +31,24 @@ export function githubRest(state: GitHubState, basePath: string): Hono<Environme
     if (verdict !== undefined && verdict !== 'lose_answer') {
       return problem(c, verdict.status, verdict.message)
     }
-    if (callerOf(authorization, state.token) === 'impostor') {
+    if (!isOfApps(c.req.path, basePath) && callerOf(state, authorization) === 'impostor') {
       return problem(c, 401, 'Bad credentials')
     }
     await next()
     if (verdict === 'lose_answer') c.env.outgoing.destroy()
     return undefined
   })
+  appRoutes(app, state)
   app.use('/repos/:owner/:name/*', async (c, next) => {
     const { owner, name } = c.req.param()
     const authorization = c.req.header('authorization')
     const repository = visibleRepository(state, { owner, name, authorization })
     if (repository === undefined) return problem(c, 404, 'Not Found')
+    const need = { repository, ...needOf(c.req.method, c.req.path) }
+    const caller = callerOf(state, authorization)
+    if (isInstallation(caller) && !mayDo(caller, need)) {
+      return problem(c, 403, 'Resource not accessible by integration')
+    }
     c.set('repository', repository)
     await next()
     return undefined
@@ -67,6 +74,48 @@ export function githubRest(state: GitHubState, basePath: string): Hono<Environme
   issueRoutes(app)
   app.notFound((c) => problem(c, 404, 'Not Found'))
   return app
+}
+
+/** Requests with an app's own JWT, which is no token. */
+function isOfApps(path: string, basePath: string): boolean {
+  const own = path.slice(basePath.length)
+  return own.startsWith('/app/') || /^\/repos\/[^/]+\/[^/]+\/installation$/.test(own)
+}
+
+function appRoutes(app: Hono<Environment>, { apps, repositories }: GitHubState): void {
+  const answer = (c: Context<Environment>, { status, body }: { status: number; body: object }) =>
+    c.json(body, status as ContentfulStatusCode)
+  const jwtOf = (c: Context<Environment>) => c.req.header('authorization') ?? null
+  app.get('/repos/:owner/:name/installation', (c) => {
+    const { owner, name } = c.req.param()
+    const repository = repositories.get(`${owner}/${name}`.toLowerCase())
+    return answer(c, apps.installationOf(jwtOf(c), repository))
+  })
+  app.get('/app/installations/:id', (c) =>
+    answer(c, apps.installation(jwtOf(c), c.req.param('id'))),
+  )
+  app.post('/app/installations/:id/access_tokens', async (c) => {
+    const order: unknown = await c.req.json().catch(() => undefined)
+    const o = { id: c.req.param('id'), order, repositories: [...repositories.values()] }
+    return answer(c, apps.createToken(jwtOf(c), o))
+  })
+}
+
+function isInstallation(caller: Caller): boolean {
+  return typeof caller !== 'string'
+}
+
+/** What an installation needs for a request about a repository. */
+function needOf(method: string, path: string) {
+  const [, rest = ''] = /\/repos\/[^/]+\/[^/]+(.*)$/.exec(path) ?? []
+  const level = method === 'GET' ? ('read' as const) : ('write' as const)
+  // A pull request is an issue as well.
+  if (/^\/issues\/\d+\//.test(rest)) return { permissions: ['issues', 'pull_requests'], level }
+  if (rest.startsWith('/issues')) return { permissions: ['issues'], level }
+  if (rest.startsWith('/pulls')) return { permissions: ['pull_requests'], level }
+  if (rest.endsWith('/check-runs')) return { permissions: ['checks'], level }
+  if (rest.endsWith('/status')) return { permissions: ['statuses'], level }
+  return { permissions: rest === '' ? ['metadata'] : ['contents'], level }
 }
 
 const bodyCharsMax = 65_536

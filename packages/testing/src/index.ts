@@ -10,6 +10,7 @@ export { startFakeDocker } from './fake-docker.ts'
 export type { FakeGitHub, FakeGitHubOptions } from './fake-github.ts'
 export { startFakeGitHub } from './fake-github.ts'
 export type { FakeRepository, PullRequest, RepositoryOptions } from './fake-repository.ts'
+export type { AppOptions, FakeApp, InstallationToken, Permissions } from './github-apps.ts'
 export type { BeforeRequest, GitHubAction, GitHubRequest, Push, Verdict } from './github-gate.ts'
 export type { CheckRun, Comment, Issue, Issues, Review } from './issues.ts'
 export type {

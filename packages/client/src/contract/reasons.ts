@@ -160,7 +160,7 @@ export const reasons: Readonly<Record<Reason, ReasonText>> = {
   },
   repository_unreachable: {
     sentence: 'The repository or the base branch could not be fetched.',
-    next: 'Check the URL, the branch and the access of GITHUB_TOKEN.',
+    next: 'Check the URL, the branch and the access of the server’s credential for it.',
   },
   setup_failed: {
     sentence: 'A setup command of the order failed.',

@@ -1,7 +1,9 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import type { Clock } from '../clock.ts'
 import { bounded } from './body.ts'
-import { authorizationOf, judgeGitRequest, targetOf } from './git-request.ts'
+import { withCredential } from './credential.ts'
+import { authorizationOf, credentialOf, judgeGitRequest, targetOf } from './git-request.ts'
+import { GitHubRefused } from './github-call.ts'
 import { PktLines } from './pkt-lines.ts'
 import type { GatewayPolicy } from './policy.ts'
 import { AddressRefused, type Lookup, resolveJudged } from './resolve.ts'
@@ -41,23 +43,33 @@ export async function askGitHost(
   const address = await resolveJudged({ ...o, ...targetOf(git), allowPrivate }).catch((error) => {
     throw error instanceof AddressRefused ? new RemoteRefused(error.message) : error
   })
-  const sent = openRequest({
-    url: judged.upstream,
-    method: o.method,
-    headers: { 'user-agent': 'git/longhaul', ...o.headers, ...authorizationOf(git) },
-    address,
-    idleMs: o.idleMs,
-    clock: o.clock,
-    signal: o.signal,
+  const credential = credentialOf(git, judged)
+  const answer = await withCredential({ ...o, credential, isRefused }, (secret) => {
+    const sent = openRequest({
+      ...o,
+      url: judged.upstream,
+      headers: { 'user-agent': 'git/longhaul', ...o.headers, ...authorizationOf(secret) },
+      address,
+    })
+    sent.request.end(o.body)
+    return sent.response
+  }).catch((error: unknown) => {
+    const isFinal = error instanceof GitHubRefused && !error.isPassing
+    throw isFinal ? new RemoteRefused(error.message, { cause: error }) : error
   })
-  sent.request.end(o.body)
-  const answer = await sent.response
   const { statusCode = 0 } = answer
   if (statusCode === 200) return answer
   answer.destroy()
   const words = `${git.origin}${git.path} answered ${statusCode}`
   if (statusCode >= 500 || statusCode === 429) throw new Error(words)
   throw new RemoteRefused(`${words}.`)
+}
+
+function isRefused(answer: IncomingMessage): boolean {
+  const refused = answer.statusCode === 401
+  // It may be the one that is reported, so it is only read away.
+  if (refused) answer.resume()
+  return refused
 }
 
 /** The pkt-lines of an answer of at most `bytesMax`. Throws when they are not in git's form. */

@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { HostPort } from '../config.ts'
+import { type Credential, fixedCredential } from './credential.ts'
 import type { GitPolicy } from './policy.ts'
 
 /** A request of git's smart HTTP protocol that the policy grants, and where it goes. */
@@ -8,6 +9,8 @@ export interface GitRequest {
   readonly upstream: URL
   /** Its path. */
   readonly repository: string
+  /** Whether it is the session's own repository. */
+  readonly isOwn: boolean
 }
 
 /**
@@ -40,6 +43,7 @@ export function judgeGitRequest(o: {
   return {
     kind,
     repository,
+    isOwn,
     upstream: new URL(
       `${prefix}${repository}/${endpoint}${query === '' ? '' : `?${query}`}`,
       origin,
@@ -59,8 +63,13 @@ export function targetOf({ origin }: GitPolicy): HostPort {
   return { host: url.hostname, port: Number(url.port || (url.protocol === 'http:' ? 80 : 443)) }
 }
 
+/** What a granted request is sent with. */
+export function credentialOf(git: GitPolicy, { isOwn, repository }: GitRequest): Credential {
+  return isOwn ? git.credential : (git.credentialAlso?.(repository) ?? fixedCredential(null))
+}
+
 /** The header that carries the credential; none if there is no credential. */
-export function authorizationOf({ credential }: GitPolicy): OutgoingHttpHeaders {
+export function authorizationOf(credential: string | null): OutgoingHttpHeaders {
   if (credential === null) return {}
   const pair = Buffer.from(`x-access-token:${credential}`).toString('base64')
   return { authorization: `Basic ${pair}` }

@@ -3,9 +3,17 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { BodyTooLarge, bounded } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
+import { withCredential } from './credential.ts'
 import type { WayOut } from './exchange-record.ts'
 import { type InspectedPush, inspectPush } from './git-push.ts'
-import { authorizationOf, type GitRequest, judgeGitRequest, targetOf } from './git-request.ts'
+import {
+  authorizationOf,
+  credentialOf,
+  type GitRequest,
+  judgeGitRequest,
+  targetOf,
+} from './git-request.ts'
+import { GitHubRefused } from './github-call.ts'
 import { pickHeaders } from './headers.ts'
 import type { GitPolicy } from './policy.ts'
 import { refuse } from './refuse.ts'
@@ -124,35 +132,75 @@ async function exchange(
   const { refs } = o.body
   const details = { kind, repository, ...(refs !== undefined && { refs }) }
   context.record.allowed({ ...targetOf(o.git), route: 'git', details })
-  const sent = openRequest({
-    url: o.judged.upstream,
-    method: o.request.method ?? 'GET',
-    headers: {
-      ...pickHeaders(o.request.headers, requestHeaders),
-      ...o.body.headers,
-      ...authorizationOf(o.git),
-    },
-    address: o.address,
-    idleMs,
-    clock: context.clock,
-    signal: o.signal,
-  })
-  const upload = Promise.withResolvers<Error | null>()
-  if (o.body.chunks === null) sent.request.end()
-  // A failed upload ends the request, and with it the answer; here only its cause is kept.
-  else pipeline(o.body.chunks, sent.request).then(() => upload.resolve(null), upload.resolve)
+  const sending: Sending = { upload: null }
   try {
-    await answer(o, await sent.response)
+    await answer(o, await send(context, o, sending))
   } catch (error) {
-    const uploaded = o.body.chunks === null ? null : await Promise.race([upload.promise, soon()])
-    const cause = error instanceof BodyTooLarge ? error : uploaded
-    if (cause instanceof BodyTooLarge) {
-      report(context, cause.message)
-      return refuse(o.response, { status: 413, sentence: cause.message })
-    }
-    context.log.info({ err: error }, 'a git request failed')
-    await refuse(o.response, { status: 502, sentence: `${o.git.origin} cannot be reached.` })
+    await failed(context, { ...o, error, sending })
   }
+}
+
+/** How the upload ended, once there is one: null, or its error. */
+interface Sending {
+  upload: Promise<unknown> | null
+}
+
+/** A request without a body is sent once more when its credential is refused and there is another. */
+function send(
+  context: RouteContext,
+  o: Parameters<typeof exchange>[1],
+  sending: Sending,
+): Promise<IncomingMessage> {
+  const { chunks, headers } = o.body
+  const isRefused = (from: IncomingMessage): boolean => {
+    const refused = chunks === null && from.statusCode === 401
+    if (refused) from.resume()
+    return refused
+  }
+  const credential = credentialOf(o.git, o.judged)
+  return withCredential({ credential, signal: o.signal, isRefused }, (secret) => {
+    const sent = openRequest({
+      url: o.judged.upstream,
+      method: o.request.method ?? 'GET',
+      headers: {
+        ...pickHeaders(o.request.headers, requestHeaders),
+        ...headers,
+        ...authorizationOf(secret),
+      },
+      address: o.address,
+      idleMs,
+      clock: context.clock,
+      signal: o.signal,
+    })
+    if (chunks === null) sent.request.end()
+    // A failed upload ends the request, and with it the answer; here only its cause is kept.
+    else
+      sending.upload = pipeline(chunks, sent.request).then(
+        () => null,
+        (error: unknown) => error,
+      )
+    return sent.response
+  })
+}
+
+async function failed(
+  context: RouteContext,
+  o: Exchange & { git: GitPolicy; error: unknown; sending: Sending },
+): Promise<void> {
+  const { error, sending } = o
+  const uploaded = sending.upload === null ? null : await Promise.race([sending.upload, soon()])
+  const cause = error instanceof BodyTooLarge ? error : uploaded
+  if (cause instanceof BodyTooLarge) {
+    report(context, cause.message)
+    return refuse(o.response, { status: 413, sentence: cause.message })
+  }
+  context.log.info({ err: error }, 'a git request failed')
+  // Only what GitHub says for good: git takes an error of the server's for one that passes.
+  const isFinal = error instanceof GitHubRefused && !error.isPassing
+  const sentence =
+    error instanceof GitHubRefused ? error.message : `${o.git.origin} cannot be reached.`
+  context.record.refused({ ...targetOf(o.git), route: 'git', why: sentence })
+  await refuse(o.response, { status: isFinal ? 403 : 502, sentence })
 }
 
 async function answer(

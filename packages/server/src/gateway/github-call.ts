@@ -2,6 +2,7 @@ import { request as octokit } from '@octokit/request'
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import { type Credential, withCredential } from './credential.ts'
 import { withLimit } from './limits.ts'
 
 /**
@@ -27,14 +28,15 @@ const backoffMs = 1_000
 /** All waits of one call together; a limit that asks for more is reported instead. */
 const waitMsMax = 60_000
 const answerBytesMax = 4 * 1024 * 1024
+const redirect = 'manual' as const
 
 /** One request below `/repos/{owner}/{repo}`, and its parsed answer. */
 export type Call = (route: string, fields: object, signal: AbortSignal) => Promise<unknown>
 
-/** Requests with the token's credential; each is bounded in time and size, and follows no redirect. */
+/** Requests with the credential; each is bounded in time and size, and follows no redirect. */
 export function createCall(o: {
   apiUrl: URL | string
-  token: string | null
+  credential: Credential
   owner: string
   repo: string
   log: Log
@@ -48,17 +50,20 @@ export function createCall(o: {
       accept: 'application/vnd.github+json',
       'user-agent': 'longhaul',
       'x-github-api-version': '2022-11-28',
-      ...(o.token === null ? {} : { authorization: `Bearer ${o.token}` }),
     },
   })
   return async (route, fields, signal) => {
     const limit = { clock: o.clock, ms: requestMs, signal, what: 'a request to GitHub' }
-    const answer = await withLimit(limit, (limited) =>
-      client(route, {
-        ...fields,
-        request: { signal: limited, redirect: 'manual', fetch: boundedFetch, log: o.log },
-      }),
-    )
+    const answer = await withLimit(limit, (limited) => {
+      const request = { signal: limited, redirect, fetch: boundedFetch, log: o.log }
+      const send = (secret: string | null) =>
+        client(route, {
+          ...fields,
+          ...(secret !== null && { headers: { authorization: `Bearer ${secret}` } }),
+          request,
+        })
+      return sendWithCredential({ credential: o.credential, signal: limited }, send)
+    })
     if (answer.status >= 300)
       throw new GitHubRefused({
         status: answer.status,
@@ -66,6 +71,20 @@ export function createCall(o: {
       })
     return answer.data
   }
+}
+
+/** Octokit throws the answers that refuse. */
+async function sendWithCredential<T>(
+  o: { readonly credential: Credential; readonly signal: AbortSignal },
+  send: (secret: string | null) => Promise<T>,
+): Promise<T> {
+  const isRefused = ([ended]: PromiseSettledResult<T>[]): boolean =>
+    ended?.status === 'rejected' && requestError.safeParse(ended.reason).data?.status === 401
+  const [ended] = await withCredential({ ...o, isRefused }, (secret) =>
+    Promise.allSettled([send(secret)]),
+  )
+  if (ended?.status === 'fulfilled') return ended.value
+  throw ended?.reason
 }
 
 /** Reads an answer up to a bound before octokit sees it. */

@@ -5,6 +5,8 @@ import type { HostPort } from '../config.ts'
 import { Scrubber } from '../scrub.ts'
 import { BodyTooLarge, bounded, readBody } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
+import { withCredential } from './credential.ts'
+import { GitHubRefused } from './github-call.ts'
 import { type GitHubRequest, judgeGitHubRequest } from './github-scope.ts'
 import { pickHeaders } from './headers.ts'
 import type { GitHubPolicy } from './policy.ts'
@@ -60,7 +62,9 @@ export async function routeGitHub(
       return refuseGitHub(response, { status: 413, message: error.message })
     }
     context.log.info({ err: error }, 'a request to GitHub failed')
-    await refuseGitHub(response, { status: 502, message: 'GitHub cannot be reached.' })
+    const message = error instanceof GitHubRefused ? error.message : 'GitHub cannot be reached.'
+    context.record.refused({ ...targetOf(github), route: 'github', why: message })
+    await refuseGitHub(response, { status: 502, message })
   }
 }
 
@@ -97,37 +101,49 @@ function problemOf(given: unknown): string | null {
     : null
 }
 
+interface Sent {
+  readonly from: IncomingMessage
+  readonly credential: string | null
+}
+
 async function send(
   context: RouteContext,
   o: Exchange & { judged: GitHubRequest; body: Buffer },
-): Promise<{ from: IncomingMessage; credential: string | null }> {
+): Promise<Sent> {
   const { request, github, judged, body, signal } = o
-  const credential = await github.credential(signal)
-  const sent = openRequest({
-    url: upstreamOf(github, judged),
-    method: request.method ?? 'GET',
-    headers: {
-      ...pickHeaders(request.headers, requestHeaders),
-      'user-agent': 'longhaul',
-      'accept-encoding': 'identity',
-      ...(body.length > 0 && {
-        'content-type': 'application/json',
-        'content-length': String(body.length),
-      }),
-      ...(credential !== null && { authorization: `Bearer ${credential}` }),
-    },
-    address: null,
-    idleMs,
-    clock: context.clock,
-    signal,
+  const { credential } = github
+  const isRefused = ({ from }: Sent): boolean => {
+    const refused = from.statusCode === 401
+    if (refused) from.resume()
+    return refused
+  }
+  return withCredential({ credential, signal, isRefused }, async (secret) => {
+    const sent = openRequest({
+      url: upstreamOf(github, judged),
+      method: request.method ?? 'GET',
+      headers: {
+        ...pickHeaders(request.headers, requestHeaders),
+        'user-agent': 'longhaul',
+        'accept-encoding': 'identity',
+        ...(body.length > 0 && {
+          'content-type': 'application/json',
+          'content-length': String(body.length),
+        }),
+        ...(secret !== null && { authorization: `Bearer ${secret}` }),
+      },
+      address: null,
+      idleMs,
+      clock: context.clock,
+      signal,
+    })
+    sent.request.end(body)
+    return { from: await sent.response, credential: secret }
   })
-  sent.request.end(body)
-  return { from: await sent.response, credential }
 }
 
 async function answer(
   context: RouteContext,
-  o: Exchange & { judged: GitHubRequest; from: IncomingMessage; credential: string | null },
+  o: Exchange & Sent & { judged: GitHubRequest },
 ): Promise<void> {
   const { response, judged, from, credential } = o
   const status = from.statusCode ?? 502

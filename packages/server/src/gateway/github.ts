@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import type { Credential } from './credential.ts'
 import { createCall, refusalOf, withRetries } from './github-call.ts'
 
 interface PullRequest {
@@ -56,7 +57,7 @@ interface NewPullRequest {
  */
 export function createGitHub(o: {
   apiUrl: URL | string
-  token: string | null
+  credential: Credential
   owner: string
   repo: string
   log: Log

@@ -1,5 +1,6 @@
 import type { Usage } from '@longhaul/client/contract'
 import type { HostPort } from '../config.ts'
+import type { Credential } from './credential.ts'
 
 /**
  * What one session may reach. Fixed when its gateway opens; whoever holds the socket has exactly
@@ -55,13 +56,15 @@ export interface GitPolicy {
   readonly origin: string
   /** `/acme/app`, with or without `.git`. */
   readonly path: string
-  /** Token, sent as the password of `x-access-token`. */
-  readonly credential: string | null
+  /** A token for the repository, sent as the password of `x-access-token`. */
+  readonly credential: Credential
   /**
    * Other repositories of this host that may be fetched, never pushed to: `/acme/lib`, or `/acme/*`
    * for all of one owner. Absent: none.
    */
   readonly readAlso?: readonly string[]
+  /** That of one of them, by its path. Absent: none. */
+  readonly credentialAlso?: (path: string) => Credential
   /** The refs that may be pushed, whole names, compared exactly; none: it may only be read. */
   readonly pushRefs: readonly string[]
   /** Bytes of one push, and of what one fetch is answered. Absent: 512 MiB and 8 GiB. */
@@ -79,9 +82,6 @@ export interface GitHubPolicy {
   /** Whether the credential is good for this repository alone: no path shows what GraphQL asks for. */
   readonly graphql: boolean
 }
-
-/** A secret that is added on the way out, asked for each time; null: nothing is added. */
-type Credential = (signal: AbortSignal) => Promise<string | null>
 
 /** What the owner of a gateway is told and asked. The `on…` must not throw. */
 export interface GatewayHooks {

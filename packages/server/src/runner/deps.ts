@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Config, HostPort, Preset } from '../config.ts'
 import type { LiveEvents } from '../events/live.ts'
+import type { GitCredentials } from '../gateway/credentials.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
@@ -12,6 +13,7 @@ import type { Mirrors } from './mirrors.ts'
 /** What every attempt of this process works with. */
 export interface RunnerDeps {
   readonly config: Config
+  readonly credentials: GitCredentials
   /** Where people reach this server. */
   readonly publicUrl: URL
   readonly store: Store

@@ -31,7 +31,7 @@ export interface Held {
 
 type Deps = Pick<
   RunnerDeps,
-  'config' | 'sandboxes' | 'dataDir' | 'audit' | 'metrics' | 'clock' | 'log'
+  'config' | 'credentials' | 'sandboxes' | 'dataDir' | 'audit' | 'metrics' | 'clock' | 'log'
 >
 type Repository = Pick<TaskOrder, 'repoUrl'>
 
@@ -216,11 +216,11 @@ export class Mirrors {
   }
 
   #openWayOut(repository: Repository, sandbox: Sandbox): Promise<AsyncDisposable> {
-    const { config, audit, metrics, clock, log } = this.#deps
+    const { audit, metrics, clock, log } = this.#deps
     return openGateway({
       socketPath: sandbox.paths.gatewaySocket,
       ownerUid: sandbox.uid,
-      policy: readingPolicyOf(config, repository),
+      policy: readingPolicyOf(this.#deps, repository),
       budget: { limitUsd: 0, spentUsd: 0 },
       hooks: {
         // There is no model here, and nothing to push to: no request comes this far.

@@ -5,7 +5,9 @@ import {
   type TaskOrder,
 } from '@longhaul/client/contract'
 import type { Config, HostPort } from '../config.ts'
+import { type Credential, fixedCredential } from '../gateway/credential.ts'
 import { createGitHub, type GitHub } from '../gateway/github.ts'
+import type { Access } from '../gateway/github-app.ts'
 import { createGitHubTalk, type GitHubTalk } from '../gateway/github-talk.ts'
 import type { GatewayPolicy, GitHubPolicy, GitPolicy } from '../gateway/policy.ts'
 import type { TaskRow } from '../store/tables.ts'
@@ -17,7 +19,7 @@ import { networkIn } from './environment.ts'
 
 /** The ways out of the sandbox of one task, and of its agent with its MCP servers; and nothing else. */
 export function policyOf(
-  { config, egress }: RunnerDeps,
+  deps: RunnerDeps,
   { id, order }: Pick<TaskRow, 'id' | 'order'>,
   agent: {
     readonly profile: AgentContent
@@ -25,8 +27,10 @@ export function policyOf(
     readonly environment: EnvironmentContent
   } | null,
 ): GatewayPolicy {
+  const { config, egress } = deps
   const branch = branchOf(order, id)
-  const reading = readingPolicyOf(config, order)
+  const { publishes } = presets[order.type]
+  const reading = readingPolicyOf(deps, order, publishes ? 'work' : 'read')
   return {
     ...reading,
     model:
@@ -41,11 +45,10 @@ export function policyOf(
     git: {
       ...reading.git,
       readAlso: config.gitReadAllow,
-      pushRefs: presets[order.type].publishes
-        ? [`refs/heads/${branch}`, `refs/heads/${keptBranchOf(branch)}`]
-        : [],
+      credentialAlso: (path) => gitCredentialOf(deps, { ...reading.git, path, access: 'read' }),
+      pushRefs: publishes ? [`refs/heads/${branch}`, `refs/heads/${keptBranchOf(branch)}`] : [],
     },
-    github: gitHubPolicyOf(config, order),
+    github: gitHubPolicyOf(deps, order),
     mcp: (agent?.servers ?? []).flatMap(({ name, at }) =>
       at.where === 'remote' ? [{ name, ...at }] : [],
     ),
@@ -66,28 +69,30 @@ function modelsOf({ model }: Config, agent: AgentContent): { models?: readonly s
 
 /** What gh inside takes for its repository, where it has one. */
 export function gitHubVariables(
-  { config }: Pick<RunnerDeps, 'config'>,
+  deps: Authorized,
   order: TaskOrder,
 ): Readonly<Record<string, string>> {
-  const at = gitHubPlaceOf(config, order)
+  const at = gitHubPlaceOf(deps, order)
   return at === null ? {} : { GH_REPO: `${at.owner}/${at.repo}` }
 }
 
+/** What tells which credential a repository has. */
+type Authorized = Pick<RunnerDeps, 'config' | 'credentials'>
+
 /** A way out that leads to the order's repository, for reading, and nowhere else. */
 export function readingPolicyOf(
-  config: Config,
+  deps: Authorized,
   { repoUrl }: Pick<TaskOrder, 'repoUrl'>,
+  access: Access = 'read',
 ): GatewayPolicy & { readonly git: GitPolicy } {
+  const { config } = deps
   const { origin, path } = parseRepoUrl(repoUrl)
   const onGitHub = origin === config.github.url.origin
   return {
     model: null,
     git: {
-      origin,
-      path,
-      // The token is for the operator's GitHub alone; any other host gets none.
-      credential: onGitHub ? config.github.token : null,
-      pushRefs: [],
+      ...{ origin, path, pushRefs: [] },
+      credential: gitCredentialOf(deps, { origin, path, access }),
     },
     github: null,
     mcp: [],
@@ -100,8 +105,15 @@ export function readingPolicyOf(
   }
 }
 
+function gitCredentialOf(
+  { credentials }: Authorized,
+  at: { readonly origin: string; readonly path: string; readonly access: Access },
+): Credential {
+  return credentials.of(at)?.credential ?? fixedCredential(null)
+}
+
 /** What reaching GitHub takes. */
-export type Reaching = Pick<RunnerDeps, 'config' | 'clock' | 'log'>
+export type Reaching = Pick<RunnerDeps, 'config' | 'credentials' | 'clock' | 'log'>
 
 /** The client for the order's repository; null where it is a plain git remote. */
 export function gitHubOf(deps: Reaching, order: TaskOrder): GitHub | null {
@@ -115,28 +127,28 @@ export function gitHubTalkOf(deps: Reaching, order: TaskOrder): GitHubTalk | nul
   return reach === null ? null : createGitHubTalk(reach)
 }
 
-function reachOf({ config, clock, log }: Reaching, order: TaskOrder) {
-  const at = gitHubPlaceOf(config, order)
-  return at === null ? null : { ...at, apiUrl: config.github.apiUrl.href, log, clock }
-}
-
-function gitHubPolicyOf(config: Config, order: TaskOrder): GitHubPolicy | null {
-  const at = gitHubPlaceOf(config, order)
+function reachOf(deps: Reaching, order: TaskOrder) {
+  const at = gitHubPlaceOf(deps, order)
   if (at === null) return null
-  const { token, owner, repo } = at
-  const { apiUrl } = config.github
-  // A token of a person's or a machine's is good for more than one repository.
-  return { apiUrl, owner, repo, credential: async () => token, graphql: false }
+  const { config, clock, log } = deps
+  const { owner, repo, credential } = at
+  return { owner, repo, credential, apiUrl: config.github.apiUrl.href, log, clock }
 }
 
-/** Null where the repository is no GitHub's that the server has a token for. */
-function gitHubPlaceOf(config: Config, { repoUrl }: Pick<TaskOrder, 'repoUrl'>) {
+function gitHubPolicyOf(deps: Authorized, order: TaskOrder): GitHubPolicy | null {
+  const at = gitHubPlaceOf(deps, order)
+  if (at === null) return null
+  const { owner, repo, credential, isScoped } = at
+  return { apiUrl: deps.config.github.apiUrl, owner, repo, credential, graphql: isScoped }
+}
+
+/** Null where the repository is no GitHub's that the server has a credential for. */
+function gitHubPlaceOf({ credentials }: Authorized, { repoUrl }: Pick<TaskOrder, 'repoUrl'>) {
   const { origin, path } = parseRepoUrl(repoUrl)
   const [owner, repo, ...more] = path.slice(1).split('/')
-  const { token, url } = config.github
-  if (origin !== url.origin || token === null) return null
-  if (owner === undefined || repo === undefined || more.length > 0) return null
-  return { token, owner, repo }
+  const found = credentials.of({ origin, path, access: 'work' })
+  if (found === null || owner === undefined || repo === undefined || more.length > 0) return null
+  return { ...found, owner, repo }
 }
 
 function hostPortOf(url: URL): HostPort {

@@ -116,10 +116,10 @@ async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>>
 
 /** One request of the server's own; a host that it cannot ask is asked by git, which says why. */
 async function refsOf({ deps, task, workspace }: Attempt, names: readonly string[]) {
-  const { config, clock } = deps
+  const { clock } = deps
   const { signal } = workspace
   try {
-    return await remoteRefs({ policy: readingPolicyOf(config, task.order), names, clock, signal })
+    return await remoteRefs({ policy: readingPolicyOf(deps, task.order), names, clock, signal })
   } catch {
     signal.throwIfAborted()
     return listRefs(workspace, { url: task.order.repoUrl, names })

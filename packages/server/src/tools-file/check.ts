@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import type { z } from 'zod'
+import type { Mistake } from '../json-file/mistakes.ts'
 import { inputSchema, type ObjectField } from './input.ts'
-import type { Mistake } from './mistakes.ts'
 import { isReserved } from './reserved.ts'
 import { fieldsOf, parseArgument, parseUrlTemplate } from './template.ts'
 

@@ -1,9 +1,10 @@
-import { lstatSync, readFileSync, statSync } from 'node:fs'
+import { lstatSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { mistakesOf } from '../json-file/mistakes.ts'
+import { readJson, refusedFile } from '../json-file/read.ts'
 import { checkNames, checkTool, type Surroundings } from './check.ts'
 import type { Argument, CustomTool } from './custom-tool.ts'
 import { inputCheck } from './input.ts'
-import { mistakesOf, sentences } from './mistakes.ts'
 import {
   type CommandDeclaration,
   type HttpDeclaration,
@@ -13,7 +14,6 @@ import {
 } from './schema.ts'
 import { fieldsOf, parseArgument, parseUrlTemplate, type UrlTemplate } from './template.ts'
 
-const fileBytesMax = 1024 * 1024
 /** Of a file beside it: Linux takes at most 128 KiB as one argument of a process. */
 const besideBytesMax = 96 * 1024
 
@@ -26,7 +26,7 @@ export function readToolsFile(o: {
   readonly env: Surroundings['env']
   readonly plainAllowed: Surroundings['plainAllowed']
 }): CustomTool[] {
-  const file = parse(o.path)
+  const file = readJson('TOOLS_FILE', o.path)
   const beside = dirname(o.path)
   const around: Surroundings = { ...o, readBeside: (name) => readBeside(beside, name) }
   const parsed = toolsFile.safeParse(file)
@@ -36,30 +36,9 @@ export function readToolsFile(o: {
     ...raw.flatMap((tool, index) => checkTool(tool, ['tools', index], around)),
     ...checkNames(raw),
   ]
-  if (!parsed.success || mistakes.length > 0) {
-    const count = mistakes.length === 1 ? '1 mistake' : `${mistakes.length} mistakes`
-    const lines = sentences(mistakes, file).map((sentence) => `  ${sentence}`)
-    throw new Error([`TOOLS_FILE ${o.path} has ${count}:`, ...lines].join('\n'))
-  }
+  if (!parsed.success || mistakes.length > 0)
+    throw refusedFile({ setting: 'TOOLS_FILE', path: o.path, mistakes, file })
   return parsed.data.tools.map((tool) => toolOf(tool, around))
-}
-
-function parse(path: string): unknown {
-  let text: string
-  try {
-    const { size } = statSync(path)
-    if (size > fileBytesMax) throw new Error(`it is larger than ${fileBytesMax} bytes`)
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    throw new Error(`TOOLS_FILE ${path} cannot be read: ${wordsOf(error)}.`, { cause: error })
-  }
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw new Error(`TOOLS_FILE ${path}: expected JSON, came something else: ${wordsOf(error)}.`, {
-      cause: error,
-    })
-  }
 }
 
 /** Only a file of that directory itself; what it is given to may be told all of it. */
@@ -157,8 +136,4 @@ function secretsOf(declared: HttpDeclaration['secret_headers'], { env }: Surroun
 function toolsIn(file: unknown): unknown[] {
   const tools = typeof file === 'object' && file !== null ? Reflect.get(file, 'tools') : []
   return Array.isArray(tools) ? tools : []
-}
-
-function wordsOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { type FakeGitHub, type FakeRepository, startFakeGitHub } from '@longhaul/testing'
+import { fixedCredential } from '../../src/gateway/credential.ts'
 import type { GatewayPolicy } from '../../src/gateway/policy.ts'
 import { startBridge, startGateway, startUpstream, type TestGateway, until } from './harness.ts'
 
@@ -42,7 +43,7 @@ function gitPolicy({ push, ...bounds }: GitOptions): Partial<GatewayPolicy> {
       ...bounds,
       origin: github.url,
       path: '/acme/app',
-      credential: github.token,
+      credential: fixedCredential(github.token),
       pushRefs: push ? pushRefs : [],
     },
     allowPrivate: [{ host: '127.0.0.1', port: Number(new URL(github.url).port) }],
@@ -283,7 +284,10 @@ test('repositories that may be read as well are fetched, and no others, and none
   const { git, ...policy } = gitPolicy({ push: true })
   assert.ok(git)
   const readAlso = ['/acme/other', '/docs/*']
-  await using gateway = await startGateway({ policy: { ...policy, git: { ...git, readAlso } } })
+  const credentialAlso = () => fixedCredential(github.token)
+  await using gateway = await startGateway({
+    policy: { ...policy, git: { ...git, readAlso, credentialAlso } },
+  })
   for (const [path, status] of readable)
     assert.equal((await gateway.ask({ path })).status, status, path)
   const body = pushBody('refs/heads/agent/x')
@@ -302,7 +306,12 @@ test('a compressed push is read like any other, and sent on as it was read', asy
   await using upstream = await startUpstream((_request, response) => response.end('fine'))
   await using gateway = await startGateway({
     policy: {
-      git: { origin: upstream.url.origin, path: '/a/b', credential: null, pushRefs },
+      git: {
+        origin: upstream.url.origin,
+        path: '/a/b',
+        credential: fixedCredential(null),
+        pushRefs,
+      },
       allowPrivate: [{ host: '127.0.0.1', port: upstream.port }],
     },
   })
@@ -349,7 +358,12 @@ test("the host's refusal of the credential and its redirects end at the gateway"
   })
   await using gateway = await startGateway({
     policy: {
-      git: { origin: upstream.url.origin, path: '/a/b', credential: 'token', pushRefs: [] },
+      git: {
+        origin: upstream.url.origin,
+        path: '/a/b',
+        credential: fixedCredential('token'),
+        pushRefs: [],
+      },
       allowPrivate: [{ host: '127.0.0.1', port: upstream.port }],
     },
   })
@@ -372,7 +386,12 @@ test('a git host that goes away in the middle of a push is 502', async () => {
   const { port } = gone.address() as AddressInfo
   await using gateway = await startGateway({
     policy: {
-      git: { origin: `http://127.0.0.1:${port}`, path: '/a/b', credential: null, pushRefs },
+      git: {
+        origin: `http://127.0.0.1:${port}`,
+        path: '/a/b',
+        credential: fixedCredential(null),
+        pushRefs,
+      },
       allowPrivate: [{ host: '127.0.0.1', port }],
     },
   })
@@ -383,7 +402,12 @@ test('a git host that goes away in the middle of a push is 502', async () => {
 })
 
 test('a git host that resolves to a private address is refused unless listed', async () => {
-  const git = { origin: 'http://git.example:8080', path: '/a/b', credential: 't', pushRefs: [] }
+  const git = {
+    origin: 'http://git.example:8080',
+    path: '/a/b',
+    credential: fixedCredential('t'),
+    pushRefs: [],
+  }
   await using gateway = await startGateway({
     policy: { git },
     lookup: async () => [{ address: '169.254.169.254', family: 4 }],

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { type Clock, systemClock } from '../../src/clock.ts'
+import { fixedCredential } from '../../src/gateway/credential.ts'
 import { createGitHub } from '../../src/gateway/github.ts'
 import { GitHubRefused } from '../../src/gateway/github-call.ts'
 import { log, startUpstream, type Upstream } from './harness.ts'
@@ -17,7 +18,14 @@ function github(upstream: Upstream, waits: number[] = []) {
     },
   }
   const apiUrl = new URL('/api/v3', upstream.url)
-  return createGitHub({ apiUrl, token: 'real', owner: 'acme', repo: 'app', log, clock })
+  return createGitHub({
+    apiUrl,
+    credential: fixedCredential('real'),
+    owner: 'acme',
+    repo: 'app',
+    log,
+    clock,
+  })
 }
 
 const draftRefused = 'Draft pull requests are not supported in this repository.'
@@ -189,7 +197,7 @@ test('owner and repository must be names', () => {
     assert.throws(() =>
       createGitHub({
         apiUrl: 'http://127.0.0.1:9',
-        token: null,
+        credential: fixedCredential(null),
         owner,
         repo: 'app',
         log,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type FakeGitHub, type FakeRepository, startFakeGitHub } from '@longhaul/testing'
 import { systemClock } from '../../src/clock.ts'
+import { fixedCredential } from '../../src/gateway/credential.ts'
 import { flushPacket, pktLine } from '../../src/gateway/pkt-lines.ts'
 import { remoteRefs } from '../../src/gateway/remote-refs.ts'
 import { startUpstream } from './harness.ts'
@@ -21,7 +22,10 @@ function ask(o: { origin?: string; credential?: string | null; path?: string; na
   const { origin = github.url, credential = github.token, path = '/acme/app' } = o
   const allowPrivate = [{ host: '127.0.0.1', port: Number(new URL(origin).port) }]
   return remoteRefs({
-    policy: { git: { origin, path, credential, pushRefs: [] }, allowPrivate },
+    policy: {
+      git: { origin, path, credential: fixedCredential(credential), pushRefs: [] },
+      allowPrivate,
+    },
     names: o.names ?? ['refs/heads/main', 'refs/heads/none'],
     clock: systemClock,
     signal: AbortSignal.timeout(30_000),

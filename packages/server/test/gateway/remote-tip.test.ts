@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type FakeGitHub, type FakeRepository, startFakeGitHub } from '@longhaul/testing'
 import { systemClock } from '../../src/clock.ts'
+import { fixedCredential } from '../../src/gateway/credential.ts'
 import { RemoteRefused } from '../../src/gateway/git-host.ts'
 import { flushPacket, pktLine } from '../../src/gateway/pkt-lines.ts'
 import { remoteTip } from '../../src/gateway/remote-tip.ts'
@@ -23,18 +24,19 @@ function look(
   o: {
     origin?: string
     path?: string
-    credential?: string | null
+    credential?: string
     pushRefs?: string[]
     ref?: string
     allowed?: boolean
     signal?: AbortSignal
   } = {},
 ): Promise<string | null> {
-  const { origin = github.url, path = '/acme/app', allowed = true } = o
+  const { origin = github.url, path = '/acme/app', allowed = true, pushRefs: refs = pushRefs } = o
+  const credential = fixedCredential(o.credential ?? github.token)
   const port = Number(new URL(origin).port)
   return remoteTip({
     policy: {
-      git: { credential: github.token, pushRefs, ...o, origin, path },
+      git: { credential, pushRefs: refs, origin, path },
       allowPrivate: allowed ? [{ host: '127.0.0.1', port }] : [],
     },
     ref: o.ref ?? 'refs/heads/main',

@@ -7,6 +7,7 @@ import { gitHubTools } from '../../src/agent/tools/gh.ts'
 import { systemClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config.ts'
 import type { NewEvent } from '../../src/events/append.ts'
+import { GitCredentials } from '../../src/gateway/credentials.ts'
 import { createLog } from '../../src/log.ts'
 import { commentsOf } from '../../src/runner/comments.ts'
 import { gitHubFunctions } from '../../src/runner/github-functions.ts'
@@ -31,15 +32,11 @@ async function open(o: {
   app.talk.open({ title: 'It is broken', body: 'Since Monday.', author: 'ada', labels: ['bug'] })
   const events: NewEvent[] = []
   const asking = {
-    deps: {
-      config: loadConfig({
-        GITHUB_URL: github.url,
-        GITHUB_API_URL: github.apiUrl,
-        GITHUB_TOKEN: o.token ?? github.token,
-      }),
-      clock: systemClock,
-      log: createLog('silent'),
-    },
+    deps: depsOf({
+      GITHUB_URL: github.url,
+      GITHUB_API_URL: github.apiUrl,
+      GITHUB_TOKEN: o.token ?? github.token,
+    }),
     task: { order: orderOf(app.url, o.instructions ?? 'Mend #1.') },
     writer: { write: async (event: NewEvent) => void events.push(event) },
     branch,
@@ -47,6 +44,11 @@ async function open(o: {
   const functions = gitHubFunctions({ ...asking, comments: commentsOf(asking) })
   assert.ok(functions)
   return Object.assign(await connectTools(gitHubTools(functions)), { events })
+}
+
+function depsOf(env: Record<string, string>) {
+  const [config, clock, log] = [loadConfig(env), systemClock, createLog('silent')]
+  return { config, clock, log, credentials: new GitCredentials(config.github, { clock, log }) }
 }
 
 function orderOf(repoUrl: string, instructions: string): TaskOrder {
@@ -221,7 +223,7 @@ test('inputs that do not fit the schema are refused, and GitHub is not asked', a
 test('there are no gh tools where the repository is a plain git remote, or there is no token', () => {
   const functions = (env: Record<string, string>, repoUrl: string) => {
     const asking = {
-      deps: { config: loadConfig(env), clock: systemClock, log: createLog('silent') },
+      deps: depsOf(env),
       task: { order: orderOf(repoUrl, 'Mend #1.') },
       writer: { write: async () => undefined },
       branch,

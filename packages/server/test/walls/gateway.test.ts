@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { type FakeGitHub, type FakeRepository, startFakeGitHub } from '@longhaul/testing'
+import { fixedCredential } from '../../src/gateway/credential.ts'
 import type { GatewayPolicy } from '../../src/gateway/policy.ts'
 import { AddressRefused, resolveJudged } from '../../src/gateway/resolve.ts'
 import type { Sandbox } from '../../src/sandbox/driver.ts'
@@ -39,7 +40,7 @@ async function clone(slot: number, git: Partial<GatewayPolicy['git']> = {}) {
       git: {
         origin: github.url,
         path: '/acme/app',
-        credential: github.token,
+        credential: fixedCredential(github.token),
         pushRefs: [ownBranch],
         ...git,
       },

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { after, before, test } from 'node:test'
+import { fixedCredential } from '../../src/gateway/credential.ts'
 import { startUpstream, type Upstream } from '../gateway/harness.ts'
 import { type Bench, openBench } from '../sandbox/support.ts'
 import { attack, canary } from './attack.ts'
@@ -112,7 +113,12 @@ test('a token of the attacker’s own does not go to the git host', async () => 
   await using upstream = await startUpstream((_request, response) => response.end())
   await using wayOut = await openWayOut(bench, 992, {
     policy: {
-      git: { origin: upstream.url.origin, path: '/acme/app', credential: null, pushRefs: [] },
+      git: {
+        origin: upstream.url.origin,
+        path: '/acme/app',
+        credential: fixedCredential(null),
+        pushRefs: [],
+      },
       allowPrivate: [{ host: '127.0.0.1', port: upstream.port }],
     },
   })

@@ -91,12 +91,14 @@ function valueAt(file: unknown, path: readonly PropertyKey[]): unknown {
   return value
 }
 
-/** A header or a variable may hold a secret that was put in the wrong place: it is not repeated. */
+/** These may hold a secret that was put in the wrong place: it is not repeated. */
+const guarded = ['headers', 'secret_headers', 'env', 'token', 'private_key', 'value']
+
 function shown(value: unknown, path: readonly PropertyKey[]): string {
   if (value === undefined) return 'nothing'
   if (Array.isArray(value)) return `a list of ${value.length}`
   if (typeof value === 'object' && value !== null) return 'an object'
-  const isGuarded = path.some((key) => ['headers', 'secret_headers', 'env'].includes(String(key)))
+  const isGuarded = path.some((key) => guarded.includes(String(key)))
   if (typeof value === 'string' && isGuarded) return `a text of ${value.length} characters`
   const text = JSON.stringify(value)
   return text.length > shownCharsMax ? `${text.slice(0, shownCharsMax)}…` : text

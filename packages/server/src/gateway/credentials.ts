@@ -1,0 +1,70 @@
+import type { KeyObject } from 'node:crypto'
+import type { Clock } from '../clock.ts'
+import type { Config } from '../config.ts'
+import type { GitCredential } from '../credentials-file/credentials.ts'
+import type { Log } from '../log.ts'
+import { type Credential, fixedCredential } from './credential.ts'
+import { type Access, AppTokens } from './github-app.ts'
+
+/** The credential of one repository. */
+export interface RepositoryCredential {
+  readonly credential: Credential
+  /** Whether it is good for this repository alone. */
+  readonly isScoped: boolean
+}
+
+type App = Extract<GitCredential, { kind: 'app' }>
+
+/**
+ * What the server has for the repositories of its GitHub, each its own: the entry of the repository,
+ * else that of its owner, else the default. Everything that speaks to GitHub or its git asks here.
+ */
+export class GitCredentials {
+  readonly #config: Config['github']
+  readonly #o: { readonly clock: Clock; readonly log: Log }
+  /** By app, so that all of its repositories share one knowledge of it. */
+  readonly #apps = new Map<KeyObject, AppTokens>()
+
+  constructor(
+    config: Config['github'],
+    { clock, log }: { readonly clock: Clock; readonly log: Log },
+  ) {
+    this.#config = config
+    this.#o = { clock, log }
+  }
+
+  /** Null where the server has none: another host, or a repository without one. `path`: `/acme/app`. */
+  of(o: { origin: string; path: string; access: Access }): RepositoryCredential | null {
+    const [, owner = '', repo = ''] = /^\/([^/]+)\/([^/]+?)(?:\.git)?\/*$/.exec(o.path) ?? []
+    if (o.origin !== this.#config.url.origin) return null
+    const found = this.#entryOf(owner.toLowerCase(), repo.toLowerCase())
+    switch (found.kind) {
+      case 'none':
+        return null
+      case 'token':
+        return { credential: fixedCredential(found.token), isScoped: false }
+      case 'app': {
+        const tokens = this.#appOf(found)
+        const at = { owner, repo, access: o.access }
+        return {
+          credential: (signal, refused) => tokens.of({ ...at, signal, refused: refused ?? null }),
+          isScoped: true,
+        }
+      }
+    }
+  }
+
+  #entryOf(owner: string, repo: string): GitCredential {
+    const { entries, fallback } = this.#config.credentials
+    const entry = (match: string) => entries.find((each) => each.match === match)
+    return (entry(`${owner}/${repo}`) ?? entry(`${owner}/*`))?.credential ?? fallback
+  }
+
+  #appOf(app: App): AppTokens {
+    const known = this.#apps.get(app.privateKey)
+    if (known !== undefined) return known
+    const made = new AppTokens({ ...this.#o, ...app, apiUrl: this.#config.apiUrl })
+    this.#apps.set(app.privateKey, made)
+    return made
+  }
+}
