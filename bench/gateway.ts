@@ -60,6 +60,7 @@ const hooks: GatewayHooks = {
   mayComment: async () => null,
   onCommented: () => undefined,
   onUsage: () => undefined,
+  onQuota: () => undefined,
   onRefused: () => undefined,
   onDenied: () => undefined,
   onDecision: () => undefined,

@@ -9,6 +9,7 @@ import { CallbackSender } from './delivery/callback.ts'
 import { sseRoute } from './delivery/sse.ts'
 import { webSocketRoute } from './delivery/websocket.ts'
 import { LiveEvents } from './events/live.ts'
+import { Breaker } from './gateway/breaker.ts'
 import { GitCredentials } from './gateway/credentials.ts'
 import { createApp } from './http/app.ts'
 import { ensureFirstKey } from './http/first-key.ts'
@@ -88,9 +89,7 @@ export async function buildServer(o: {
   const credentials = new GitCredentials(o.config.github, o)
   const deps: Omit<RunnerDeps, 'publicUrl'> = {
     ...{ config, store, queue, live, sandboxes, dataDir, clock, log, metrics, node: store.node },
-    egress: await egress,
-    audit,
-    credentials,
+    ...{ audit, credentials, egress: await egress, breaker: new Breaker({ clock, metrics }) },
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
     ended: () => callbacks.poke(),
   }

@@ -57,6 +57,10 @@ export class Metrics {
     help: 'Times that something in a task’s sandbox hit a limit, whether or not the task failed of it. Limit: out_of_memory, too_many_processes.',
     labels: ['limit'],
   })
+  readonly modelBreaker = this.#gauge('model_breaker_open', {
+    help: '1 while no session of this process asks the model, because its provider said often enough: not now.',
+    labels: [],
+  })
   readonly modelRequests = this.#counter('model_requests_total', {
     help: 'Requests that were forwarded to the model. Status: the HTTP status, unreachable, or cut if the agent went away before an answer began. A model without a listed price is other.',
     labels: ['model', 'status'],

@@ -57,7 +57,8 @@ function classifyApiError(result: Fields, said: string): TurnFailed {
   if (status === 401 || status === 403) return failed('model_rejected', message)
   if (status > 0) {
     const isPassing = status >= 500 || [408, 409, 429].includes(status)
-    return failed('agent_error', message, isPassing ? 'later' : 'never')
+    const end = failed('agent_error', message, isPassing ? 'later' : 'never')
+    return status === 429 || status === 529 ? { ...end, limited: true } : end
   }
   // `api_error` names what is wrong with an answer; without it there was none.
   const gaveNoAnswer =

@@ -27,6 +27,8 @@ export interface TurnFailed {
   /** One sentence for people. */
   readonly message: string
   readonly retry: 'never' | 'later'
+  /** The provider has no quota left, or no room. */
+  readonly limited?: true
   /** The process ended by itself, or something inside or the kernel ended it. */
   readonly died?: true
 }

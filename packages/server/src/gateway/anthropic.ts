@@ -7,6 +7,7 @@ import { pickHeaders } from './headers.ts'
 import { withLimit } from './limits.ts'
 import { type ModelBody, parseModelBody } from './model-body.ts'
 import type { GatewayPolicy } from './policy.ts'
+import { isLimited, resetOf } from './quota.ts'
 import { refuseModel } from './refuse.ts'
 import { clientSignal, openRequest, relay } from './upstream.ts'
 import { type Reading, UsageReader } from './usage.ts'
@@ -122,9 +123,15 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
       headers: { 'retry-after': '1' },
     })
   }
+  const passage = context.breaker.ask()
+  if (passage.kind === 'closed') return refuseQuota(context, o.response, passage.until)
   const admission = await context.meter.admit(o.body.worstUsd, signal)
-  if (admission.kind === 'spent') return refuseBudget(context, o.response)
-  if (admission.kind === 'busy') return refuseBusy(context, o.response)
+  if (admission.kind !== 'admitted') {
+    context.breaker.missed()
+    return admission.kind === 'spent'
+      ? refuseBudget(context, o.response)
+      : refuseBusy(context, o.response)
+  }
   await forward(context, {
     ...o,
     signal,
@@ -147,16 +154,30 @@ async function forward(
   context.record.allowed({ ...hostOf(o.model.baseUrl), route: 'anthropic', details })
   const answer = await ask(context, o)
   countRequest(context.metrics, { model: requested.model, answer })
+  if (answer === 'failed' || answer === 'cut') context.breaker.missed()
   if (answer === 'failed') return o.settle(null)
   if (answer === 'cut')
     return o.settle(new UsageReader({ contentType: undefined, requested }).end(false))
   const status = answer.statusCode ?? 502
+  heed(context, { status, answer })
   if (status >= 200 && status < 300) return stream(context, { ...o, answer })
   o.settle(null)
   if (status === 401 || status === 403) return refuseRejected(context, { ...o, answer })
   if (status >= 400) return passOn(context, { answer, response: o.response })
   answer.destroy()
   await refuseUnreachable(o.response, `The model answered ${status}, which is not followed.`)
+}
+
+/** What the provider says of its quota is for every session of this process, and for this one's task. */
+function heed(
+  { breaker, hooks, clock }: RouteContext,
+  { status, answer }: { readonly status: number; readonly answer: IncomingMessage },
+): void {
+  if (isLimited(status)) {
+    const reset = resetOf(answer.headers, clock.now())
+    breaker.limited(reset)
+    if (reset !== null) hooks.onQuota(reset)
+  } else breaker.answered()
 }
 
 /** The answer; `cut` if the client went away before it began; `failed` if the model is not there. */
@@ -279,6 +300,23 @@ async function refuseBudget(context: RouteContext, response: ServerResponse): Pr
   refused(context, message)
   context.hooks.onRefused({ why: 'budget', message })
   await refuseModel(response, { status: 403, type: 'billing_error', message })
+}
+
+async function refuseQuota(
+  context: RouteContext,
+  response: ServerResponse,
+  until: number,
+): Promise<void> {
+  const message = `The model’s provider has no quota left until ${new Date(until).toISOString()}.`
+  refused(context, message)
+  context.hooks.onQuota(until)
+  const seconds = Math.max(1, Math.ceil((until - context.clock.now()) / 1000))
+  await refuseModel(response, {
+    status: 529,
+    type: 'overloaded_error',
+    message,
+    headers: { 'retry-after': String(seconds) },
+  })
 }
 
 async function refuseBusy(context: RouteContext, response: ServerResponse): Promise<void> {

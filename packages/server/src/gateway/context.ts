@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Breaker } from './breaker.ts'
 import type { ExchangeRecord } from './exchange-record.ts'
 import type { Meter } from './meter.ts'
 import type { GatewayHooks, GatewayPolicy } from './policy.ts'
@@ -12,6 +13,8 @@ export interface RouteContext {
   readonly policy: GatewayPolicy
   readonly hooks: GatewayHooks
   readonly meter: Meter
+  /** Of the model's credential. */
+  readonly breaker: Breaker
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics

@@ -105,6 +105,8 @@ export interface GatewayHooks {
   onCommented(comment: { readonly number: number; readonly url: string }): void
   /** After each answer of the model, cut ones included; an answer without usage is estimated. */
   onUsage(use: { model: string; usage: Usage; costUsd: number }): void
+  /** The provider has no quota left until then, in epoch milliseconds. */
+  onQuota(reset: number): void
   /** A model request was refused for good; called once a request, so possibly several times. */
   onRefused(refusal: { why: 'budget' | 'model_rejected'; message: string }): void
   /** Something tried a way out that the policy does not grant; equal ones come counted. */

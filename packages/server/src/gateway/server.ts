@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { routeModel } from './anthropic.ts'
+import { Breaker } from './breaker.ts'
 import { routeConnect } from './connect.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { Decisions } from './decisions.ts'
@@ -38,6 +39,8 @@ interface GatewayOptions {
   readonly policy: GatewayPolicy
   readonly hooks: GatewayHooks
   readonly budget: Budget
+  /** Of the model's credential, shared by all who have it; absent: nobody else has. */
+  readonly breaker?: Breaker
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
@@ -81,6 +84,7 @@ export class Gateway implements AsyncDisposable {
       policy,
       hooks,
       clock,
+      breaker: o.breaker ?? new Breaker(o),
       log,
       metrics,
       meter: this.#meter,

@@ -21,6 +21,7 @@ import { PackagesFailed } from './packages.ts'
 import { type Attempt, failed, failedWithin, mayGoOn, type PhaseEnd } from './phase.ts'
 import { prepare } from './prepare.ts'
 import { publish } from './publish.ts'
+import { quotaCause } from './quota.ts'
 import { endTaskOf, handBack, park } from './settle.ts'
 import { Spending } from './spending.ts'
 import { openWalls } from './walls.ts'
@@ -95,7 +96,8 @@ async function settle(run: Run): Promise<void> {
     const { cause } = ending
     if (cause?.kind === 'parked') {
       const { parking } = cause
-      await park(deps, { task, lease, progress: forgiven(journal.progress), parking })
+      const progress = { ...forgiven(journal.progress), ...parking.progress }
+      await park(deps, { task, lease, progress, parking })
     } else await handBack(deps, { task, lease, ...goOn(error, run, journal.progress) })
   }
 }
@@ -154,6 +156,10 @@ async function perform(
     guidance: new Guidance(workspace),
     limitNotes: new LimitNotes({ sandbox: walls.sandbox, writer, metrics: deps.metrics }),
     park: (parking) => ending.end({ kind: 'parked', parking }),
+    awaitQuota: () =>
+      ending.end(
+        quotaCause({ ...lease, progress: journal.progress, reset: null, now: deps.clock.now() }),
+      ),
   }
   const end =
     decided ??

@@ -86,10 +86,17 @@ export class Conversation implements AsyncDisposable {
       // A turn that went on for longer than the bound was work: what failed then is a new failure.
       const now = deps.clock.now()
       if (failing === null || now - begun > retryMsMax) failing = now
-      if (now - failing + waitMs > retryMsMax) return end
+      if (now - failing + waitMs > retryMsMax) return this.#giveUp(end)
       await this.#close()
       await deps.clock.sleep(waitMs, workspace.signal)
     }
+  }
+
+  /** A provider without quota is waited for without a slot: it throws then, as every stop does. */
+  #giveUp(end: TurnFailed): TurnEnd {
+    if (end.limited !== true) return end
+    this.#attempt.awaitQuota()
+    throw this.#attempt.workspace.signal.reason
   }
 
   /** A turn that a message cut off has finished, without a word. */

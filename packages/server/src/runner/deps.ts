@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Config, HostPort, Preset } from '../config.ts'
 import type { LiveEvents } from '../events/live.ts'
+import type { Breaker } from '../gateway/breaker.ts'
 import type { GitCredentials } from '../gateway/credentials.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
@@ -21,6 +22,8 @@ export interface RunnerDeps {
   readonly live: LiveEvents
   readonly sandboxes: SandboxDriver
   readonly mirrors: Mirrors
+  /** Of the model's credential. */
+  readonly breaker: Breaker
   readonly audit: AuditWriter
   /** Absolute; a session's directory is `sessions/<id>` below it. */
   readonly dataDir: string

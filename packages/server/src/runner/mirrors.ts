@@ -229,6 +229,7 @@ export class Mirrors {
         mayComment: async () => 'A mirror is only read.',
         onCommented: () => undefined,
         onUsage: () => undefined,
+        onQuota: () => undefined,
         onRefused: () => undefined,
         onDenied: (denial) => log.warn(denial, 'a mirror was denied a way out'),
         ...auditedBy(audit, null),

@@ -95,6 +95,7 @@ function openWayOut(deps: RunnerDeps, sandbox: Sandbox): Promise<AsyncDisposable
       mayComment: refusal,
       onCommented: () => undefined,
       onUsage: () => undefined,
+      onQuota: () => undefined,
       onRefused: () => undefined,
       onDenied: (denial) => log.warn(denial, 'packages were denied a way out'),
       ...auditedBy(audit, null),

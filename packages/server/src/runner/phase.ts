@@ -34,6 +34,8 @@ export interface Attempt {
   readonly deadline: number
   /** Stops the attempt, to go on when what the task waits for has come. */
   readonly park: (parking: Parking) => void
+  /** Stops it because the provider has no quota left. */
+  readonly awaitQuota: () => void
 }
 
 /** How a phase ended the task; null: it did not, and the next phase goes on. */

@@ -23,6 +23,7 @@ import { noteUsage } from './limit-notes.ts'
 import { holdPackages } from './packages.ts'
 import { gitHubVariables, policyOf } from './policy.ts'
 import { pushGuard } from './push-guard.ts'
+import { quotaCause, quotaWaitMsMin } from './quota.ts'
 import type { Spending } from './spending.ts'
 
 /** How long a model request waits for the transcript of the turn before it. */
@@ -122,6 +123,12 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
         comments.made(comment).catch(ignoreLost)
       },
       onUsage: (used) => spending.add(used),
+      onQuota: (reset) => {
+        const now = deps.clock.now()
+        if (reset - now < quotaWaitMsMin) return
+        const { progress } = o.journal
+        ending.end(quotaCause({ ...lease, progress, reset, now }))
+      },
       onRefused: ({ why, message }) =>
         ending.end(
           why === 'budget'
@@ -133,6 +140,7 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
       },
       ...auditedBy(deps.audit, lease.sessionId),
     },
+    breaker: deps.breaker,
     clock: deps.clock,
     log: deps.log,
     metrics: deps.metrics,

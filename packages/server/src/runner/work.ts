@@ -42,7 +42,7 @@ async function converse({ journal }: Attempt, conversation: Conversation): Promi
   if (end.kind === 'failed') return failed(end.reason, end.message)
   await conversation.rest()
   const summary = end.text === '' ? journal.progress.summary : end.text
-  await journal.write({ next: 'checks', summary: summary.slice(0, summaryCharsMax) })
+  await journal.write({ next: 'checks', quota: null, summary: summary.slice(0, summaryCharsMax) })
   return null
 }
 

@@ -25,6 +25,8 @@ export interface Parking {
   readonly question?: Question
   /** When it goes on by itself. */
   readonly until?: Date
+  /** What of the task's progress changes with it. */
+  readonly progress?: Partial<Progress>
 }
 
 /** What a human is asked. */

@@ -108,7 +108,7 @@ export function continuePrompt({
   readonly round: Round
 }): string {
   return [
-    'The server was restarted while you worked; this is the same conversation in the same workspace.',
+    'You were stopped while you worked: the server restarted, or the task had to wait. This is the same conversation in the same workspace.',
     cutOff.length === 0
       ? ''
       : `Cut off was:\n${list(cutOff)}\nIt is not known how far it came: look before you repeat it.`,

@@ -30,6 +30,16 @@ const scenario = script(
   when('The checks did not pass', use('Bash', { command: 'npm test' }), say('I cannot see why.')),
   when('Be turned away', say('No.', { fault: { kind: 'status', status: 403, times: Infinity } })),
   when(
+    'Wait for the quota',
+    use('Bash', { command: mend }),
+    say('Mended.', { fault: { kind: 'status', status: 429, retryAfterS: 3600 } }),
+  ),
+  when('You were stopped', say('Mended.')),
+  when(
+    'Wait too long',
+    say('Never.', { fault: { kind: 'status', status: 429, retryAfterS: 90_000, times: Infinity } }),
+  ),
+  when(
     'Wait for the model',
     say('Overloaded.', { fault: { kind: 'status', status: 529, times: 2, retryAfterS: 0 } }),
   ),
@@ -170,4 +180,24 @@ test('a repository that is not there ends the task as unreachable', async () => 
     priority: 'low',
   })
   assert.equal((await server.ended(id)).reason, 'repository_unreachable')
+})
+
+test('a task waits for the quota of the provider without a process, and goes on by itself', async () => {
+  const { id, repository } = await order('Wait for the quota.')
+  await server.event(id, (event) => event['reason'] === 'waiting_quota')
+  const parked = await server.task(id)
+  assert.equal(parked.status, 'running')
+  assert.match(parked.message, /goes on at 20/)
+  clock.jump(62 * minuteMs)
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+  assert.equal(repository.pullRequests.length, 1)
+  assertWholeLog(await server.events(id))
+})
+
+test('a quota that comes back after more than a day is not waited for', async () => {
+  const { id } = await order('Wait too long.')
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'agent_error')
+  assert.match(task.error?.message ?? '', /at most 24 hours/)
 })

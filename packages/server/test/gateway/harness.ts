@@ -12,6 +12,7 @@ import { type AddressInfo, connect, createServer as createNetServer, type Socket
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../src/clock.ts'
+import type { Breaker } from '../../src/gateway/breaker.ts'
 import type { Decision, Denial, GatewayHooks, GatewayPolicy } from '../../src/gateway/policy.ts'
 import type { Lookup } from '../../src/gateway/resolve.ts'
 import { type Gateway, openGateway } from '../../src/gateway/server.ts'
@@ -28,6 +29,8 @@ export interface TestGateway extends AsyncDisposable {
   readonly refusals: Parameters<GatewayHooks['onRefused']>[0][]
   readonly denials: (Denial & { count: number })[]
   readonly decisions: Decision[]
+  /** When the provider is back, as the owner was told. */
+  readonly quotas: readonly number[]
   readonly comments: Parameters<GatewayHooks['onCommented']>[0][]
   ask(o: Ask): Promise<Answer>
 }
@@ -66,6 +69,7 @@ export async function startGateway(
     mayPush?: GatewayHooks['mayPush']
     mayComment?: GatewayHooks['mayComment']
     isAuditBehind?: () => boolean
+    breaker?: Breaker
     lookup?: Lookup
     clock?: Clock
     /** That of a sandbox, and whose it is; by default one in a directory of its own. */
@@ -80,6 +84,7 @@ export async function startGateway(
   const denials: TestGateway['denials'] = []
   const decisions: Decision[] = []
   const comments: TestGateway['comments'] = []
+  const quotas: number[] = []
   const metrics = new Metrics()
   const gateway = await openGateway({
     socketPath,
@@ -91,6 +96,7 @@ export async function startGateway(
       mayComment: o.mayComment ?? (async () => 'Nothing may be commented on.'),
       onCommented: (comment) => comments.push(comment),
       onUsage: (use) => uses.push(use),
+      onQuota: (reset) => quotas.push(reset),
       onRefused: (refusal) => refusals.push(refusal),
       onDenied: (denial) => denials.push(denial),
       onDecision: (decision) => decisions.push(decision),
@@ -100,6 +106,7 @@ export async function startGateway(
     clock: o.clock ?? systemClock,
     log,
     metrics,
+    ...(o.breaker === undefined ? {} : { breaker: o.breaker }),
     ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
   })
   return {
@@ -111,6 +118,7 @@ export async function startGateway(
     denials,
     decisions,
     comments,
+    quotas,
     ask: (asked) => ask(socketPath, asked),
     async [Symbol.asyncDispose]() {
       await gateway[Symbol.asyncDispose]()

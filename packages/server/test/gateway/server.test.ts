@@ -16,6 +16,7 @@ function open(socketPath: string, ownerUid: number | null = null) {
     mayComment: async () => null,
     onCommented: () => {},
     onUsage: () => {},
+    onQuota: () => {},
     onRefused: () => {},
     onDenied: () => {},
     onDecision: () => {},

@@ -4,6 +4,7 @@ import { type FakeGitHub, startFakeGitHub } from '@longhaul/testing'
 import { systemClock as clock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config.ts'
 import { LiveEvents } from '../../src/events/live.ts'
+import { Breaker } from '../../src/gateway/breaker.ts'
 import { GitCredentials } from '../../src/gateway/credentials.ts'
 import { newId } from '../../src/ids.ts'
 import { createLog } from '../../src/log.ts'
@@ -47,7 +48,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
   const credentials = new GitCredentials(config.github, { clock, log })
   await using worker = new Worker({
     ...{ store, queue, live, sandboxes, clock, log, node: store.node, config, dataDir, metrics },
-    ...{ audit, credentials },
+    ...{ audit, credentials, breaker: new Breaker({ clock, metrics }) },
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),
     publicUrl: new URL('http://127.0.0.1'),
     egress: { presets: { package_registries: [] }, env: {} },

@@ -1,0 +1,69 @@
+import type { Clock } from '../clock.ts'
+import type { Metrics } from '../metrics.ts'
+
+/** Limited answers in a row after which nobody asks any more; fewer are a busy moment. */
+const limitedMax = 3
+/** How long nobody asks where the provider does not say, doubled at each failure up to the most. */
+const pauseMs = { first: 15_000, max: 5 * 60_000 } as const
+/** While one request finds out whether it is over, the others come again after this. */
+const probeMs = 5_000
+
+/** Whether a request may go to the provider; or until when not, in epoch milliseconds. */
+type Passage = { readonly kind: 'open' } | { readonly kind: 'closed'; readonly until: number }
+
+/**
+ * Stops the herd: when a provider that says "not now" was heard often enough, no session of this
+ * process asks it before it will answer again, and then one does first. One for each credential of a
+ * process; it needs no sharing, since each process learns the same within a few requests.
+ */
+export class Breaker {
+  readonly #clock: Clock
+  readonly #metrics: Metrics
+  #limited = 0
+  #pauses = 0
+  /** Epoch milliseconds; 0: everybody may ask. */
+  #until = 0
+  #probing = false
+
+  constructor({ clock, metrics }: { readonly clock: Clock; readonly metrics: Metrics }) {
+    this.#clock = clock
+    this.#metrics = metrics
+  }
+
+  /** Asks for passage; who gets it tells by `heard` or `missed` what came of it. */
+  ask(): Passage {
+    if (this.#until === 0) return { kind: 'open' }
+    const now = this.#clock.now()
+    if (now < this.#until) return { kind: 'closed', until: this.#until }
+    if (this.#probing) return { kind: 'closed', until: now + probeMs }
+    this.#probing = true
+    return { kind: 'open' }
+  }
+
+  /** A limited answer; `reset`: when the provider will answer again, if it said so. */
+  limited(reset: number | null): void {
+    const now = this.#clock.now()
+    this.#probing = false
+    this.#limited += 1
+    if (this.#limited < limitedMax && this.#until === 0) return
+    const pause = Math.min(pauseMs.first * 2 ** this.#pauses, pauseMs.max)
+    this.#pauses += 1
+    this.#until = Math.max(reset ?? now + pause, this.#until)
+    this.#metrics.modelBreaker.set(1)
+  }
+
+  /** Any other answer: the provider is back. */
+  answered(): void {
+    if (this.#until === 0 && this.#limited === 0) return
+    this.#limited = 0
+    this.#pauses = 0
+    this.#until = 0
+    this.#probing = false
+    this.#metrics.modelBreaker.set(0)
+  }
+
+  /** No answer came at all, which says nothing: the next one may find out. */
+  missed(): void {
+    this.#probing = false
+  }
+}

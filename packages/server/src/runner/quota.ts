@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto'
+import type { Parking } from '../tasks/park.ts'
+import type { Progress } from '../tasks/progress.ts'
+import type { Cause } from './ending.ts'
+
+/** A wait up to this is waited for where the task is; a longer one gives up the slot. */
+export const quotaWaitMsMin = 2 * 60_000
+/** Everything that one task waits for a quota, until a turn of its agent is whole again. */
+const quotaMsMax = 24 * 3_600_000
+/** Where the provider does not say when it is back; each wait is twice the one before. */
+const waitMs = { first: 5 * 60_000, max: 60 * 60_000 } as const
+/** Tasks that wait for the same moment do not all come back at it. */
+const jitterMs = 60_000
+
+/**
+ * Why an attempt stops because the provider has no quota left: parked until that is back, and failed
+ * when that would be more than 24 hours after the first time.
+ */
+export function quotaCause(o: {
+  readonly sessionId: string
+  readonly progress: Progress
+  /** When the provider is back, in epoch milliseconds; null: it did not say. */
+  readonly reset: number | null
+  readonly now: number
+}): Cause {
+  const { sessionId, progress, now } = o
+  const { since, waits } = progress.quota ?? { since: now, waits: 0 }
+  const grown = Math.min(waitMs.first * 2 ** waits, waitMs.max)
+  const until = (o.reset ?? now + grown) + jitterOf(sessionId)
+  const at = new Date(until).toISOString()
+  if (until - since > quotaMsMax) {
+    const message = `The model’s provider has no quota left until ${at}, and a task waits for it at most 24 hours.`
+    return { kind: 'failed', reason: 'agent_error', message }
+  }
+  const parking: Parking = {
+    reason: 'waiting_quota',
+    message: `The model’s provider has no quota left; the task goes on at ${at}.`,
+    until: new Date(until),
+    progress: { quota: { since, waits: waits + 1 } },
+  }
+  return { kind: 'parked', parking }
+}
+
+/** The same for a session each time, and spread over all of them. */
+function jitterOf(sessionId: string): number {
+  return createHash('sha256').update(sessionId).digest().readUInt32BE(0) % jitterMs
+}
