@@ -27,6 +27,7 @@ import { createSandboxDriver } from './sandbox/create.ts'
 import { makeTraversable } from './sandbox/directories.ts'
 import type { ProbeReport, SandboxDriver } from './sandbox/driver.ts'
 import { detectRegistries } from './sandbox/registries.ts'
+import { takeUidRange, type UidRange } from './sandbox/uid-range.ts'
 import { archiveAgent, changeAgent, createAgent } from './sessions/agents.ts'
 import {
   archiveEnvironment,
@@ -78,8 +79,9 @@ export async function buildServer(o: {
   // Asked first and awaited last: package managers take a second to say where their registry is.
   const egress = egressOf(o)
   egress.catch(() => undefined) // A start that fails before the await below has its own reason.
-  const { sandboxes, report } = await openSandboxes(o, dataDir)
+  // The store first: it says better that another server has the same directory.
   const store = opened.use(await openStore({ ...o, dataDir, databaseUrl: config.databaseUrl }))
+  const { sandboxes, report } = await openSandboxes(o, { dataDir, opened })
   const audit = opened.use(new AuditWriter({ store, clock, log }))
   await seedAgents({ store, clock })
   await seedEnvironment({ store, clock })
@@ -163,14 +165,27 @@ function environmentsOf(
   }
 }
 
-async function openSandboxes(
-  { config, clock, log, signal }: Parameters<typeof buildServer>[0],
+/** Null where sandboxes have the server's own uid. */
+async function uidsOf(
+  { config, clock, signal }: Parameters<typeof buildServer>[0],
   dataDir: string,
+): Promise<UidRange | null> {
+  if (config.sandbox === 'none' || process.getuid?.() !== 0) return null
+  return takeUidRange({ dataDir, base: config.slotUidBase, clock, signal })
+}
+
+async function openSandboxes(
+  o: Parameters<typeof buildServer>[0],
+  { dataDir, opened }: { readonly dataDir: string; readonly opened: AsyncDisposableStack },
 ): Promise<{ sandboxes: SandboxDriver; report: ProbeReport }> {
+  const { config, clock, log, signal } = o
+  const uids = await uidsOf(o, dataDir)
+  if (uids !== null) opened.use(uids)
   const sandboxes = createSandboxDriver({
     kind: config.sandbox,
     requireLimits: config.sandboxRequireLimits,
     ...{ dataDir, log, clock },
+    ...(uids && { uidBase: uids.base }),
   })
   const report = await sandboxes.probe(signal)
   if (!report.ok) {

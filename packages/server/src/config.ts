@@ -98,6 +98,9 @@ const schema = z
     SANDBOX_PROCESSES: count(64, 32_768)
       .default(512)
       .describe('Processes and threads that a session may have at once, the agent’s own included.'),
+    SLOT_UID_BASE: count(1000, 900_000_000)
+      .optional()
+      .describe('First of the sandboxes’ 1000 uids below a root server; see sandbox.md.'),
     SANDBOX_REQUIRE_LIMITS: z
       .stringbool()
       .default(false)
@@ -202,6 +205,7 @@ export type Config = Readonly<{
   /** Of a session; the rest are the sandbox's defaults. */
   sandboxLimits: { memoryBytes: number; cpus: number; processes: number }
   sandboxRequireLimits: boolean
+  slotUidBase: number | null
   gatewayAllow: readonly AllowedHost[]
   gatewayAllowPrivate: readonly HostPort[]
   callbackAllow: readonly HostPort[]
@@ -280,6 +284,7 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'tools'> 
       processes: env.SANDBOX_PROCESSES,
     },
     sandboxRequireLimits: env.SANDBOX_REQUIRE_LIMITS,
+    slotUidBase: env.SLOT_UID_BASE ?? null,
     gatewayAllow: env.GATEWAY_ALLOW,
     gatewayAllowPrivate: env.GATEWAY_ALLOW_PRIVATE,
     callbackAllow: env.CALLBACK_ALLOW,

@@ -1,4 +1,4 @@
-import { memoryFilesBytesMax, slotUidBase } from './limits.ts'
+import { memoryFilesBytesMax } from './limits.ts'
 import { insideUid, type Mount } from './system-files.ts'
 
 /** The descriptors of a launch: 0 to 2 are the command's, bwrap reads and writes these three. */
@@ -59,11 +59,6 @@ export function launchCommand(o: {
     ...['--no-new-privs', '--inh-caps=-all', '--bounding-set=-all'],
     ...bwrap,
   ]
-}
-
-/** The host uid of a slot below a root server. */
-export function uidOfSlot(slot: number): number {
-  return slotUidBase + slot
 }
 
 function mountArguments(mount: Mount): string[] {

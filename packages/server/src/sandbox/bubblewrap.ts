@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
-import { bubblewrapArguments, launchCommand, uidOfSlot } from './arguments.ts'
+import { bubblewrapArguments, launchCommand } from './arguments.ts'
 import { startBubblewrap } from './bubblewrap-process.ts'
 import {
   makeDirectories,
@@ -23,6 +23,8 @@ import { etcFiles, type Mount, systemMounts } from './system-files.ts'
 
 /** What the driver knows of its host. */
 interface BubblewrapHost {
+  /** The uid of slot 0 below a root server. */
+  readonly uidBase: number
   /** Search path for bwrap, setpriv and prlimit. */
   readonly path: string
   /** Whether this bwrap can forbid user namespaces inside. */
@@ -50,7 +52,7 @@ const ghConfig = '/run/longhaul/gh'
  */
 export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): Promise<Sandbox> {
   const paths = pathsOf(spec.directory)
-  const uid = process.getuid?.() === 0 ? uidOfSlot(spec.slot) : null
+  const uid = process.getuid?.() === 0 ? host.uidBase + spec.slot : null
   await endLeftovers({ uid, spec, paths, host })
   const files = {
     ...etcFiles({ home: paths.home }),

@@ -6,7 +6,7 @@ import { openBubblewrap } from './bubblewrap.ts'
 import type { ProbeReport, SandboxDriver, SandboxSpec } from './driver.ts'
 import { systemPath } from './environment.ts'
 import { LimitHolder } from './limits/held-limits.ts'
-import { sharedSlot, slotsMax } from './limits.ts'
+import { sharedSlot, slotsMax, slotUidBase } from './limits.ts'
 import { openNone } from './none.ts'
 import { probeBubblewrap, supportsDisableUserns } from './probe.ts'
 import { seccompProgram } from './seccomp/program.ts'
@@ -21,6 +21,8 @@ export function createSandboxDriver(o: {
   readonly log: Log
   readonly clock: Clock
   readonly path?: string
+  /** The uid of slot 0 below a root server; see `takeUidRange`. */
+  readonly uidBase?: number
   /** Whether a host without control groups for memory and processes is refused by the probe. */
   readonly requireLimits?: boolean
   /** The server's directory in /proc, which says what control groups it is in. */
@@ -42,6 +44,7 @@ function bubblewrapDriver(o: {
   readonly log: Log
   readonly clock: Clock
   readonly path?: string
+  readonly uidBase?: number
   readonly requireLimits?: boolean
   readonly proc?: string
 }): SandboxDriver {
@@ -49,6 +52,7 @@ function bubblewrapDriver(o: {
     dataDir,
     log,
     clock,
+    uidBase = slotUidBase,
     requireLimits = false,
     path = `${systemPath}:/usr/local/sbin:/usr/sbin:/sbin`,
   } = o
@@ -57,7 +61,7 @@ function bubblewrapDriver(o: {
   const node = once(() => ensureReachable(process.execPath, { name: 'node', dataDir, log }))
   const limits = new LimitHolder(o)
   const seccomp = seccompProgram(process.arch)
-  const host = { path, disableUserns, claude, node, limits, seccomp, log, clock }
+  const host = { path, uidBase, disableUserns, claude, node, limits, seccomp, log, clock }
   const open = (spec: SandboxSpec) => openBubblewrap(spec, host)
   // Probes share one directory and one slot: one at a time.
   let last: Promise<unknown> = Promise.resolve()
@@ -65,7 +69,7 @@ function bubblewrapDriver(o: {
     name: 'bubblewrap',
     open,
     probe(signal) {
-      const host = { dataDir, open, disableUserns, limits, requireLimits }
+      const host = { dataDir, uidBase, open, disableUserns, limits, requireLimits }
       const probe = last.then(() => probeBubblewrap({ ...host, signal }))
       last = probe.catch(() => undefined) // The caller sees it; the next probe does not care.
       return probe

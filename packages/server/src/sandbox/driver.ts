@@ -65,7 +65,10 @@ export interface SandboxSpec {
   readonly sessionId: string
   /** Absolute, `<dataDir>/sessions/<session id>`, or `<dataDir>/repositories/<name>` of the shared slot. */
   readonly directory: string
-  /** 1 to 998, unique among the living sessions of this node: the uid below a root server; 999 is shared. */
+  /**
+   * 1 to 998, unique among the living sessions of this node; below a root server it makes the uid,
+   * with the server's `UidRange`. 999 is shared.
+   */
   readonly slot: number
   /** `defaultLimits` where nothing narrows them. */
   readonly limits: SandboxLimits

@@ -1,10 +1,12 @@
 /** Every bound of the sandbox in one place, with its reason. */
 import type { SandboxLimits } from './driver.ts'
 
-/** First uid of the slots; slot 0 is the probe's. */
+/** Where the uids of slots begin; slot 0 of a range is the probe's. */
 export const slotUidBase = 20_000
-/** A root server owns the uids 20000 to 20999. */
+/** Uids of one root server. */
 export const slotsMax = 1000
+/** Servers of one host: the uids 20000 to 59999, below those that systemd gives out. */
+export const uidRangesMax = 40
 /** The slot of what sessions share: mirrors of repositories and package managers' caches. */
 export const sharedSlot = slotsMax - 1
 

@@ -19,9 +19,9 @@ import {
   defaultLimits,
   probeMs,
   slotsMax,
-  slotUidBase,
   socketPathBytesMax,
 } from './limits.ts'
+import { accountIn } from './uid-range.ts'
 
 /** The length of every session's id, `sesn_` and 26 digits. */
 const sessionIdBytes = 31
@@ -33,6 +33,7 @@ const sessionIdBytes = 31
  */
 export async function probeBubblewrap(o: {
   readonly dataDir: string
+  readonly uidBase: number
   readonly open: (spec: SandboxSpec) => Promise<Sandbox>
   readonly disableUserns: () => Promise<boolean>
   readonly limits: LimitHolder
@@ -78,6 +79,7 @@ export async function supportsDisableUserns(path: string): Promise<boolean> {
 
 async function firstProblem(o: {
   readonly dataDir: string
+  readonly uidBase: number
   readonly open: (spec: SandboxSpec) => Promise<Sandbox>
   readonly signal: AbortSignal
 }): Promise<string | null> {
@@ -88,23 +90,20 @@ async function firstProblem(o: {
   if (Buffer.byteLength(longest) > socketPathBytesMax) return socketPathProblem(longest)
   await makeTraversable(sessions)
   if (process.getuid?.() === 0) {
-    const problem = (await traversalProblem(sessions)) ?? (await accountProblem())
+    const problem = (await traversalProblem(sessions)) ?? (await accountProblem(o.uidBase))
     if (problem !== null) return problem
   }
   return selfTest({ ...o, directory: join(sessions, 'probe') })
 }
 
 /** A person's account among the slots' uids would see, and own, what agents write. */
-async function accountProblem(): Promise<string | null> {
+async function accountProblem(base: number): Promise<string | null> {
   const passwd = await readFile('/etc/passwd', 'utf8').catch(() => '') // None: nobody to collide.
-  const taken = passwd.split('\n').find((line) => {
-    const uid = Number(line.split(':')[2])
-    return uid >= slotUidBase && uid < slotUidBase + slotsMax
-  })
-  if (taken === undefined) return null
+  const account = accountIn(passwd, base)
+  if (account === null) return null
   return (
-    `The account ${taken.split(':')[0]} has a uid between ${slotUidBase} and ` +
-    `${slotUidBase + slotsMax - 1}, which sandboxes use: give it another one.`
+    `The account ${account} has a uid between ${base} and ${base + slotsMax - 1}, which sandboxes ` +
+    `use: give it another one.`
   )
 }
 

@@ -80,9 +80,9 @@ export async function killEvery(o: {
 
 /**
  * What runs with a real uid and inside a sandbox that has something mounted at `mounted`, or, when
- * that ends with a slash, below it. The uid alone is not enough: two servers of one host use the
- * same slots, and each sandbox binds its session's directories at their own paths, which its mount
- * table therefore names.
+ * that ends with a slash, below it. The uid alone is not enough: a server that is not root shares
+ * its own with everything, and servers that cannot see each other may have one range. Each sandbox
+ * binds its session's directories at their own paths, which its mount table therefore names.
  */
 export async function sandboxedProcesses(o: {
   readonly uid: number

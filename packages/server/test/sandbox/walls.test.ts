@@ -174,6 +174,35 @@ test('two sandboxes see neither the files nor the processes of each other', asyn
   await sandbox.killAll()
 })
 
+test('two sandboxes hear neither the sockets nor the ports of each other, nor share memory', async () => {
+  const other = await bench.open(908)
+  const listen = `const { createServer } = require('node:net')
+    const { execFileSync } = require('node:child_process')
+    const { writeFileSync } = require('node:fs')
+    const perl = '$id = shmget(4660, 64, 01666); shmwrite($id, "${canary}", 0, ${canary.length}); print $id'
+    const targets = ['\\0longhaul-canary', '/tmp/canary.sock', { port: 4660, host: '127.0.0.1' }]
+    let left = targets.length
+    writeFileSync('/dev/shm/canary', '${canary}')
+    const id = execFileSync('perl', ['-e', perl])
+    for (const target of targets)
+      createServer((s) => s.end('${canary}')).listen(target, () => --left || console.log('on ' + id))`
+  const connect = `const { connect } = require('node:net')
+    for (const target of ['\\0longhaul-canary', '/tmp/canary.sock', { port: 4660, host: '127.0.0.1' }])
+      connect(target).on('error', (e) => console.log(e.code)).pipe(process.stdout)`
+  const running = sandbox.spawn([sandbox.nodePath, '-e', listen], { network: false })
+  const [line] = (await once(running.stdout, 'data')) as [Buffer]
+  const id = /^on (\d+)$/m.exec(String(line))?.[1]
+  const script = `"$1" -e "$2"; cat /dev/shm/canary; perl -e 'print shmread(${id}, $b, 0, 64) ? $b : "no segment"'`
+  const tries = await other.exec(['bash', '-c', script, 'sh', other.nodePath, connect], {
+    ...{ network: false, timeoutMs: 15_000, outputBytesMax: 10_000, signal: never },
+  })
+  assert.deepEqual(tries.stdout.match(/[A-Z]{6,}|no segment|canary/g)?.sort(), [
+    ...['ECONNREFUSED', 'ECONNREFUSED', 'ENOENT', 'no segment'],
+  ])
+  assert.equal(running.exitCode, null)
+  await sandbox.killAll()
+})
+
 test('what is left in /tmp is there for the next command, and on disk', async () => {
   await sh(sandbox, 'echo kept >/tmp/kept')
   const { stdout } = await sh(sandbox, `echo $TMPDIR; cat ${sandbox.paths.tmp}/kept`)
