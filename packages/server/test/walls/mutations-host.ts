@@ -149,4 +149,12 @@ export const hostMutations: readonly Mutation[] = [
     test,
     title: 'the gateway’s socket is not replaced by one of the agent’s',
   },
+  {
+    wall: 'a range of uids for each server of a host',
+    file: 'packages/server/src/build.ts',
+    find: '...(uids && { uidBase: uids.base }),',
+    replace: '',
+    test: 'packages/server/test/e2e/neighbours.test.ts',
+    title: 'sessions of two servers of a host have no uid in common',
+  },
 ]
