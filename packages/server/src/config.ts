@@ -1,10 +1,24 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
+import {
+  type AllowedHost,
+  allowedHosts,
+  count,
+  dockerEngine,
+  type HostPort,
+  hostPorts,
+  httpUrl,
+  images,
+  modelNames,
+  repositories,
+  secret,
+} from './config-fields.ts'
 import { type Credentials, readCredentials } from './credentials-file/load.ts'
-import { canonicalImage } from './image-name.ts'
 import { logLevels } from './log.ts'
 import type { CustomTool } from './tools-file/custom-tool.ts'
 import { readToolsFile } from './tools-file/load.ts'
+
+export { type AllowedHost, type HostPort, isPreset, type Preset } from './config-fields.ts'
 
 /**
  * Every setting the server reads, in one place. `loadConfig` is the only code that looks at the
@@ -101,6 +115,11 @@ const schema = z
     SLOT_UID_BASE: count(1000, 900_000_000)
       .optional()
       .describe('First of the sandboxes’ 1000 uids below a root server; see sandbox.md.'),
+    SANDBOX_DISK_MIB: count(64, 16_777_216)
+      .default(5120)
+      .describe(
+        'MiB of disk that a session may fill: its clone, packages, caches and temporary files; a session keeps the size it began with.',
+      ),
     SANDBOX_REQUIRE_LIMITS: z
       .stringbool()
       .default(false)
@@ -169,20 +188,6 @@ const schema = z
 
 type Settings = z.infer<typeof schema>
 
-/** A host and a port, as the allow-lists hold them. */
-export interface HostPort {
-  readonly host: string
-  readonly port: number
-}
-
-/** A name for hosts that whoever writes a list need not know. */
-export type Preset = 'package_registries'
-export type AllowedHost = HostPort | Preset
-
-export function isPreset(entry: AllowedHost | string): entry is Preset {
-  return entry === 'package_registries'
-}
-
 export type Config = Readonly<{
   host: string
   port: number
@@ -203,7 +208,7 @@ export type Config = Readonly<{
   gitReadAllow: readonly string[]
   sandbox: Settings['SANDBOX']
   /** Of a session; the rest are the sandbox's defaults. */
-  sandboxLimits: { memoryBytes: number; cpus: number; processes: number }
+  sandboxLimits: { memoryBytes: number; cpus: number; processes: number; diskBytes: number }
   sandboxRequireLimits: boolean
   slotUidBase: number | null
   gatewayAllow: readonly AllowedHost[]
@@ -282,6 +287,7 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'tools'> 
       memoryBytes: env.SANDBOX_MEMORY_MIB * 1024 ** 2,
       cpus: env.SANDBOX_CPUS,
       processes: env.SANDBOX_PROCESSES,
+      diskBytes: env.SANDBOX_DISK_MIB * 1024 ** 2,
     },
     sandboxRequireLimits: env.SANDBOX_REQUIRE_LIMITS,
     slotUidBase: env.SLOT_UID_BASE ?? null,
@@ -311,89 +317,4 @@ function sentenceOf(error: z.ZodError): string {
   return error.issues
     .map((issue) => `The setting ${issue.path.join('.')} is not valid: ${issue.message}.`)
     .join(' ')
-}
-
-function count(min: number, max: number) {
-  return z
-    .string()
-    .regex(/^\d{1,9}$/, `expected a whole number from ${min} to ${max}`)
-    .transform(Number)
-    .pipe(z.number().min(min).max(max))
-}
-
-function secret() {
-  return z
-    .string()
-    .max(4096)
-    .regex(/^[\x21-\x7e]+$/, 'expected printable characters without spaces')
-    .optional()
-}
-
-function httpUrl() {
-  return z
-    .url({ protocol: /^https?$/ })
-    .transform((text) => new URL(text))
-    .refine((url) => url.username === '' && url.password === '', 'no credentials in the URL')
-}
-
-function repositories() {
-  return listOf((part, refuse) => {
-    if (!/^[\w.-]+(\/[\w.-]+)*\/([\w.-]+|\*)$/.test(part) || /(^|\/)\.+(\/|$)/.test(part))
-      refuse(`expected owner/name or owner/*, got ${JSON.stringify(part)}`)
-    return `/${part.replace(/\.git$/, '')}`
-  })
-}
-
-function dockerEngine() {
-  return z.string().transform((text, context) => {
-    const [, socketPath] = /^unix:\/\/(\/.{1,106})$/.exec(text) ?? []
-    if (socketPath !== undefined) return { socketPath }
-    const url = URL.parse(text)
-    if (url?.protocol === 'http:' && url.pathname === '/' && url.username === '') return { url }
-    context.addIssue('expected unix:///path or http://host:port')
-    return z.NEVER
-  })
-}
-
-function images() {
-  return listOf((part, refuse) => {
-    const image = canonicalImage(part)
-    if (image === null) refuse(`expected an image, got ${JSON.stringify(part)}`)
-    return image ?? ''
-  })
-}
-
-function modelNames() {
-  return listOf((part, refuse) => {
-    if (part !== '*' && !/^[\w.:/@-]{1,128}$/.test(part))
-      refuse(`expected the name of a model or *, got ${JSON.stringify(part)}`)
-    return part
-  })
-}
-
-function hostPorts() {
-  return listOf(hostPortOf)
-}
-
-function allowedHosts() {
-  return listOf((part, refuse): AllowedHost => (isPreset(part) ? part : hostPortOf(part, refuse)))
-}
-
-function hostPortOf(part: string, refuse: (sentence: string) => void): HostPort {
-  const [, host = '', port = '443'] =
-    /^([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?$/i.exec(part) ?? []
-  if (host === '' || Number(port) < 1 || Number(port) > 65_535)
-    refuse(`expected host or host:port, got ${JSON.stringify(part)}`)
-  return { host: host.toLowerCase().replace(/^\[|\]$/g, ''), port: Number(port) }
-}
-
-/** A comma-separated list; `refuse` says what is wrong with a part. */
-function listOf<T>(parse: (part: string, refuse: (sentence: string) => void) => T) {
-  return z.string().transform((text, context): T[] =>
-    text
-      .split(',')
-      .map((part) => part.trim())
-      .filter((part) => part !== '')
-      .map((part) => parse(part, (sentence) => context.addIssue(sentence))),
-  )
 }

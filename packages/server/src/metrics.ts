@@ -53,8 +53,15 @@ export class Metrics {
       (mebibytes) => mebibytes * 1024 ** 2,
     ),
   })
+  readonly sandboxDisk = this.#histogram('sandbox_disk_bytes', {
+    help: 'What the files of a session took on disk at the end of an attempt, once an attempt.',
+    labels: ['type'],
+    buckets: [16, 64, 256, 1024, 2048, 4096, 8192, 16_384, 65_536].map(
+      (mebibytes) => mebibytes * 1024 ** 2,
+    ),
+  })
   readonly limitsReached = this.#counter('sandbox_limits_reached_total', {
-    help: 'Times that something in a task’s sandbox hit a limit, whether or not the task failed of it. Limit: out_of_memory, too_many_processes.',
+    help: 'Times that something in a task’s sandbox hit a limit, whether or not the task failed of it. Limit: out_of_memory, too_many_processes, disk_full.',
     labels: ['limit'],
   })
   readonly modelBreaker = this.#gauge('model_breaker_open', {

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { whereFilesAre } from '../sandbox/disk/disk.ts'
 import { putArtifact } from '../store/artifacts.ts'
 import { keepDirectory } from '../store/sessions.ts'
 import { patchName } from '../tasks/follow-up.ts'
@@ -57,7 +58,7 @@ export async function leaveWork(
   const { progress } = o.journal
   if (!hasWork(progress)) return null
   if (progress.kept === undefined && !isPushed(progress)) {
-    await record(o, { artifacts: [], directory: workspaceOf(o) })
+    await record(o, { artifacts: [], directory: await workspaceOf(o) })
   }
   return sentenceOf(o.journal.progress, 'failed')
 }
@@ -91,7 +92,7 @@ async function keep(
   } catch (error) {
     if (stop.aborted) throw error
     deps.log.error({ err: error, taskId: task.id }, 'the work could not be kept')
-    return { ...kept, directory: workspaceOf(attempt) }
+    return { ...kept, directory: await workspaceOf(attempt) }
   }
 }
 
@@ -188,6 +189,7 @@ function baseOf({ base }: Progress): string {
   return base?.commit ?? 'HEAD'
 }
 
-function workspaceOf({ deps, lease }: Pick<Attempt, 'deps' | 'lease'>): string {
-  return join(deps.dataDir, 'sessions', lease.sessionId, 'workspace')
+/** A directory or, where the session has a disk of its own, the image of that. */
+function workspaceOf({ deps, lease }: Pick<Attempt, 'deps' | 'lease'>): Promise<string> {
+  return whereFilesAre(join(deps.dataDir, 'sessions', lease.sessionId))
 }

@@ -49,16 +49,18 @@ export class LimitNotes {
 
 /** Writes down what an attempt took of its host, once its sandbox is closed. */
 export async function noteUsage(
-  { cpuSeconds, memoryPeakBytes }: SandboxUsage,
+  { cpuSeconds, memoryPeakBytes, diskBytes }: SandboxUsage,
   o: { readonly writer: EventWriter; readonly metrics: Metrics; readonly type: string },
 ): Promise<void> {
   const { type } = o
   if (cpuSeconds !== null) o.metrics.sandboxCpuSeconds.inc({ type }, cpuSeconds)
   if (memoryPeakBytes !== null) o.metrics.sandboxMemoryPeak.observe({ type }, memoryPeakBytes)
-  if (cpuSeconds === null && memoryPeakBytes === null) return
+  if (diskBytes !== null) o.metrics.sandboxDisk.observe({ type }, diskBytes)
+  if ([cpuSeconds, memoryPeakBytes, diskBytes].every((value) => value === null)) return
   await o.writer.write({
     type: 'workspace.usage',
     cpu_seconds: cpuSeconds,
     memory_peak_bytes: memoryPeakBytes,
+    disk_bytes: diskBytes,
   })
 }

@@ -204,12 +204,14 @@ export class Mirrors {
     repository: Repository | null,
     env: Readonly<Record<string, string>> = {},
   ): Promise<Sandbox> {
+    const { config } = this.#deps
+    const limits = limitsOf(config)
     const origin = repository === null ? [] : [parseRepoUrl(repository.repoUrl).origin]
     return this.#deps.sandboxes.open({
       sessionId: name,
       directory: this.#rootOf(name),
       slot: sharedSlot,
-      limits: limitsOf(this.#deps.config),
+      limits: { ...limits, diskBytes: Math.max(limits.diskBytes, config.repositoryCacheBytes) },
       env,
       gitRewrite: origin.map((from) => ({ from: `${from}/` })),
     })

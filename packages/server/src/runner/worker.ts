@@ -29,7 +29,8 @@ export class Worker implements AsyncDisposable {
    * proves that it did), clears what ended sessions left, and begins to claim.
    */
   async start(): Promise<void> {
-    const { queue, log } = this.#deps
+    const { queue, sandboxes, log } = this.#deps
+    await sandboxes.recover()
     const recovered = await queue.recover()
     if (recovered.length > 0) log.info({ sessions: recovered }, 'work was taken up again')
     await this.#sweep()

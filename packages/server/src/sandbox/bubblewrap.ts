@@ -5,11 +5,13 @@ import { bubblewrapArguments, launchCommand } from './arguments.ts'
 import { startBubblewrap } from './bubblewrap-process.ts'
 import {
   makeDirectories,
+  makeOwnedDirectories,
   pathsOf,
   shownDirectories,
   systemFile,
   writeSystemFiles,
 } from './directories.ts'
+import { type Disk, type DiskKind, openDisk } from './disk/disk.ts'
 import type { Sandbox, SandboxLimits, SandboxPaths, SandboxSpec, SpawnOptions } from './driver.ts'
 import { environmentInside, ghSettings, systemPath } from './environment.ts'
 import { gitConfig } from './git-config.ts'
@@ -36,6 +38,8 @@ interface BubblewrapHost {
   readonly limits: LimitHolder
   /** What no process inside may ask the kernel; null: this architecture's calls are not known. */
   readonly seccomp: Buffer | null
+  /** How it holds sessions within their bytes of disk. */
+  readonly disk: () => Promise<DiskKind>
   readonly log: Log
   readonly clock: Clock
 }
@@ -54,11 +58,31 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
   const paths = pathsOf(spec.directory)
   const uid = process.getuid?.() === 0 ? host.uidBase + spec.slot : null
   await endLeftovers({ uid, spec, paths, host })
+  await makeDirectories(paths)
+  const disk = await openDiskOf(spec, host)
+  try {
+    return await openOn(disk, { spec, paths, uid, host })
+  } catch (error) {
+    await disk.close()
+    throw error
+  }
+}
+
+async function openOn(
+  disk: Disk,
+  o: {
+    readonly spec: SandboxSpec
+    readonly paths: SandboxPaths
+    readonly uid: number | null
+    readonly host: BubblewrapHost
+  },
+): Promise<Sandbox> {
+  const { spec, paths, uid, host } = o
   const files = {
     ...etcFiles({ home: paths.home }),
     gitconfig: gitConfig({ ...spec, gatewayUrl, rewrites: spec.gitRewrite }),
   }
-  await makeDirectories({ paths, uid })
+  await makeOwnedDirectories({ paths, disk, uid })
   await writeSystemFiles(paths, {
     ...files,
     init: initScript,
@@ -73,7 +97,7 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
     readOnly(systemFile(paths, 'shell-start'), shellStartPath),
     readOnly(await host.claude(), claudePath),
     readOnly(await host.node(), nodePath),
-    ...ownMounts(paths, spec.limits),
+    ...ownMounts({ paths, disk, limits: spec.limits }),
     ...(spec.shown ?? []).map((path) => readOnly(path, path)),
   ]
   const disableUserns = await host.disableUserns()
@@ -86,9 +110,10 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
     claudePath,
     nodePath,
     uid,
+    disk,
     limits: spec.limits,
-    usage: () => held.usage(),
-    limitHits: () => held.hits(),
+    usage: async () => ({ ...(await held.usage()), diskBytes: disk.bytes() }),
+    limitHits: () => ({ ...held.hits(), disk_full: disk.hits() }),
     start: (command, o) =>
       startBubblewrap({
         command: launchCommand({
@@ -100,7 +125,7 @@ export async function openBubblewrap(spec: SandboxSpec, host: BubblewrapHost): P
         bwrapArguments: bubblewrapArguments({
           mounts: [
             ...mounts,
-            ...homeMounts(paths, o.home),
+            ...homeMounts({ paths, disk, shown: o.home }),
             ...(o.show ?? []).map((path) => readOnly(path, path)),
             ...(o.network ? [socketMount(paths)] : []),
           ],
@@ -145,20 +170,36 @@ async function endLeftovers(o: {
  * covers it. Only where the session itself lies below /tmp is it memory: mounting into a directory
  * that the agent can write would follow the agent's links.
  */
-function ownMounts(paths: SandboxPaths, { tmpBytes }: SandboxLimits): Mount[] {
-  const own = shownDirectories(paths).map((path) => readWrite(path, path))
+function ownMounts(o: {
+  readonly paths: SandboxPaths
+  readonly disk: Disk
+  readonly limits: SandboxLimits
+}): Mount[] {
+  const { paths, disk, limits } = o
+  const own = shownDirectories(paths).map((path) => readWrite(disk.onHost(path), path))
   const tmp: Mount = isBelowTmp(paths)
-    ? { kind: 'memory', bytesMax: tmpBytes, to: '/tmp' }
-    : readWrite(paths.tmp, '/tmp')
+    ? { kind: 'memory', bytesMax: limits.tmpBytes, to: '/tmp' }
+    : readWrite(disk.onHost(paths.tmp), '/tmp')
   return [tmp, ...own]
 }
 
-function homeMounts(
-  { home, keptHome, checksHome }: SandboxPaths,
-  shown: SpawnOptions['home'],
-): Mount[] {
-  if (shown === 'checks') return [readWrite(checksHome, home)]
-  return shown === 'all' ? [keptHome, checksHome].map((path) => readWrite(path, path)) : []
+function homeMounts(o: {
+  readonly paths: SandboxPaths
+  readonly disk: Disk
+  readonly shown: SpawnOptions['home']
+}): Mount[] {
+  const { home, keptHome, checksHome } = o.paths
+  if (o.shown === 'checks') return [readWrite(o.disk.onHost(checksHome), home)]
+  if (o.shown !== 'all') return []
+  return [keptHome, checksHome].map((path) => readWrite(o.disk.onHost(path), path))
+}
+
+/** What sessions share is read at its own path on the host, and has a bound of its own. */
+async function openDiskOf(spec: SandboxSpec, host: BubblewrapHost): Promise<Disk> {
+  const kind = spec.slot === sharedSlot ? 'watch' : await host.disk()
+  const { path, clock, log } = host
+  const bytesMax = spec.limits.diskBytes
+  return openDisk({ root: spec.directory, kind, bytesMax, path, clock, log })
 }
 
 /** The directory, not the socket: a gateway that was opened anew has a new socket in it. */

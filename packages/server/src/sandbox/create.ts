@@ -3,6 +3,8 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { ensureReachable, findClaude } from './binaries.ts'
 import { openBubblewrap } from './bubblewrap.ts'
+import { detectDisk } from './disk/detect.ts'
+import { putDisksAway } from './disk/disk.ts'
 import type { ProbeReport, SandboxDriver, SandboxSpec } from './driver.ts'
 import { systemPath } from './environment.ts'
 import { LimitHolder } from './limits/held-limits.ts'
@@ -61,15 +63,19 @@ function bubblewrapDriver(o: {
   const node = once(() => ensureReachable(process.execPath, { name: 'node', dataDir, log }))
   const limits = new LimitHolder(o)
   const seccomp = seccompProgram(process.arch)
-  const host = { path, uidBase, disableUserns, claude, node, limits, seccomp, log, clock }
+  const sessions = join(dataDir, 'sessions')
+  const detected = once(() => detectDisk({ sessions, path, clock }))
+  const disk = async () => (await detected()).disk
+  const host = { path, uidBase, disableUserns, claude, node, limits, disk, seccomp, log, clock }
   const open = (spec: SandboxSpec) => openBubblewrap(spec, host)
   // Probes share one directory and one slot: one at a time.
   let last: Promise<unknown> = Promise.resolve()
   return {
     name: 'bubblewrap',
     open,
+    recover: () => putDisksAway({ sessions, path, clock }),
     probe(signal) {
-      const host = { dataDir, uidBase, open, disableUserns, limits, requireLimits }
+      const host = { dataDir, uidBase, open, disableUserns, limits, disk: detected, requireLimits }
       const probe = last.then(() => probeBubblewrap({ ...host, signal }))
       last = probe.catch(() => undefined) // The caller sees it; the next probe does not care.
       return probe
@@ -84,6 +90,7 @@ function noneDriver(o: { readonly log: Log; readonly clock: Clock }): SandboxDri
   const claude = once(async () => findClaude())
   return {
     name: 'none',
+    recover: async () => undefined,
     async probe() {
       o.log.warn(warning)
       return report

@@ -33,21 +33,29 @@ export function systemFile(paths: SandboxPaths, name: string): string {
 }
 
 /**
- * Makes a session's directories, or finds them as they must be. The root, `sock/` and `etc/` are
- * the server's, so nothing inside can exchange a directory for a link; the rest belongs to `uid`
- * (null: to the server). Throws when a directory belongs to another uid: its files would too.
+ * Makes the directories of a session that are the server's, or finds them: the root, `sock/` and
+ * `etc/`, so that nothing inside can exchange a directory for a link.
  */
-export async function makeDirectories(o: {
+export async function makeDirectories(paths: SandboxPaths): Promise<void> {
+  if (Buffer.byteLength(paths.gatewaySocket) > socketPathBytesMax)
+    throw new Error(socketPathProblem(paths.gatewaySocket))
+  const sock = dirname(paths.gatewaySocket)
+  const etc = join(paths.root, 'etc')
+  for (const directory of [dirname(paths.root), paths.root, sock, etc])
+    await makeTraversable(directory)
+}
+
+/**
+ * Makes those that belong to `uid` (null: to the server), or finds them as they must be. Throws
+ * when one belongs to another uid: its files would too.
+ */
+export async function makeOwnedDirectories(o: {
   readonly paths: SandboxPaths
+  /** Where they are on the host. */
+  readonly disk: { onHost(path: string): string }
   readonly uid: number | null
 }): Promise<void> {
-  if (Buffer.byteLength(o.paths.gatewaySocket) > socketPathBytesMax)
-    throw new Error(socketPathProblem(o.paths.gatewaySocket))
-  const sock = dirname(o.paths.gatewaySocket)
-  const etc = join(o.paths.root, 'etc')
-  for (const directory of [dirname(o.paths.root), o.paths.root, sock, etc])
-    await makeTraversable(directory)
-  for (const directory of ownedDirectories(o.paths)) await makeOwned(directory, o.uid)
+  for (const path of ownedDirectories(o.paths)) await makeOwned(o.disk.onHost(path), o.uid)
 }
 
 /** Writes the files of ours that a sandbox is shown; no sandbox of the session may run yet. */
@@ -84,9 +92,13 @@ function exists(path: string): Promise<boolean> {
   )
 }
 
-/** Removes what is left once the owned directories are empty; fails when they are not. */
-export async function removeDirectories(paths: SandboxPaths): Promise<void> {
+/** Removes those that what runs inside owns; fails when they are not empty. */
+export async function removeOwnedDirectories(paths: SandboxPaths): Promise<void> {
   for (const directory of ownedDirectories(paths)) await rmdir(directory)
+}
+
+/** Removes what is left then. */
+export async function removeDirectories(paths: SandboxPaths): Promise<void> {
   await rm(dirname(paths.gatewaySocket), { recursive: true, force: true })
   await rm(join(paths.root, 'etc'), { recursive: true, force: true })
   await rmdir(paths.root)

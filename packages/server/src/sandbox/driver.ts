@@ -16,6 +16,11 @@ export interface SandboxDriver {
    * directory cannot be used; the error's sentence says why.
    */
   open(spec: SandboxSpec): Promise<Sandbox>
+  /**
+   * Puts away what a server that was killed left open of its sessions, once at the start. Only for
+   * who holds the lock of the data directory.
+   */
+  recover(): Promise<void>
 }
 
 /** Whether this host can hold the walls, and what to do where it cannot. */
@@ -49,6 +54,8 @@ export interface SandboxLimits {
   readonly fileBytes: number
   /** Of /tmp where it is in memory. */
   readonly tmpBytes: number
+  /** Of all its files: the clone, packages, caches, /tmp where it is on disk. */
+  readonly diskBytes: number
 }
 
 /** What a session takes now, and took since it was opened; null: not known on this host. */
@@ -58,6 +65,8 @@ export interface SandboxUsage {
   readonly memoryPeakBytes: number | null
   /** Processes and threads that live now. */
   readonly processes: number | null
+  /** Of its files, as last seen. */
+  readonly diskBytes: number | null
 }
 
 /** What a session's sandbox is made of. */

@@ -25,6 +25,8 @@ export const defaultLimits: SandboxLimits = {
   // A runaway log ends by SIGXFSZ before it fills the disk.
   fileBytes: 4 * 1024 ** 3,
   tmpBytes: 256 * 1024 ** 2,
+  // A large clone with its packages and caches.
+  diskBytes: 5 * 1024 ** 3,
 }
 
 /** A file system in memory, /dev/shm: browsers and Python's multiprocessing need some. */

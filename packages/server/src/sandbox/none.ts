@@ -1,7 +1,14 @@
 import { dirname } from 'node:path'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
-import { makeDirectories, pathsOf, systemFile, writeSystemFiles } from './directories.ts'
+import {
+  makeDirectories,
+  makeOwnedDirectories,
+  pathsOf,
+  systemFile,
+  writeSystemFiles,
+} from './directories.ts'
+import { CountedDisk } from './disk/counted-disk.ts'
 import type { Sandbox, SandboxSpec, SpawnOptions } from './driver.ts'
 import { environmentInside, ghSettings, systemPath } from './environment.ts'
 import { openForwarder } from './forwarder.ts'
@@ -29,7 +36,9 @@ export async function openNone(
     await killEvery({ find: () => processesWith(mark), clock: host.clock })
   }
   await killStrays()
-  await makeDirectories({ paths, uid: null })
+  await makeDirectories(paths)
+  const disk = new CountedDisk({ ...host, root: paths.root, bytesMax: spec.limits.diskBytes })
+  await makeOwnedDirectories({ paths, disk, uid: null })
   const forwarder = await openForwarder({ socketPath: paths.gatewaySocket })
   const gatewayUrl = `http://127.0.0.1:${forwarder.port}`
   const gitconfig = gitConfig({ ...spec, gatewayUrl, rewrites: spec.gitRewrite })
@@ -61,8 +70,9 @@ export async function openNone(
     nodePath: process.execPath,
     uid: null,
     limits: spec.limits,
-    usage: async () => nothingKnown,
-    limitHits: () => noHits,
+    disk,
+    usage: async () => ({ ...nothingKnown, diskBytes: disk.bytes() }),
+    limitHits: () => ({ ...noHits, disk_full: disk.hits() }),
     start: (command, o) =>
       startPlain({ command: [...init, o.cwd ?? paths.workspace, ...command], env: env(o) }),
     killStrays,

@@ -1,5 +1,12 @@
 import type { Clock } from '../clock.ts'
-import { makeDirectories, ownedDirectories, removeDirectories } from './directories.ts'
+import {
+  makeOwnedDirectories,
+  ownedDirectories,
+  removeDirectories,
+  removeOwnedDirectories,
+} from './directories.ts'
+import { countFiles } from './disk/count.ts'
+import type { Disk } from './disk/disk.ts'
 import type {
   ExecOptions,
   ExecResult,
@@ -22,6 +29,8 @@ export interface Walls {
   readonly nodePath: string
   readonly uid: number | null
   readonly limits: SandboxLimits
+  /** What its files are on; closed by the sandbox, after what runs there. */
+  readonly disk: Disk
   usage(): Promise<SandboxUsage>
   limitHits(): LimitHits
   start(command: readonly string[], o: SpawnOptions): Running
@@ -52,6 +61,7 @@ export class OpenSandbox implements Sandbox {
     this.limits = o.walls.limits
     this.#walls = o.walls
     this.#clock = o.clock
+    o.walls.disk.watch({ count: () => countFiles(this), killAll: () => this.killAll() })
   }
 
   spawn(command: readonly string[], o: SpawnOptions): SandboxProcess {
@@ -87,9 +97,13 @@ export class OpenSandbox implements Sandbox {
   async destroy(): Promise<void> {
     if (this.#destroyed) return
     await this.killAll()
-    // A removal that was cut off may have taken directories that a sandbox needs to start.
-    await makeDirectories({ paths: this.paths, uid: this.uid })
-    await this.#removeContents()
+    const { disk } = this.#walls
+    if (!(await disk.discard())) {
+      // A removal that was cut off may have taken directories that a sandbox needs to start.
+      await makeOwnedDirectories({ paths: this.paths, disk, uid: this.uid })
+      await this.#removeContents()
+      await removeOwnedDirectories(this.paths)
+    }
     this.#destroyed = true
     await this.#walls.close()
     await removeDirectories(this.paths)
@@ -97,6 +111,7 @@ export class OpenSandbox implements Sandbox {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.killAll()
+    await this.#walls.disk.close()
     await this.#walls.close()
   }
 

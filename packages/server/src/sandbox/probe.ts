@@ -9,7 +9,7 @@ import {
   systemFile,
   traversalProblem,
 } from './directories.ts'
-import type { ProbeReport, Sandbox, SandboxSpec } from './driver.ts'
+import type { Gap, ProbeReport, Sandbox, SandboxSpec } from './driver.ts'
 import { bridgeFailed } from './init-script.ts'
 import type { DetectedLimits } from './limits/detect.ts'
 import type { LimitHolder } from './limits/held-limits.ts'
@@ -37,6 +37,7 @@ export async function probeBubblewrap(o: {
   readonly open: (spec: SandboxSpec) => Promise<Sandbox>
   readonly disableUserns: () => Promise<boolean>
   readonly limits: LimitHolder
+  readonly disk: () => Promise<{ readonly gaps: readonly Gap[] }>
   readonly requireLimits: boolean
   readonly signal: AbortSignal
 }): Promise<ProbeReport> {
@@ -51,7 +52,8 @@ export async function probeBubblewrap(o: {
     warnings.push('This bubblewrap is older than 0.8: user namespaces inside cannot be forbidden.')
   if (process.getuid?.() !== 0)
     warnings.push('The server is not root: what runs inside shares its uid.')
-  warnings.push(...limits.gaps.map(({ what, consequence, fix }) => `${what} ${consequence} ${fix}`))
+  const gaps = problem === null ? [...limits.gaps, ...(await o.disk()).gaps] : limits.gaps
+  warnings.push(...gaps.map(({ what, consequence, fix }) => `${what} ${consequence} ${fix}`))
   return { ok: problem === null, isolation: 'namespaces', problem, warnings }
 }
 

@@ -80,9 +80,10 @@ export async function killEvery(o: {
 
 /**
  * What runs with a real uid and inside a sandbox that has something mounted at `mounted`, or, when
- * that ends with a slash, below it. The uid alone is not enough: a server that is not root shares
- * its own with everything, and servers that cannot see each other may have one range. Each sandbox
- * binds its session's directories at their own paths, which its mount table therefore names.
+ * that ends with a slash, at the `config` of one of its directories. The uid alone is not enough: a
+ * server that is not root shares its own with everything, and servers that cannot see each other may
+ * have one range. Each sandbox binds its session's directories at their own paths, which its mount
+ * table therefore names. That of the host has only their disks.
  */
 export async function sandboxedProcesses(o: {
   readonly uid: number
@@ -95,10 +96,14 @@ export async function sandboxedProcesses(o: {
   })
 }
 
-/** Whether a mount table has something at a path or, when that ends with a slash, below it. */
+/** Whether a mount table has something at a path or, when that ends with a slash, as above. */
 export function isMounted(mountinfo: string, mounted: string): boolean {
   const path = mountinfoPath(mounted)
-  return mountinfo.includes(path.endsWith('/') ? ` ${path}` : ` ${path} `)
+  if (!path.endsWith('/')) return mountinfo.includes(` ${path} `)
+  return mountinfo.split('\n').some((line) => {
+    const point = line.split(' ')[4] ?? ''
+    return point.startsWith(path) && point.endsWith('/config')
+  })
 }
 
 /** What runs with `NAME=value` in the environment it was started with. */
@@ -125,6 +130,6 @@ async function matchingProcesses(
 }
 
 /** The kernel writes blanks, tabs, newlines and backslashes of a path in octal. */
-function mountinfoPath(path: string): string {
+export function mountinfoPath(path: string): string {
   return path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`)
 }

@@ -1,5 +1,5 @@
-/** Whatever an agent does to its clone, and whatever fails meanwhile: its work is kept. */
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -46,6 +46,21 @@ async function order(instructions: keyof typeof agents, more: object = {}) {
   return { id, repository, workspace }
 }
 
+/** Where a person finds it: the image of the session's disk, where it has one. */
+function leftIn(workspace: string): string {
+  const image = join(workspace, '../disk.img')
+  return existsSync(image) ? image : workspace
+}
+
+function leftFile(workspace: string, name: string): string {
+  const place = leftIn(workspace)
+  if (place === workspace) return readFileSync(join(workspace, name), 'utf8')
+  const env = { PATH: `${process.env['PATH']}:/usr/sbin:/sbin` }
+  return execFileSync('debugfs', ['-R', `cat /workspace/${name}`, place], {
+    ...{ env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+  })
+}
+
 async function ended(id: string) {
   const task = await server.ended(id)
   const events = await server.events(id)
@@ -73,16 +88,18 @@ test('work that cannot be kept stays in its workspace, and the task says where',
   const { id, workspace } = await order('Remove the repository')
   const { task, message, events } = await ended(id)
   assert.equal(task.reason, 'agent_error')
-  assert.ok(message.endsWith(`could not be kept; it is still in ${workspace} on the server.`))
+  assert.ok(
+    message.endsWith(`could not be kept; it is still in ${leftIn(workspace)} on the server.`),
+  )
   const left = events.find(({ type }) => type === 'workspace.left')
-  assert.equal(left?.['directory'], workspace)
+  assert.equal(left?.['directory'], leftIn(workspace))
   // The sweep after another task, and that of the next start, leave it.
   const next = await order('Nest a repository')
   assert.equal((await ended(next.id)).task.reason, 'done')
   await until('the other one to be gone', () => !existsSync(next.workspace))
   await server.stop()
   server = await world.start()
-  assert.equal(readFileSync(join(workspace, 'sum.sh'), 'utf8'), 'echo $(( $1 + $2 ))\n')
+  assert.equal(leftFile(workspace, 'sum.sh'), 'echo $(( $1 + $2 ))\n')
 })
 
 test('work on a branch that the agent left again is checked and published', async () => {
@@ -144,6 +161,8 @@ test('a task that ends without its walls, since every attempt died, leaves its w
   server = await world.start()
   const { task, message } = await ended(id)
   assert.equal(task.reason, 'attempts_exhausted')
-  assert.ok(message.endsWith(`could not be kept; it is still in ${workspace} on the server.`))
-  assert.ok(existsSync(join(workspace, 'sum.sh')))
+  assert.ok(
+    message.endsWith(`could not be kept; it is still in ${leftIn(workspace)} on the server.`),
+  )
+  assert.match(leftFile(workspace, 'sum.sh'), /^echo/)
 })

@@ -6,6 +6,7 @@ import type { ServerProcess } from '../support/server.ts'
 import { brokenSum, makeWorld, mend, type World } from '../support/world.ts'
 
 const memoryMiB = 448
+const diskMiB = 160
 /** Takes memory and holds it for a moment. */
 const hog = (mebibytes: number) =>
   `perl -e 'my @a; for (1..${mebibytes}) { push @a, "x" x 1048576 } sleep 3'`
@@ -38,7 +39,11 @@ let world: World
 let server: ServerProcess
 before(async () => {
   world = await makeWorld([scenario])
-  server = await world.start({ SANDBOX_MEMORY_MIB: String(memoryMiB), SANDBOX_PROCESSES: '64' })
+  server = await world.start({
+    SANDBOX_MEMORY_MIB: String(memoryMiB),
+    SANDBOX_PROCESSES: '64',
+    SANDBOX_DISK_MIB: String(diskMiB),
+  })
 })
 after(() => world[Symbol.asyncDispose]())
 
@@ -103,4 +108,22 @@ test('set-up that takes too much memory fails the task as that', async () => {
   const { task } = await run('setup', { instructions: 'Mend.', setup: [hog(500)] })
   assert.equal(task.reason, 'out_of_memory')
   assert.match(task.error?.message ?? '', /the set-up command .*448 MiB/s)
+})
+
+const fill = `dd if=/dev/zero of=$HOME/hog bs=1M count=${diskMiB + 40}`
+
+test('set-up and checks that fill the disk fail the task as disk_full, with the number', {
+  skip:
+    process.getuid?.() === 0 ? false : 'without images a disk is filled more slowly than counted',
+}, async () => {
+  for (const order of [{ setup: [fill] }, { checks: [fill] }]) {
+    const { task, events, reached } = await run(`disk-${Object.keys(order)}`, {
+      ...{ instructions: 'Mend.', ...order },
+    })
+    assert.equal(task.reason, 'disk_full', JSON.stringify(task.error))
+    assert.match(task.error?.message ?? '', /disk is full: .* may take 160 MiB/)
+    assert.ok(reached.some(({ limit }) => limit === 'disk_full'))
+    const usage = events.findLast(({ type }) => type === 'workspace.usage')
+    assert.ok(Number(usage?.['disk_bytes']) > 100 * 1024 ** 2)
+  }
 })

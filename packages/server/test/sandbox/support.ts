@@ -1,9 +1,10 @@
 import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { systemClock } from '../../src/clock.ts'
+import { type Clock, systemClock } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
 import { createSandboxDriver } from '../../src/sandbox/create.ts'
+import { mountsBelow, unmountImage } from '../../src/sandbox/disk/image.ts'
 import type {
   ExecOptions,
   ExecResult,
@@ -21,7 +22,13 @@ export interface Bench extends AsyncDisposable {
 }
 
 export async function openBench(
-  o: { kind?: 'bubblewrap' | 'none'; path?: string; dataDir?: string; proc?: string } = {},
+  o: {
+    kind?: 'bubblewrap' | 'none'
+    path?: string
+    dataDir?: string
+    proc?: string
+    clock?: Clock
+  } = {},
 ): Promise<Bench> {
   const dataDir = o.dataDir ?? (await mkdtemp(join(tmpdir(), 'lh-')))
   await chmod(dataDir, 0o711)
@@ -29,7 +36,7 @@ export async function openBench(
     kind: o.kind ?? 'bubblewrap',
     dataDir,
     log: createLog('silent'),
-    clock: systemClock,
+    clock: o.clock ?? systemClock,
     ...(o.path === undefined ? {} : { path: o.path }),
     ...(o.proc === undefined ? {} : { proc: o.proc }),
   })
@@ -51,6 +58,9 @@ export async function openBench(
     },
     async [Symbol.asyncDispose]() {
       for (const sandbox of opened) await sandbox[Symbol.asyncDispose]()
+      // A server that a test killed leaves its mounts.
+      for (const at of await mountsBelow(dataDir))
+        await unmountImage({ at, path: '/usr/bin:/bin' }, systemClock)
       await rm(dataDir, { recursive: true, force: true })
     },
   }

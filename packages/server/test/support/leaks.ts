@@ -56,7 +56,7 @@ function socketsIn(directory: string): string[] {
 function touches(pid: number, directory: string): boolean {
   try {
     return (
-      readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(directory) ||
+      (isElsewhere(pid) && readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(directory)) ||
       readlinkSync(`/proc/${pid}/cwd`).startsWith(directory) ||
       // The server itself is told of it in its environment.
       readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`=${directory}`)
@@ -64,6 +64,15 @@ function touches(pid: number, directory: string): boolean {
   } catch {
     // It ended while we looked.
     return false
+  }
+}
+
+/** The host's own mounts, the disks of open sessions among them, are everybody's who is not inside. */
+function isElsewhere(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/mnt`) !== readlinkSync('/proc/self/ns/mnt')
+  } catch {
+    return true // Hidden from us: another user namespace.
   }
 }
 

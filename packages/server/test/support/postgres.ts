@@ -37,8 +37,8 @@ export async function makeDirectory(): Promise<TestDirectory> {
 
 /**
  * Waits until its standard input ends, with the test or with the test's process, however that ends;
- * then stops every PostgreSQL below the directory and removes it. A test that is killed leaves
- * nothing behind.
+ * then stops every PostgreSQL below the directory, unmounts what a killed server had there, and
+ * removes it. A test that is killed leaves nothing behind.
  */
 const cleanUp = `
   cat > /dev/null
@@ -47,6 +47,9 @@ const cleanUp = `
     kill -INT "$(head -n 1 "$file")"
     for n in 1 2 3 4 5 6 7 8 9 10; do test -e "$file" && sleep 0.2; done
   done
+  while read -r _ _ _ _ at _; do
+    case "$at" in "$1"/*) umount -l "$at" ;; esac
+  done < /proc/self/mountinfo
   rm -rf "$1"
 `
 

@@ -7,9 +7,9 @@ const mounts = 'mounts that allow, not deny'
 const shownDataDir = {
   wall: mounts,
   file: `${sandbox}/bubblewrap.ts`,
-  find: '    ...ownMounts(paths, spec.limits),\n',
+  find: '    ...ownMounts({ paths, disk, limits: spec.limits }),\n',
   replace:
-    "    readOnly(join(paths.root, '../..'), join(paths.root, '../..')),\n    ...ownMounts(paths, spec.limits),\n",
+    "    readOnly(join(paths.root, '../..'), join(paths.root, '../..')),\n    ...ownMounts({ paths, disk, limits: spec.limits }),\n",
   test,
 }
 const noNetworkNamespace = {

@@ -26,6 +26,7 @@ export const cgroup1: GroupVersion = {
     return {
       out_of_memory: count('memory', 'memory.oom_control', 'oom_kill'),
       too_many_processes: count('pids', 'pids.events', 'max'),
+      disk_full: 0,
     }
   },
 

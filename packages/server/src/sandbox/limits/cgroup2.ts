@@ -37,6 +37,7 @@ export const cgroup2: GroupVersion = {
     return {
       out_of_memory: count('memory', 'memory.events', 'oom_kill'),
       too_many_processes: count('pids', 'pids.events', 'max'),
+      disk_full: 0,
     }
   },
 

@@ -97,4 +97,5 @@ export const nothingKnown: SandboxUsage = {
   memoryBytes: null,
   memoryPeakBytes: null,
   processes: null,
+  diskBytes: null,
 }

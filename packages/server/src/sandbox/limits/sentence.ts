@@ -10,5 +10,9 @@ export function sentenceOf(exhausted: Exhausted, limits: SandboxLimits): string 
     }
     case 'too_many_processes':
       return `The sandbox reached its limit of ${limits.processes} processes and threads, and could start no more.`
+    case 'disk_full': {
+      const mebibytes = Math.round(limits.diskBytes / 1024 ** 2)
+      return `The sandbox's disk is full: its clone, packages, caches and temporary files together may take ${mebibytes} MiB.`
+    }
   }
 }

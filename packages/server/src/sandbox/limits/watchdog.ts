@@ -70,6 +70,7 @@ export class Watchdog {
         memoryBytes: tally.memoryBytes,
         memoryPeakBytes: tally.memoryPeakBytes,
         processes: tally.processes,
+        diskBytes: null,
         cpuSeconds: tally.cpuSecondsEnded + sum(tally.cpuSecondsLive.values()),
       }),
       stop: () => void this.#wards.delete(ward),

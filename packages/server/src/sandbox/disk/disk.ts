@@ -1,0 +1,96 @@
+import { lstat, realpath } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import type { Clock } from '../../clock.ts'
+import type { Log } from '../../log.ts'
+import { pathsOf } from '../directories.ts'
+import { CountedDisk } from './counted-disk.ts'
+import { type Image, mountsBelow, unmountImage } from './image.ts'
+import { ImageDisk } from './image-disk.ts'
+
+/** What holds a session's files, and within which bound. */
+export interface Disk {
+  /** Where one of the session's own directories is on the host; inside it is at its own path. */
+  onHost(path: string): string
+  /** Bytes that its files take, as last seen; null: not counted yet. */
+  bytes(): number | null
+  /** How often the disk was found full since it was opened, a new look included; it only grows. */
+  hits(): number
+  /** Begins to count, where nothing else holds the bound. */
+  watch(session: Fills): void
+  /** Puts it away once nothing of the session runs; its files stay. */
+  close(): Promise<void>
+  /** `close`, and its files go. False: they have to be removed from inside. */
+  discard(): Promise<boolean>
+}
+
+/** What runs in a session, as far as its disk is concerned. */
+export interface Fills {
+  /** Bytes of the session's directories, by `du` inside; null when it was cut off. */
+  count(): Promise<number | null>
+  killAll(): Promise<void>
+}
+
+/** How the sessions of this host are held within their bytes. */
+export type DiskKind = 'loop' | 'watch'
+
+/**
+ * Opens what holds a session's files, made when the session is first opened: a file system of its
+ * own in a file where the host can (`loop`), else plain directories that are counted (`watch`). A
+ * session keeps what it began with, at its size then. Throws when its file system cannot be had.
+ */
+export async function openDisk(o: {
+  /** The session's directory; there is one. */
+  readonly root: string
+  readonly kind: DiskKind
+  readonly bytesMax: number
+  /** Search path for the tools of file systems. */
+  readonly path: string
+  readonly clock: Clock
+  readonly log: Log
+}): Promise<Disk> {
+  // The kernel's tables name it so.
+  const image = imageIn(await realpath(o.root), o.path)
+  const isMade = await isThere(image.file)
+  if (!isMade && (o.kind === 'watch' || (await isPlain(o.root)))) return new CountedDisk(o)
+  return ImageDisk.open({ ...o, image, isMade })
+}
+
+/** The file system of a session, beside the server's own files of it. */
+export function imageIn(root: string, path: string): Image {
+  return { file: join(root, 'disk.img'), at: join(root, diskName), path }
+}
+
+/**
+ * Unmounts what a server that was killed left mounted of its sessions. Their files stay. Only for
+ * who alone uses the directory: an open session would be left without its disk.
+ */
+export async function putDisksAway(o: {
+  readonly sessions: string
+  readonly path: string
+  readonly clock: Clock
+}): Promise<void> {
+  for (const at of await mountsBelow(await realpath(o.sessions)))
+    if (basename(at) === diskName) await unmountImage({ at, path: o.path }, o.clock)
+}
+
+/** Where a person finds the files of a session that is closed: in its workspace, or in an image. */
+export async function whereFilesAre(root: string): Promise<string> {
+  const { file } = imageIn(root, '')
+  return (await isThere(file)) ? file : pathsOf(root).workspace
+}
+
+const diskName = 'disk'
+
+async function isPlain(root: string): Promise<boolean> {
+  return lstat(pathsOf(root).workspace).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  )
+}
+
+function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    () => false,
+  )
+}
