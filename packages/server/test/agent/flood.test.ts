@@ -28,10 +28,16 @@ const underWayBytesMax = 1.5 * 1024 * 1024
 
 /**
  * A program for the sandbox: takes the agent's own standard output out of its process
- * (pidfd_open, pidfd_getfd), and begins. The pipe does not block, so `print_all` waits by itself.
+ * (pidfd_open, pidfd_getfd), and begins. The pipe does not block, so `print_all` waits by itself. In a
+ * sandbox the filter of system calls refuses that, and a program has to trace the agent instead: so
+ * this one is without walls.
  */
 const asAgent = (program: string): string => `cat > flood.pl <<'PERL'
-my ($pid) = map { m{(\\d+)} } grep { readlink($_) =~ /claude/ } glob("/proc/[0-9]*/exe");
+my $pid = $$;
+while (readlink("/proc/$pid/exe") !~ /claude/) {
+  open(my $status, "<", "/proc/$pid/status") or die "no agent: $!";
+  ($pid) = map { /^PPid:\\s+(\\d+)/ } <$status>;
+}
 my $fd = syscall(438, syscall(434, $pid + 0, 0), 1, 0);
 open(my $out, ">&=", $fd) or die "no output: $!";
 sub print_all {
@@ -57,7 +63,7 @@ for my $n (0 .. ${forgedMax - 1}) {
 test('a flood of forged messages waits in its pipe while the log is full, and loses nothing', async () => {
   await using stage = await setStage({
     store,
-    kind: 'bubblewrap',
+    kind: 'none',
     scenarios: [script(when('flood', use('Bash', { command: flood }), say('Flooded.')))],
   })
   const sandbox = await stage.sandbox()
@@ -109,7 +115,7 @@ test('a message of more than 32 MiB ends the agent with a reason', async () => {
   const endless = asAgent('print_all("x" x 1_000_000) while 1;')
   await using stage = await setStage({
     store,
-    kind: 'bubblewrap',
+    kind: 'none',
     scenarios: [script(when('flood', use('Bash', { command: endless }), say('Flooded.')))],
   })
   const sandbox = await stage.sandbox()
