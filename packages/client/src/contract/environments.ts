@@ -45,6 +45,7 @@ const limitFields = {
   processes: z.int().min(64).max(32_768),
   open_files: z.int().min(256).max(1_048_576),
   tmp_mib: z.int().min(16).max(65_536),
+  disk_mib: z.int().min(64).max(16_777_216),
 } as const
 
 const limits = z.strictObject({
@@ -53,6 +54,7 @@ const limits = z.strictObject({
   processes: limitFields.processes.nullable().default(null),
   open_files: limitFields.open_files.nullable().default(null),
   tmp_mib: limitFields.tmp_mib.nullable().default(null),
+  disk_mib: limitFields.disk_mib.nullable().default(null),
 })
 export type EnvironmentLimits = z.output<typeof limits>
 const noLimits: EnvironmentLimits = limits.parse({})

@@ -21,11 +21,13 @@ export function limitsIn(
   config: Pick<Config, 'sandboxLimits'>,
 ): SandboxLimits {
   const own = limitsOf(config)
-  const { memory_mib: memory, tmp_mib: tmp, cpus, processes, open_files: openFiles } = limits
+  const { memory_mib: memory, tmp_mib: tmp, disk_mib: disk, cpus, processes } = limits
+  const { open_files: openFiles } = limits
   return {
     ...own,
     ...(memory !== null && { memoryBytes: memory * mib }),
     ...(tmp !== null && { tmpBytes: tmp * mib }),
+    ...(disk !== null && { diskBytes: disk * mib }),
     ...(cpus !== null && { cpus }),
     ...(processes !== null && { processes }),
     ...(openFiles !== null && { openFiles }),

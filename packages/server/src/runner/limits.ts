@@ -12,12 +12,13 @@ export function limitsOf({ sandboxLimits }: Pick<Config, 'sandboxLimits'>): Sand
 export function environmentLimitsOf(
   config: Pick<Config, 'sandboxLimits'>,
 ): Readonly<Record<keyof EnvironmentLimits, number>> {
-  const { memoryBytes, cpus, processes, openFiles, tmpBytes } = limitsOf(config)
+  const { memoryBytes, cpus, processes, openFiles, tmpBytes, diskBytes } = limitsOf(config)
   return {
     memory_mib: memoryBytes / 1024 ** 2,
     cpus,
     processes,
     open_files: openFiles,
     tmp_mib: tmpBytes / 1024 ** 2,
+    disk_mib: diskBytes / 1024 ** 2,
   }
 }

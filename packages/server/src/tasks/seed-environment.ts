@@ -27,7 +27,14 @@ export const defaultEnvironment: EnvironmentContent = {
     packages: { npm: [] },
     allow_model_fetch: false,
   },
-  limits: { memory_mib: null, cpus: null, processes: null, open_files: null, tmp_mib: null },
+  limits: {
+    memory_mib: null,
+    cpus: null,
+    processes: null,
+    open_files: null,
+    tmp_mib: null,
+    disk_mib: null,
+  },
   secrets: [],
   metadata: {},
 }
