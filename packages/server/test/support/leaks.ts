@@ -56,7 +56,7 @@ function socketsIn(directory: string): string[] {
 function touches(pid: number, directory: string): boolean {
   try {
     return (
-      (isElsewhere(pid) && readFileSync(`/proc/${pid}/mountinfo`, 'utf8').includes(directory)) ||
+      (isElsewhere(pid) && isShown(pid, directory)) ||
       readlinkSync(`/proc/${pid}/cwd`).startsWith(directory) ||
       // The server itself is told of it in its environment.
       readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`=${directory}`)
@@ -65,6 +65,13 @@ function touches(pid: number, directory: string): boolean {
     // It ended while we looked.
     return false
   }
+}
+
+/** Something of it is mounted, other than a session's disk, which namespaces beside ours are told of. */
+function isShown(pid: number, directory: string): boolean {
+  const points = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n')
+  const shown = points.map((line) => line.split(' ')[4] ?? '')
+  return shown.some((point) => point.startsWith(directory) && !point.endsWith('/disk'))
 }
 
 /** The host's own mounts, the disks of open sessions among them, are everybody's who is not inside. */
