@@ -61,7 +61,7 @@ export class OpenSandbox implements Sandbox {
     this.limits = o.walls.limits
     this.#walls = o.walls
     this.#clock = o.clock
-    o.walls.disk.watch({ count: () => countFiles(this), killAll: () => this.killAll() })
+    o.walls.disk.watch({ count: () => countFiles(this), killLive: () => this.#killLive() })
   }
 
   spawn(command: readonly string[], o: SpawnOptions): SandboxProcess {
@@ -86,11 +86,7 @@ export class OpenSandbox implements Sandbox {
   }
 
   async killAll(): Promise<void> {
-    while (this.#live.size > 0) {
-      const live = [...this.#live]
-      for (const running of live) running.kill()
-      await Promise.all(live.map((running) => running.ended))
-    }
+    while (this.#live.size > 0) await this.#killLive()
     await this.#walls.killStrays()
   }
 
@@ -113,6 +109,13 @@ export class OpenSandbox implements Sandbox {
     await this.killAll()
     await this.#walls.disk.close()
     await this.#walls.close()
+  }
+
+  /** What runs at this moment; what is started meanwhile is spared. */
+  async #killLive(): Promise<void> {
+    const live = [...this.#live]
+    for (const running of live) running.kill()
+    await Promise.all(live.map((running) => running.ended))
   }
 
   #start(command: readonly string[], o: SpawnOptions): Running {

@@ -1,10 +1,11 @@
 /** Two servers of one host, with one database: what tells their sessions apart, and what is left of them. */
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
 import { slotsMax } from '../../src/sandbox/limits.ts'
+import { uidOf } from '../support/leaks.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 import type { ServerProcess } from '../support/server.ts'
 import { until } from '../support/until.ts'
@@ -102,6 +103,6 @@ function processesOf(range: number | undefined): number[] {
 }
 
 function rangeOf(pid: number): number | null {
-  const entry = statSync(`/proc/${pid}`, { throwIfNoEntry: false })
-  return entry === undefined ? null : Math.floor(entry.uid / slotsMax)
+  const uid = uidOf(pid)
+  return uid === null ? null : Math.floor(uid / slotsMax)
 }

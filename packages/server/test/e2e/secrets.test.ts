@@ -1,12 +1,12 @@
 /** What a scripted agent finds that searches its sandbox for the server's secrets, and for ways out. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { statSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { after, before, test } from 'node:test'
 import { type FakeRepository, say, script, use, when } from '@longhaul/testing'
 import { slotUidBase } from '../../src/sandbox/limits.ts'
 import { type Attempts, assertAttempts, attemptsProgram } from '../support/attempts.ts'
+import { uidOf } from '../support/leaks.ts'
 import { type Operator, startOperator } from '../support/operator.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { assertOnlyDecoys, searchProgram } from '../support/search.ts'
@@ -69,7 +69,7 @@ const scenario = script(
     use('Bash', { command: 'id -u; grep -e ^NoNewPrivs -e ^CapEff /proc/self/status' }),
     say('Nothing found.', {
       until: async () => {
-        uids.push(...sandboxProcessesOf(world.dataDir).map((pid) => statSync(`/proc/${pid}`).uid))
+        uids.push(...sandboxProcessesOf(world.dataDir).flatMap((pid) => uidOf(pid) ?? []))
       },
     }),
   ),

@@ -35,6 +35,19 @@ export function processesIn(directory: string): number[] {
     .filter((pid) => pid !== process.pid && touches(pid, directory))
 }
 
+/**
+ * The real uid of a process; null: it is gone. Its directory in /proc says less: that is root's while the
+ * process cannot be dumped, as every launch is for a moment.
+ */
+export function uidOf(pid: number): number | null {
+  try {
+    const [, uid] = /^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+    return uid === undefined ? null : Number(uid)
+  } catch {
+    return null
+  }
+}
+
 async function assertGone(
   what: string,
   look: () => readonly string[],

@@ -9,8 +9,7 @@ const countShare = 20
 /**
  * Plain directories on the host's own disk, which nothing holds within a bound: they are counted
  * from time to time, and what runs there is killed once they are too large. Between two counts a
- * session can go beyond its bound by what the disk writes in that time; the floor of the data
- * directory's free space catches the rest.
+ * session can go beyond its bound by what the disk writes in that time.
  */
 export class CountedDisk implements Disk {
   readonly #root: string
@@ -81,6 +80,6 @@ export class CountedDisk implements Disk {
     // Once: what was killed leaves its files, and whoever keeps the work has to run there.
     this.#hits += 1
     this.#log.warn({ directory: this.#root, bytes }, 'a workspace is too large')
-    await session.killAll()
+    await session.killLive()
   }
 }

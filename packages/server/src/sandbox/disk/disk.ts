@@ -27,7 +27,7 @@ export interface Disk {
 export interface Fills {
   /** Bytes of the session's directories, by `du` inside; null when it was cut off. */
   count(): Promise<number | null>
-  killAll(): Promise<void>
+  killLive(): Promise<void>
 }
 
 /** How the sessions of this host are held within their bytes. */
