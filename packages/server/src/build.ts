@@ -19,6 +19,7 @@ import { Metrics } from './metrics.ts'
 import { measureQueue } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
 import type { RunnerDeps } from './runner/deps.ts'
+import { DiskFloor, type Statfs } from './runner/disk-floor.ts'
 import { environmentLimitsOf } from './runner/limits.ts'
 import { Mirrors } from './runner/mirrors.ts'
 import { toolNames } from './runner/toolbox.ts'
@@ -67,6 +68,8 @@ export async function buildServer(o: {
   readonly log: Log
   /** Gives the start up. */
   readonly signal: AbortSignal
+  /** How much the disk has left; default: what it says itself. */
+  readonly statfs?: Statfs
 }): Promise<Server> {
   const { config, clock, log } = o
   const metrics = new Metrics()
@@ -93,6 +96,7 @@ export async function buildServer(o: {
     ...{ config, store, queue, live, sandboxes, dataDir, clock, log, metrics, node: store.node },
     ...{ audit, credentials, egress: await egress, breaker: new Breaker({ clock, metrics }) },
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
+    disk: new DiskFloor({ ...o, directory: dataDir, floorBytes: config.diskFloorBytes, metrics }),
     ended: () => callbacks.poke(),
   }
   const limits = environmentLimitsOf(config)
@@ -124,6 +128,7 @@ export async function buildServer(o: {
       queueReady: () => queue.ready(),
       sandbox: () => ({ driver: sandboxes.name, ...report }),
       modelConfigured: config.model.headers !== null,
+      disk: () => deps.disk.look(),
     },
     mount: (app) => {
       const readers = { store, live, clock, log, metrics, signal: draining.signal }

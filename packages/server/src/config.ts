@@ -120,6 +120,11 @@ const schema = z
       .describe(
         'MiB of disk that a session may fill: its clone, packages, caches and temporary files; a session keeps the size it began with.',
       ),
+    DISK_FLOOR_MIB: count(0, 16_777_216)
+      .default(1024)
+      .describe(
+        'MiB that the disk of DATA_DIR has to have left for a task to be begun; below it tasks wait in the queue, and those that run go on. 0: no floor.',
+      ),
     SANDBOX_REQUIRE_LIMITS: z
       .stringbool()
       .default(false)
@@ -209,6 +214,8 @@ export type Config = Readonly<{
   sandbox: Settings['SANDBOX']
   /** Of a session; the rest are the sandbox's defaults. */
   sandboxLimits: { memoryBytes: number; cpus: number; processes: number; diskBytes: number }
+  /** What the disk of the data directory has to have left for new work; 0: nothing. */
+  diskFloorBytes: number
   sandboxRequireLimits: boolean
   slotUidBase: number | null
   gatewayAllow: readonly AllowedHost[]
@@ -289,6 +296,7 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'tools'> 
       processes: env.SANDBOX_PROCESSES,
       diskBytes: env.SANDBOX_DISK_MIB * 1024 ** 2,
     },
+    diskFloorBytes: env.DISK_FLOOR_MIB * 1024 ** 2,
     sandboxRequireLimits: env.SANDBOX_REQUIRE_LIMITS,
     slotUidBase: env.SLOT_UID_BASE ?? null,
     gatewayAllow: env.GATEWAY_ALLOW,

@@ -64,6 +64,14 @@ export class Metrics {
     help: 'Times that something in a task’s sandbox hit a limit, whether or not the task failed of it. Limit: out_of_memory, too_many_processes, disk_full.',
     labels: ['limit'],
   })
+  readonly diskFree = this.#gauge('disk_free_bytes', {
+    help: 'What the disk of the data directory has left for others than root; not a number while it does not say.',
+    labels: [],
+  })
+  readonly diskFloor = this.#gauge('disk_floor_bytes', {
+    help: 'DISK_FLOOR_MIB: while less than this is left, no task is begun.',
+    labels: [],
+  })
   readonly modelBreaker = this.#gauge('model_breaker_open', {
     help: '1 while no session of this process asks the model, because its provider said often enough: not now.',
     labels: [],

@@ -105,6 +105,12 @@ export interface AppDeps {
       readonly warnings: readonly string[]
     }
     readonly modelConfigured: boolean
+    /** What the disk of the data directory has left. */
+    readonly disk: () => Promise<{
+      readonly freeBytes: number | null
+      readonly floorBytes: number
+      readonly problem: string | null
+    }>
   }
   /** Routes of other rooms, mounted behind authentication and with the same errors. */
   readonly mount?: (app: App) => void

@@ -9,6 +9,7 @@ import type { WorkQueue } from '../queue/work-queue.ts'
 import type { SandboxDriver } from '../sandbox/driver.ts'
 import type { AuditWriter } from '../store/audit-writer.ts'
 import type { Store } from '../store/open.ts'
+import type { DiskFloor } from './disk-floor.ts'
 import type { Mirrors } from './mirrors.ts'
 
 /** What every attempt of this process works with. */
@@ -34,6 +35,8 @@ export interface RunnerDeps {
   }
   /** This data directory's name in the store: who holds a workspace. */
   readonly node: string
+  /** Whether the disk has room for new work. */
+  readonly disk: DiskFloor
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics

@@ -11,7 +11,8 @@ const claimErrorMs = 1000
 
 /**
  * The process that leases work and runs it: at most `TASK_CONCURRENCY` attempts at once, here and,
- * since the queue counts them in the store, everywhere; and one more while it only ends a task.
+ * since the queue counts them in the store, everywhere; and one more while it only ends a task. It
+ * begins none while the disk is below its floor.
  */
 export class Worker implements AsyncDisposable {
   readonly #deps: RunnerDeps
@@ -50,7 +51,7 @@ export class Worker implements AsyncDisposable {
   }
 
   async #claim(): Promise<void> {
-    const { queue, config, clock, log } = this.#deps
+    const { queue, config, disk, clock, log } = this.#deps
     const { signal } = this.#stop
     const limit = config.taskConcurrency
     while (!signal.aborted) {
@@ -58,7 +59,10 @@ export class Worker implements AsyncDisposable {
         await queueDue(this.#deps)
         await wakeDue(this.#deps)
         const free = limit - this.#running.size
-        const leases = free < 0 ? [] : await queue.claim({ free, limit })
+        const { problem } = await disk.look()
+        // What has only to end needs a place beside the others, and hardly any room on the disk.
+        const begun = problem === null ? free : Math.min(free, 0)
+        const leases = free < 0 ? [] : await queue.claim({ free: begun, limit })
         for (const lease of leases) this.#run(lease)
         if (leases.length === 0) await queue.changed(signal)
       } catch (error) {

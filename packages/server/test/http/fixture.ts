@@ -148,6 +148,7 @@ export const healthy: AppDeps['health'] = {
     warnings: [],
   }),
   modelConfigured: true,
+  disk: () => Promise.resolve({ freeBytes: 2 ** 40, floorBytes: 2 ** 30, problem: null }),
 }
 
 /** The least that `/v1/tasks` takes. */

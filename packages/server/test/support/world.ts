@@ -11,7 +11,7 @@ import {
 import { buildServer, type Server } from '../../src/build.ts'
 import type { Clock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config.ts'
-import { createLog } from '../../src/log.ts'
+import { createLog, type Log } from '../../src/log.ts'
 import { assertNothingIn, processesIn, watchHandles } from './leaks.ts'
 import { makeDirectory } from './postgres.ts'
 import { ServerProcess } from './server.ts'
@@ -27,8 +27,11 @@ export interface World extends AsyncDisposable {
   readonly dataDir: string
   /** Starts a server in this world; the one before must be gone. */
   start(settings?: Readonly<Record<string, string>>): Promise<ServerProcess>
-  /** Starts one in this process, with a clock of the test's. */
-  startInProcess(clock: Clock): Promise<ServerApi>
+  /** Starts one in this process, with a clock of the test's, and perhaps a disk of its. */
+  startInProcess(
+    clock: Clock,
+    o?: Pick<Parameters<typeof buildServer>[0], 'statfs'> & { readonly log?: Log },
+  ): Promise<ServerApi>
   repository(name: string, files: Readonly<Record<string, string>>): Promise<FakeRepository>
 }
 
@@ -82,12 +85,13 @@ export async function makeWorld(scenarios: readonly Scenario[]): Promise<World> 
       server = await ServerProcess.start({ ...base, ...settings })
       return server
     },
-    async startInProcess(clock) {
+    async startInProcess(clock, o = {}) {
       inProcess = await buildServer({
         config: loadConfig({ ...base, PORT: '0', LONGHAUL_API_KEY: testKey }),
         clock,
         log: createLog('silent'),
         signal: AbortSignal.timeout(60_000),
+        ...o,
       })
       return new ServerApi(inProcess.url)
     },

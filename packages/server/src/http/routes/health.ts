@@ -29,6 +29,9 @@ const health = z
       warnings: z.array(z.string()),
     }),
     model: part,
+    disk: part
+      .extend({ free_bytes: z.number().nullable(), floor_bytes: z.number() })
+      .describe('The disk of the data directory; not ok: tasks are taken, and none is begun.'),
   })
   .meta({ id: 'Health' })
 
@@ -85,11 +88,15 @@ export function healthRoutes(app: App, deps: AppDeps): void {
   })
 
   app.openapi(healthRoute, async (c) => {
-    const { store, queue, sandbox, model } = await partsOf(deps)
+    const [{ store, queue, sandbox, model }, disk] = await Promise.all([
+      partsOf(deps),
+      diskOf(deps),
+    ])
     const well =
-      [store, queue, sandbox, model].every(({ ok }) => ok) && sandbox.warnings.length === 0
+      [store, queue, sandbox, model, disk].every(({ ok }) => ok) && sandbox.warnings.length === 0
     const status = well && sandbox.isolation !== 'none' ? 'healthy' : 'degraded'
-    return c.json({ status, version: deps.version, store, queue, sandbox, model } as const, 200)
+    const parts = { store, queue, sandbox, model, disk }
+    return c.json({ status, version: deps.version, ...parts } as const, 200)
   })
 }
 
@@ -110,6 +117,11 @@ async function partsOf({ store, health, clock }: AppDeps) {
       'No model key is configured: set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN.',
     ),
   }
+}
+
+async function diskOf({ health }: AppDeps) {
+  const { freeBytes, floorBytes, problem } = await health.disk()
+  return { ok: problem === null, problem, free_bytes: freeBytes, floor_bytes: floorBytes }
 }
 
 async function pinged(

@@ -1,0 +1,145 @@
+/** A disk that runs full outside the sessions: nothing new is begun on it, and nothing fails. */
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import type { Approval } from '@longhaul/client/contract'
+import { say, script, use, when } from '@longhaul/testing'
+import { pino } from 'pino'
+import { systemClock } from '../../src/clock.ts'
+import { Metrics } from '../../src/metrics.ts'
+import { DiskFloor } from '../../src/runner/disk-floor.ts'
+import type { ServerApi } from '../support/server-api.ts'
+import { until } from '../support/until.ts'
+import { brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+
+const minuteMs = 60_000
+const mib = 1024 ** 2
+const floorBytes = 1024 * mib
+/** Runs until it is told to end. */
+const hold = 'touch .git/held; until test -e .git/go; do sleep 0.1; done; '
+const scenario = script(
+  when('Mend slowly', use('Bash', { command: hold + mend, timeout: 300_000 }), say('Mended.')),
+  when('Mend', use('Bash', { command: mend }), say('Mended.')),
+)
+
+interface Health {
+  readonly status: string
+  readonly disk: { ok: boolean; problem: string | null; free_bytes: number; floor_bytes: number }
+}
+
+/** Null: it does not answer. */
+let freeBytes: number | null = 10 * floorBytes
+let looks = 0
+const lines: { level: number; msg: string }[] = []
+let world: World
+let server: ServerApi
+let made = 0
+before(async () => {
+  world = await makeWorld([scenario])
+  server = await world.startInProcess(systemClock, {
+    statfs: (path) => {
+      assert.equal(path, world.dataDir)
+      looks += 1
+      if (freeBytes === null) return Promise.reject(new Error('EIO'))
+      return Promise.resolve({ bavail: freeBytes / 4096, bsize: 4096 })
+    },
+    log: pino({ base: null }, { write: (line: string) => lines.push(JSON.parse(line)) }),
+  })
+})
+after(() => world[Symbol.asyncDispose]())
+
+async function order(instructions: string, more: object = {}) {
+  made += 1
+  const repository = await world.repository(`full-${made}`, brokenSum)
+  const { id } = await server.order({ repoUrl: repository.url, instructions, ...more })
+  return { id, sessionId: (await server.task(id)).session_id }
+}
+
+/** The worker has looked at the queue several times since it was called. */
+async function severalClaims(): Promise<void> {
+  const before = looks
+  await until('several claims', () => looks >= before + 3)
+}
+
+async function gauge(name: string): Promise<number> {
+  const text = await (await server.request('/metrics')).text()
+  return Number(new RegExp(`^longhaul_${name} (.*)$`, 'm').exec(text)?.[1])
+}
+
+const saidOfTheDisk = () =>
+  lines.filter(({ msg }) => /\bdisk\b/i.test(msg)).map(({ level, msg }) => [level, msg])
+
+test('below its floor tasks wait and none fails, what runs goes on, and with room they are begun', async () => {
+  const slow = await order('Mend slowly.')
+  const mark = (name: string) =>
+    join(world.dataDir, 'sessions', slow.sessionId, 'workspace/.git', name)
+  await until('it to run', () => existsSync(mark('held')), minuteMs)
+  const well = await server.get<Health>('/health')
+  assert.deepEqual(well.disk, {
+    ...{ ok: true, problem: null, free_bytes: 10 * floorBytes, floor_bytes: floorBytes },
+  })
+
+  freeBytes = floorBytes - 4096
+  const waiting = await order('Mend.')
+  await severalClaims()
+  const ill = await server.get<Health>('/health')
+  assert.equal(ill.status, 'degraded')
+  assert.equal(ill.disk.ok, false)
+  const problem = ill.disk.problem ?? ''
+  assert.match(
+    problem,
+    /^The disk of DATA_DIR has 1023 MiB left, less than DISK_FLOOR_MIB \(1024\): no task is begun, and those that are ordered wait until there is more;/,
+  )
+  assert.equal((await server.request('/readyz')).status, 200)
+  assert.equal(await gauge('disk_free_bytes'), freeBytes)
+  assert.equal(await gauge('disk_floor_bytes'), floorBytes)
+  await writeFile(mark('go'), '')
+  assert.equal((await server.ended(slow.id)).reason, 'done')
+  await severalClaims()
+  const { status, reason } = await server.task(waiting.id)
+  assert.deepEqual([status, reason], ['pending', 'queued'])
+  assert.deepEqual(saidOfTheDisk(), [[40, problem]])
+
+  freeBytes = floorBytes
+  assert.equal((await server.ended(waiting.id)).reason, 'done')
+  assert.deepEqual((await server.get<Health>('/health')).disk.problem, null)
+  assert.deepEqual(saidOfTheDisk().slice(1), [[30, 'the disk has room again, and tasks are begun']])
+})
+
+test('below its floor a task that was begun and is cancelled ends all the same', async () => {
+  const bash = { name: 'bash', permission_policy: { type: 'always_ask' } }
+  const { id: agent } = await server.post<{ id: string }>('/v1/agents', {
+    ...{ name: 'asking', model: 'claude-sonnet-5-5' },
+    tools: [{ type: 'agent_toolset_20260401', configs: [bash] }],
+  })
+  const { id } = await order('Mend.', { agent })
+  await server.event(id, ({ type }) => type === 'task.approval_requested')
+  await until('it to park', async () => (await server.task(id)).reason === 'waiting_approval')
+  freeBytes = 0
+  const { data } = await server.get<{ data: Approval[] }>(`/v1/tasks/${id}/approvals`)
+  assert.equal(data.length, 1)
+  await severalClaims()
+  await server.cancel(id)
+  assert.equal((await server.ended(id)).reason, 'cancelled')
+})
+
+test('a disk that does not say what is left takes nothing new, unless there is no floor', async () => {
+  freeBytes = null
+  const { disk } = await server.get<Health>('/health')
+  assert.equal(disk.free_bytes, null)
+  assert.match(disk.problem ?? '', /^The disk of DATA_DIR does not say what is left on it: no task/)
+  const { id } = await order('Mend.')
+  await severalClaims()
+  assert.equal((await server.task(id)).status, 'pending')
+  assert.equal(await gauge('disk_free_bytes'), Number.NaN)
+  const statfs = () => Promise.resolve({ bavail: 0, bsize: 4096 })
+  const log = pino({ enabled: false })
+  const none = new DiskFloor({
+    ...{ directory: world.dataDir, floorBytes: 0, log, metrics: new Metrics(), statfs },
+  })
+  assert.deepEqual(await none.look(), { freeBytes: 0, floorBytes: 0, problem: null })
+  freeBytes = floorBytes
+  assert.equal((await server.ended(id)).reason, 'done')
+})
