@@ -16,6 +16,7 @@ import { ensureFirstKey } from './http/first-key.ts'
 import { listen } from './http/listen.ts'
 import type { Log } from './log.ts'
 import { Metrics } from './metrics.ts'
+import { PriceTable } from './prices/price-table.ts'
 import { measureQueue } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
 import type { RunnerDeps } from './runner/deps.ts'
@@ -95,6 +96,7 @@ export async function buildServer(o: {
   const deps: Omit<RunnerDeps, 'publicUrl'> = {
     ...{ config, store, queue, live, sandboxes, dataDir, clock, log, metrics, node: store.node },
     ...{ audit, credentials, egress: await egress, breaker: new Breaker({ clock, metrics }) },
+    prices: pricesOf(o),
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
     disk: new DiskFloor({ ...o, directory: dataDir, floorBytes: config.diskFloorBytes, metrics }),
     ended: () => callbacks.poke(),
@@ -218,6 +220,14 @@ async function egressOf({
 }: Parameters<typeof buildServer>[0]): Promise<RunnerDeps['egress']> {
   const { hosts, env } = await detectRegistries({ ...config.operator, log, signal })
   return { presets: { package_registries: hosts }, env }
+}
+
+/** What models cost; the log says from which days the figures are. */
+function pricesOf({ config, log }: Parameters<typeof buildServer>[0]): PriceTable {
+  const { own, unknownModel } = config.prices
+  const prices = new PriceTable({ unknownModel, ...(own && { own: own.models }) })
+  log.info({ list: prices.dated, own: own?.dated ?? null, unknownModel }, 'the prices of models')
+  return prices
 }
 
 function policyOf(config: Config, clock: Clock): OrderPolicy {

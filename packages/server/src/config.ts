@@ -15,6 +15,9 @@ import {
 } from './config-fields.ts'
 import { type Credentials, readCredentials } from './credentials-file/load.ts'
 import { logLevels } from './log.ts'
+import type { PriceList } from './prices/list.ts'
+import { readPrices } from './prices/load.ts'
+import type { UnknownModel } from './prices/price-table.ts'
 import type { CustomTool } from './tools-file/custom-tool.ts'
 import { readToolsFile } from './tools-file/load.ts'
 
@@ -66,6 +69,19 @@ const schema = z
       .default([])
       .describe(
         'Models that any agent’s session may ask for beside those that its profile names and the small ones of the haiku family, comma-separated; `*`: any model.',
+      ),
+    PRICES_FILE: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'JSON file of what models cost, in place of the list prices of the house; see budgets.md.',
+      ),
+    UNKNOWN_MODEL: z
+      .enum(['dearest', 'refuse'])
+      .default('dearest')
+      .describe(
+        'What happens to requests for a model without a known price: counted as the dearest, or refused.',
       ),
     GITHUB_TOKEN: secret().describe('Token for clones, pushes and pull requests on GITHUB_URL.'),
     GITHUB_APP_ID: z
@@ -208,6 +224,8 @@ export type Config = Readonly<{
     name: string | null
     allow: readonly string[]
   }
+  /** Those of PRICES_FILE, null without. */
+  prices: { own: PriceList | null; unknownModel: UnknownModel }
   github: { url: URL; apiUrl: URL; credentials: Credentials['git'] }
   /** Paths on the host of a task's own repository: `/owner/name` or `/owner/*`. */
   gitReadAllow: readonly string[]
@@ -287,6 +305,10 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'tools'> 
       headers: modelHeaders(env),
       name: env.MODEL ?? null,
       allow: env.MODELS_ALLOW,
+    },
+    prices: {
+      own: env.PRICES_FILE === undefined ? null : readPrices(env.PRICES_FILE),
+      unknownModel: env.UNKNOWN_MODEL,
     },
     gitReadAllow: env.GIT_READ_ALLOW,
     sandbox: env.SANDBOX,

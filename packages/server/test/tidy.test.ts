@@ -18,6 +18,7 @@ const level: Record<string, number> = {
   'scrub.ts': 0.5,
   'spelling.ts': 0,
   'json-file': -1,
+  prices: 0,
   'tools-file': 0,
   'credentials-file': 0,
   'image-name.ts': 0,

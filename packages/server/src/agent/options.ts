@@ -108,7 +108,8 @@ const longCommands =
 const requestTriesMax = 10
 /** Bytes of an answer may pause this long, pings included; then the request is made again. */
 const streamPauseMsMax = 60_000
-const subagentsMax = 4
+/** Subagents at once; the gateway keeps the budget however many there are. */
+const subagentsMax = 8
 /** A subagent may not start subagents. */
 const subagentDepthMax = 1
 

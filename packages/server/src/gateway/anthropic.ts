@@ -86,7 +86,10 @@ async function readModelBody(context: RouteContext, o: Exchange): Promise<ModelB
     return null
   }
   try {
-    const parsed = parseModelBody(await readBody(o.request, bodyBytesMax), o.model)
+    const parsed = parseModelBody(await readBody(o.request, bodyBytesMax), {
+      ...o.model,
+      prices: context.prices,
+    })
     if ('body' in parsed) return parsed.body
     context.record.denied({ ...hostOf(o.model.baseUrl), route: 'anthropic', why: parsed.why })
     await refuseInvalid(o.response, parsed.why)
@@ -138,7 +141,7 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
     settle: (reading) => {
       admission.settle(reading?.costUsd ?? 0)
       if (reading === null) return
-      countUsage(context.metrics, reading)
+      countUsage(context, reading)
       context.record.adds(sumsOf(reading))
       context.hooks.onUsage(reading)
     },
@@ -150,14 +153,15 @@ async function forward(
   o: Checked & { signal: AbortSignal; settle: Settle },
 ): Promise<void> {
   const { requested } = o.body
+  const { prices } = context
   const details = { model: requested.model, path: o.path }
   context.record.allowed({ ...hostOf(o.model.baseUrl), route: 'anthropic', details })
   const answer = await ask(context, o)
-  countRequest(context.metrics, { model: requested.model, answer })
+  countRequest(context, { model: requested.model, answer })
   if (answer === 'failed' || answer === 'cut') context.breaker.missed()
   if (answer === 'failed') return o.settle(null)
   if (answer === 'cut')
-    return o.settle(new UsageReader({ contentType: undefined, requested }).end(false))
+    return o.settle(new UsageReader({ contentType: undefined, requested, prices }).end(false))
   const status = answer.statusCode ?? 502
   heed(context, { status, answer })
   if (status >= 200 && status < 300) return stream(context, { ...o, answer })
@@ -221,6 +225,7 @@ async function stream(
   const reader = new UsageReader({
     contentType: o.answer.headers['content-type'],
     requested: o.body.requested,
+    prices: context.prices,
   })
   let settled = false
   const settle = (complete: boolean): void => {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { PriceTable } from '../prices/price-table.ts'
 import type { Breaker } from './breaker.ts'
 import type { ExchangeRecord } from './exchange-record.ts'
 import type { Meter } from './meter.ts'
@@ -13,6 +14,7 @@ export interface RouteContext {
   readonly policy: GatewayPolicy
   readonly hooks: GatewayHooks
   readonly meter: Meter
+  readonly prices: PriceTable
   /** Of the model's credential. */
   readonly breaker: Breaker
   readonly clock: Clock

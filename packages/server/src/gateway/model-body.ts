@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import type { Price } from '../prices/list.ts'
+import type { PriceTable } from '../prices/price-table.ts'
 import type { GatewayPolicy } from './policy.ts'
-import { priceOf } from './prices.ts'
 import { type Requested, tokensOf } from './usage.ts'
 
 /** A checked request body, and the bytes that are sent for it. */
@@ -21,7 +22,9 @@ const imageTokensMax = 5_000
 const valuesMax = 2_000_000
 
 /** What a session's requests may ask for. */
-type ModelRules = Pick<NonNullable<GatewayPolicy['model']>, 'models' | 'fetches'>
+type ModelRules = Pick<NonNullable<GatewayPolicy['model']>, 'models' | 'fetches'> & {
+  readonly prices: PriceTable
+}
 
 /**
  * Parses the body of a Messages request and refuses another model than those of the rules, and whatever would make the provider connect somewhere, run something or read stored files for the agent: a way out of the sandbox that no
@@ -45,7 +48,7 @@ export function parseModelBody(
     inputTokens: tokensOf(bytes.length - scan.imageBytes) + scan.images * imageTokensMax,
     outputTokensMax: request.data.max_tokens ?? outputTokensDefault,
   }
-  const worstUsd = worstCase({ request: request.data, requested, bytes })
+  const worstUsd = worstCase({ request: request.data, requested, bytes, prices: rules.prices })
   return { body: { value: parsed.value, bytes, requested, worstUsd } }
 }
 
@@ -87,11 +90,11 @@ function problemOf(request: MessagesRequest, rules: ModelRules): string | null {
   if (request.container != null)
     return 'container is not allowed: code runs in the sandbox, not at the provider.'
   const fallbacks = Array.isArray(request.fallbacks) ? request.fallbacks : []
-  const pinned = pinProblem(
-    [request, ...fallbacks].map(({ model }) => model),
-    rules,
-  )
+  const asked = [request, ...fallbacks].map(({ model }) => model)
+  const pinned = pinProblem(asked, rules)
   if (pinned !== null) return pinned
+  const unpriced = priceProblem(request, asked, rules)
+  if (unpriced !== null) return unpriced
   if (rules.models !== undefined && request.fallbacks === 'default')
     return 'fallbacks must be named: this session is kept to its models.'
   if ([request, ...fallbacks].some((attempt) => (attempt.speed ?? 'standard') !== 'standard'))
@@ -107,6 +110,20 @@ function pinProblem(asked: readonly string[], { models }: ModelRules): string | 
   const other = models === undefined ? undefined : asked.find((model) => !isAmong(model, models))
   if (other === undefined || models === undefined) return null
   return `The model ${JSON.stringify(other)} is not one of this session's: ${models.join(', ')}.`
+}
+
+/** A budget can only be kept with a price; the operator says whether a guess will do. */
+function priceProblem(
+  { fallbacks }: MessagesRequest,
+  asked: readonly string[],
+  { prices }: ModelRules,
+): string | null {
+  if (prices.unknownModel === 'dearest') return null
+  const other = asked.find((model) => !prices.knows(model))
+  if (fallbacks === 'default')
+    return 'fallbacks must be named: UNKNOWN_MODEL refuses models without a known price.'
+  if (other === undefined) return null
+  return `The price of the model ${JSON.stringify(other)} is not known, and UNKNOWN_MODEL refuses such models: PRICES_FILE can name it.`
 }
 
 /** A name means itself, also with a provider before it and a date or a version behind. */
@@ -187,19 +204,24 @@ function blockProblem(value: object, scan: Scan, rules: ModelRules): string | nu
 }
 
 /** Every attempt that the request allows may be billed: the model's own, and each fallback's. */
-function worstCase(o: { request: MessagesRequest; requested: Requested; bytes: Buffer }): number {
+function worstCase(o: {
+  readonly request: MessagesRequest
+  readonly requested: Requested
+  readonly bytes: Buffer
+  readonly prices: PriceTable
+}): number {
   const { request, requested } = o
   const own = { model: requested.model, max_tokens: requested.outputTokensMax }
   const fallbacks = request.fallbacks === 'default' ? [own] : (request.fallbacks ?? [])
   return [own, ...fallbacks].reduce((sum, attempt) => {
-    const price = priceOf(attempt.model, requested.inputTokens)
+    const price = o.prices.priceOf(attempt.model, requested.inputTokens)
     const output = attempt.max_tokens ?? requested.outputTokensMax
     const input = inputPrice(price, o.bytes)
     return sum + (requested.inputTokens * input + output * price.output) / 1_000_000
   }, 0)
 }
 
-function inputPrice(price: ReturnType<typeof priceOf>, bytes: Buffer): number {
+function inputPrice(price: Price, bytes: Buffer): number {
   if (!bytes.includes('"cache_control"')) return price.input
   return bytes.includes('"1h"') ? price.cacheWriteHour : price.cacheWrite
 }

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import { PriceTable } from '../prices/price-table.ts'
 import { routeModel } from './anthropic.ts'
 import { Breaker } from './breaker.ts'
 import { routeConnect } from './connect.ts'
@@ -39,6 +40,8 @@ interface GatewayOptions {
   readonly policy: GatewayPolicy
   readonly hooks: GatewayHooks
   readonly budget: Budget
+  /** Absent: the list prices of the house. */
+  readonly prices?: PriceTable
   /** Of the model's credential, shared by all who have it; absent: nobody else has. */
   readonly breaker?: Breaker
   readonly clock: Clock
@@ -88,6 +91,7 @@ export class Gateway implements AsyncDisposable {
       log,
       metrics,
       meter: this.#meter,
+      prices: o.prices ?? new PriceTable(),
       signal: this.#stop.signal,
       ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
     }

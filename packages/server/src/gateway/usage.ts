@@ -1,7 +1,7 @@
 import type { Usage } from '@longhaul/client/contract'
 import { createParser, type EventSourceParser } from 'eventsource-parser'
 import { z } from 'zod'
-import { type BilledUsage, costOf } from './prices.ts'
+import type { BilledUsage, PriceTable } from '../prices/price-table.ts'
 
 /** What one answer of the model cost. */
 export interface Reading {
@@ -22,6 +22,7 @@ const eventCharsMax = 8 * 1024 * 1024
  */
 export class UsageReader {
   readonly #requested: Requested
+  readonly #prices: PriceTable
   readonly #events: EventSourceParser | null
   readonly #decoder = new TextDecoder()
   #unreadable = false
@@ -34,8 +35,13 @@ export class UsageReader {
   #stopped = false
   #deltaBytes = 0
 
-  constructor(o: { contentType: string | undefined; requested: Requested }) {
+  constructor(o: {
+    readonly contentType: string | undefined
+    readonly requested: Requested
+    readonly prices: PriceTable
+  }) {
     this.#requested = o.requested
+    this.#prices = o.prices
     this.#events = /^text\/event-stream\b/i.test(o.contentType ?? '')
       ? createParser({
           onEvent: ({ data }) => this.#event(data),
@@ -67,7 +73,7 @@ export class UsageReader {
     if (!seen && complete) return this.#reading([worstOf(this.#requested)])
     if (!seen) return this.#reading([estimateOf(this.#requested, this.#deltaBytes)])
     const output = this.#final ? 0 : tokensOf(this.#deltaBytes)
-    return this.#reading(billed({ reported: this.#seen, model: this.#name(), output }))
+    return this.#reading(this.#billed({ model: this.#name(), output }))
   }
 
   #event(data: string): void {
@@ -116,6 +122,24 @@ export class UsageReader {
     this.#seen = { ...this.#seen, ...Object.fromEntries(given) }
   }
 
+  /**
+   * The samplings that are billed. With fallbacks or compaction the top-level figures leave some
+   * out, so the iterations count where they are dearer.
+   */
+  #billed(o: { readonly model: string; readonly output: number }): readonly Part[] {
+    const usOnly = this.#seen.inference_geo === 'us'
+    const top = [{ model: o.model, usage: { ...usageOf(this.#seen, o.output), usOnly } }]
+    const each = (this.#seen.iterations ?? []).map((entry) => ({
+      model: entry.model ?? o.model,
+      usage: { ...usageOf(entry, 0), usOnly },
+    }))
+    return this.#costOf(each) > this.#costOf(top) ? each : top
+  }
+
+  #costOf(parts: readonly Part[]): number {
+    return parts.reduce((sum, part) => sum + this.#prices.costOf(part.model, part.usage), 0)
+  }
+
   #name(): string {
     return this.#model ?? this.#requested.model
   }
@@ -124,7 +148,7 @@ export class UsageReader {
     const total = { ...noUsage }
     let costUsd = 0
     for (const { model, usage } of parts) {
-      costUsd += costOf(model, usage)
+      costUsd += this.#prices.costOf(model, usage)
       for (const name of usageNames) total[name] += usage[name]
     }
     return { model: this.#name(), usage: total, costUsd }
@@ -185,24 +209,6 @@ const streamEvent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('message_stop') }),
   z.object({ type: z.literal('error') }),
 ])
-
-/**
- * The samplings that are billed. With fallbacks or compaction the top-level figures leave some
- * out, so the iterations count where they are dearer.
- */
-function billed(o: { reported: Reported; model: string; output: number }): readonly Part[] {
-  const usOnly = o.reported.inference_geo === 'us'
-  const top = [{ model: o.model, usage: { ...usageOf(o.reported, o.output), usOnly } }]
-  const each = (o.reported.iterations ?? []).map((entry) => ({
-    model: entry.model ?? o.model,
-    usage: { ...usageOf(entry, 0), usOnly },
-  }))
-  return costOfAll(each) > costOfAll(top) ? each : top
-}
-
-function costOfAll(parts: readonly Part[]): number {
-  return parts.reduce((sum, part) => sum + costOf(part.model, part.usage), 0)
-}
 
 function usageOf(reported: Reported, outputTokensMin: number): BilledUsage {
   return {

@@ -5,6 +5,7 @@ import type { Breaker } from '../gateway/breaker.ts'
 import type { GitCredentials } from '../gateway/credentials.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { PriceTable } from '../prices/price-table.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
 import type { SandboxDriver } from '../sandbox/driver.ts'
 import type { AuditWriter } from '../store/audit-writer.ts'
@@ -25,6 +26,7 @@ export interface RunnerDeps {
   readonly mirrors: Mirrors
   /** Of the model's credential. */
   readonly breaker: Breaker
+  readonly prices: PriceTable
   readonly audit: AuditWriter
   /** Absolute; a session's directory is `sessions/<id>` below it. */
   readonly dataDir: string

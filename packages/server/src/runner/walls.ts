@@ -141,6 +141,7 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
       ...auditedBy(deps.audit, lease.sessionId),
     },
     breaker: deps.breaker,
+    prices: deps.prices,
     clock: deps.clock,
     log: deps.log,
     metrics: deps.metrics,

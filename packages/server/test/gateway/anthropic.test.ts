@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import { test } from 'node:test'
+import { PriceTable } from '../../src/prices/price-table.ts'
 import { startGateway, startUpstream, type Upstream, until } from './harness.ts'
 
 const path = '/anthropic/v1/messages?beta=true'
@@ -276,6 +277,28 @@ test('a session is kept to its models, in fallbacks too, whatever date or provid
     })
   assert.equal(upstream.requests.length, 4)
   assert.equal(gateway.denials.length, 6)
+})
+
+test('a model without a known price is the dearest, or refused, as the setting says', async () => {
+  await using upstream = await startUpstream(answerJson)
+  const policy = policyOf(upstream)
+  await using counting = await startGateway({ policy })
+  const unknown = bodyOf({ model: 'somebody-elses-model' })
+  assert.equal((await counting.ask({ path, body: unknown })).status, 200)
+  const prices = new PriceTable({ unknownModel: 'refuse' })
+  await using refusing = await startGateway({ policy, prices })
+  const bodies = [
+    unknown,
+    bodyOf({ fallbacks: [{ model: 'somebody-elses-model' }] }),
+    bodyOf({ fallbacks: 'default' }),
+  ]
+  for (const body of bodies) {
+    const answer = await refusing.ask({ path, body })
+    assert.equal(answer.status, 400)
+    assert.match(answer.text, /UNKNOWN_MODEL refuses/)
+  }
+  assert.equal(upstream.requests.length, 1)
+  assert.equal((await refusing.ask({ path, body: bodyOf() })).status, 200)
 })
 
 test('the provider fetches for an agent only where the policy says so, and never runs or searches', async () => {

@@ -18,6 +18,7 @@ import type { Lookup } from '../../src/gateway/resolve.ts'
 import { type Gateway, openGateway } from '../../src/gateway/server.ts'
 import { createLog } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
+import type { PriceTable } from '../../src/prices/price-table.ts'
 
 export const log = createLog('silent')
 
@@ -70,6 +71,7 @@ export async function startGateway(
     mayComment?: GatewayHooks['mayComment']
     isAuditBehind?: () => boolean
     breaker?: Breaker
+    prices?: PriceTable
     lookup?: Lookup
     clock?: Clock
     /** That of a sandbox, and whose it is; by default one in a directory of its own. */
@@ -107,6 +109,7 @@ export async function startGateway(
     log,
     metrics,
     ...(o.breaker === undefined ? {} : { breaker: o.breaker }),
+    ...(o.prices === undefined ? {} : { prices: o.prices }),
     ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
   })
   return {

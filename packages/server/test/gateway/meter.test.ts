@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { Meter } from '../../src/gateway/meter.ts'
-import { costOf, priceOf } from '../../src/gateway/prices.ts'
 import { UsageReader } from '../../src/gateway/usage.ts'
+import { PriceTable } from '../../src/prices/price-table.ts'
 
 const never = new AbortController().signal
 
@@ -124,6 +124,7 @@ test('the overshoot is one request at most, whatever the order of events', async
   )
 })
 
+const prices = new PriceTable()
 const usage = {
   input_tokens: 1_000_000,
   output_tokens: 1_000_000,
@@ -140,15 +141,15 @@ const costs: [model: string, costUsd: number][] = [
 ]
 for (const [model, costUsd] of costs)
   test(`a million tokens of each kind on ${model} cost ${costUsd}`, () => {
-    assert.ok(Math.abs(costOf(model, usage) - costUsd) < 1e-9)
+    assert.ok(Math.abs(prices.costOf(model, usage) - costUsd) < 1e-9)
   })
 
 test('an hour of cache, a long prompt and inference bound to one country cost more', () => {
-  const hour = costOf('claude-opus-5-5', { ...usage, hourCacheTokens: 1_000_000 })
+  const hour = prices.costOf('claude-opus-5-5', { ...usage, hourCacheTokens: 1_000_000 })
   assert.equal(hour, 4 + 20 + 0.2 + 8)
-  assert.equal(priceOf('claude-haiku-5-5', 100_000).input, 0.1)
-  assert.equal(priceOf('claude-haiku-5-5', 100_001).input, 0.5)
-  const bound = costOf('claude-opus-5-5', { ...usage, usOnly: true })
+  assert.equal(prices.priceOf('claude-haiku-5-5', 100_000).input, 0.1)
+  assert.equal(prices.priceOf('claude-haiku-5-5', 100_001).input, 0.5)
+  const bound = prices.costOf('claude-opus-5-5', { ...usage, usOnly: true })
   assert.ok(Math.abs(bound - 29.2 * 1.1) < 1e-9)
 })
 
@@ -160,7 +161,7 @@ function sse(...events: object[]): string {
 }
 function read(text: string, o: { complete: boolean; contentType?: string }) {
   const contentType = o.contentType ?? 'text/event-stream; charset=utf-8'
-  const reader = new UsageReader({ contentType, requested })
+  const reader = new UsageReader({ contentType, requested, prices })
   for (const byte of Buffer.from(text)) reader.feed(Buffer.from([byte]))
   return reader.end(o.complete)
 }

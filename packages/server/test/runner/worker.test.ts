@@ -9,6 +9,7 @@ import { GitCredentials } from '../../src/gateway/credentials.ts'
 import { newId } from '../../src/ids.ts'
 import { createLog } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
+import { PriceTable } from '../../src/prices/price-table.ts'
 import { WorkQueue } from '../../src/queue/work-queue.ts'
 import { DiskFloor } from '../../src/runner/disk-floor.ts'
 import { Mirrors } from '../../src/runner/mirrors.ts'
@@ -49,8 +50,8 @@ test('a worker that claims what it still runs ends the earlier attempt before it
   const credentials = new GitCredentials(config.github, { clock, log })
   await using worker = new Worker({
     ...{ store, queue, live, sandboxes, clock, log, node: store.node, config, dataDir, metrics },
-    ...{ audit, credentials, breaker: new Breaker({ clock, metrics }) },
     disk: new DiskFloor({ directory: dataDir, floorBytes: 0, log, metrics }),
+    ...{ audit, credentials, breaker: new Breaker({ clock, metrics }), prices: new PriceTable() },
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),
     publicUrl: new URL('http://127.0.0.1'),
     egress: { presets: { package_registries: [] }, env: {} },
