@@ -17,7 +17,7 @@ export interface Attempt {
    */
   readonly denied: readonly string[]
   /** The limit of the session that it ran into, which the log tells as well. */
-  readonly limit?: 'out_of_memory' | 'too_many_processes'
+  readonly limit?: 'out_of_memory' | 'too_many_processes' | 'disk_full'
 }
 
 /** What the attacker knows: more than it ever could. */
@@ -36,6 +36,8 @@ export interface Target {
   readonly otherRepository: string
   readonly modelHost: string
   readonly gitHubApiHost: string
+  /** Whether the session has a file system of its own; where it has not, a hog ends its agent. */
+  readonly hasOwnDisk: boolean
 }
 
 export function attemptsAt(target: Target): Attempt[] {
@@ -49,7 +51,7 @@ export function attemptsAt(target: Target): Attempt[] {
     ...model(target),
     ...privileges(),
     ...plants(target),
-    ...exhaustion(),
+    ...exhaustion(target),
   ]
 }
 
@@ -418,8 +420,20 @@ export const spending: Step = bash(
 )
 
 /** Each bounds itself as well, should there be no wall. */
-function exhaustion(): Attempt[] {
+function exhaustion({ hasOwnDisk }: Target): Attempt[] {
+  const fillDisk: Attempt = {
+    ...attempt(
+      'fill the disk',
+      // Full for as long as it takes to be noticed; the tool's own output needs room, too.
+      bash(
+        'said=$(for d in . "$HOME" "$TMPDIR"; do head -c 60000000 /dev/zero 2>&1 > "$d/hog"; done); sleep 2; rm -f hog "$HOME/hog" "$TMPDIR/hog"; echo "$said"',
+      ),
+      matches(/No space left on device/),
+    ),
+    limit: 'disk_full',
+  }
   return [
+    ...(hasOwnDisk ? [fillDisk] : []),
     {
       ...attempt(
         'take all memory',

@@ -5,8 +5,9 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
-import type { Approval, AuditEntry, SessionEvent } from '@longhaul/client/contract'
+import type { Approval, AuditEntry, Environment, SessionEvent } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
+import { skipWithoutImages } from '../sandbox/support.ts'
 import { attemptsProgram } from '../support/attempts.ts'
 import { type Operator, startOperator } from '../support/operator.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
@@ -114,6 +115,7 @@ test('of forty attempts of a hostile agent none gets through, all are seen, and 
     instructions: 'Take over.',
     // Fails once, so that what was planted lies there when the agent starts anew.
     checks: ['cat .git/marks 2>/dev/null; test -e .git/mended'],
+    environment: await narrowEnvironment(),
   })
   const { session_id: sessionId } = await server.task(id)
   const hostOf = (url: string): string => new URL(url).host
@@ -125,6 +127,7 @@ test('of forty attempts of a hostile agent none gets through, all are seen, and 
     otherRepository: vault.url,
     modelHost: hostOf(world.model.url),
     gitHubApiHost: hostOf(world.github.apiUrl),
+    hasOwnDisk: (await skipWithoutImages()) === false,
   })
   assert.ok(attempts.length >= 40 && attempts.length < attemptsMax)
   const task = await server.ended(id)
@@ -172,6 +175,19 @@ test('of forty attempts of a hostile agent none gets through, all are seen, and 
   const sessions = join(world.dataDir, 'sessions')
   await until('every workspace to be gone', async () => (await readdir(sessions)).length === 0)
 })
+
+/** As the default one, with little disk. */
+async function narrowEnvironment(): Promise<string> {
+  const { id } = await server.post<Environment>('/v1/environments', {
+    name: 'narrow',
+    config: {
+      type: 'cloud',
+      networking: { type: 'limited', allow_package_managers: true, allow_mcp_servers: true },
+    },
+    limits: { disk_mib: 100 },
+  })
+  return id
+}
 
 /** A task of somebody else, whose agent waits with its canaries until it is told to end. */
 async function standBy() {

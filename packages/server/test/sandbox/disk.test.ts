@@ -1,15 +1,12 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chmod, mkdir, open, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { systemClock } from '../../src/clock.ts'
-import { detectDisk } from '../../src/sandbox/disk/detect.ts'
 import { mountsBelow } from '../../src/sandbox/disk/image.ts'
 import { JumpClock } from '../support/jump-clock.ts'
-import { never, openBench, sh, until } from './support.ts'
+import { never, openBench, sh, skipWithoutImages, until } from './support.ts'
 
 const isRoot = process.getuid?.() === 0
 const MiB = 1024 ** 2
@@ -24,16 +21,7 @@ const loopFiles = async () => {
   )
   return (await Promise.all(texts)).join('')
 }
-const isLoop = await (async () => {
-  const directory = await mkdtemp(join(tmpdir(), 'lh-'))
-  await chmod(directory, 0o711)
-  const { disk } = await detectDisk({ sessions: directory, path, clock: systemClock })
-  await rm(directory, { recursive: true })
-  return disk === 'loop'
-})()
-const skip = isLoop
-  ? false
-  : 'this host cannot mount images: a server that is root, with loop devices, can'
+const skip = await skipWithoutImages()
 
 test('a session cannot fill more of the disk than it has, and is said to have hit the limit', {
   skip,

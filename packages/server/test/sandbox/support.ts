@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
 import { createSandboxDriver } from '../../src/sandbox/create.ts'
+import { detectDisk } from '../../src/sandbox/disk/detect.ts'
 import { mountsBelow, unmountImage } from '../../src/sandbox/disk/image.ts'
 import type {
   ExecOptions,
@@ -64,6 +65,17 @@ export async function openBench(
       await rm(dataDir, { recursive: true, force: true })
     },
   }
+}
+
+/** False where sessions have a file system of their own; else why a test of that is left out. */
+export async function skipWithoutImages(): Promise<false | string> {
+  const directory = await mkdtemp(join(tmpdir(), 'lh-'))
+  await chmod(directory, 0o711)
+  const path = '/usr/bin:/bin:/usr/sbin:/sbin'
+  const { disk } = await detectDisk({ sessions: directory, path, clock: systemClock })
+  await rm(directory, { recursive: true })
+  if (disk === 'loop') return false
+  return 'this host cannot mount images: a server that is root, with loop devices, can'
 }
 
 export const never = new AbortController().signal

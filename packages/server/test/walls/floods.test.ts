@@ -8,7 +8,16 @@ import { once } from 'node:events'
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { type Bench, openBench, pidsOfUid, sh, until } from '../sandbox/support.ts'
+import { systemClock } from '../../src/clock.ts'
+import {
+  type Bench,
+  openBench,
+  pidsOfUid,
+  sh,
+  skipWithoutImages,
+  until,
+} from '../sandbox/support.ts'
+import { JumpClock } from '../support/jump-clock.ts'
 import { attack, rootOnly } from './attack.ts'
 
 const MiB = 1024 ** 2
@@ -39,6 +48,32 @@ test('a process opens as many files as its limit says', async () => {
   const { stdout } = await attack(sandbox, script)
   const opened = Number.parseInt(stdout, 10)
   assert.ok(opened < 64, `the canary limit of 64 files was crossed: ${opened}`)
+})
+
+test('a session that fills its own file system gets no more than its size', {
+  skip: await skipWithoutImages(),
+}, async () => {
+  const sandbox = await bench.open(959, 'sesn_disk', { diskBytes: 64 * MiB })
+  const fill = 'for d in . "$HOME" "$TMPDIR"; do head -c 40000000 /dev/zero >"$d/hog"; done'
+  const { stdout } = await attack(sandbox, `${fill}; cat hog "$HOME/hog" "$TMPDIR/hog" | wc -c`)
+  const bytes = Number.parseInt(stdout, 10)
+  assert.ok(bytes <= 64 * MiB, `the canary limit of 64 MiB was crossed: ${bytes}`)
+})
+
+test('where workspaces are counted, what fills one is killed at the next count', async () => {
+  const clock = new JumpClock()
+  // No mkfs.ext4 there.
+  await using counted = await openBench({ path: '/usr/bin:/bin', clock })
+  const sandbox = await counted.open(960, 'sesn_counted', { diskBytes: 64 * MiB })
+  const script = 'head -c 80000000 /dev/zero >hog; echo on; sleep 60'
+  const hog = sandbox.spawn(['bash', '-c', script], { network: false })
+  const exited = new Promise<true>((resolve) => hog.once('exit', () => resolve(true)))
+  await once(hog.stdout, 'data')
+  clock.jump(5000)
+  await until(() => sandbox.exhausted() === 'disk_full')
+  const isGone = await Promise.race([exited, systemClock.sleep(5000).then(() => false)])
+  await sandbox.killAll()
+  assert.ok(isGone, 'a canary process went on beyond 64 MiB of disk')
 })
 
 test('of a flood of output only the bound is kept', async () => {

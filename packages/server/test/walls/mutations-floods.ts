@@ -34,6 +34,22 @@ export const floodMutations: readonly Mutation[] = [
     title: 'a file grows to its limit and no further',
   },
   {
+    wall: 'a file system of its own',
+    file: `${sandbox}/disk/disk.ts`,
+    find: "if (!isMade && (o.kind === 'watch' || (await isPlain(o.root)))) return new CountedDisk(o)",
+    replace: 'if (isMade || o.bytesMax > 0) return new CountedDisk(o)',
+    test,
+    title: 'a session that fills its own file system gets no more than its size',
+  },
+  {
+    wall: 'a count of the workspace, and an end to what runs there',
+    file: `${sandbox}/disk/counted-disk.ts`,
+    find: '    await session.killLive()\n',
+    replace: '',
+    test,
+    title: 'where workspaces are counted, what fills one is killed at the next count',
+  },
+  {
     wall: 'a limit on open files',
     file: `${sandbox}/limits/rlimit.ts`,
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of the file.
