@@ -1,16 +1,13 @@
 import { resolve } from 'node:path'
+import { keyName, keyScopes, type Scope } from '@longhaul/client/contract'
 import { Command, Option } from 'commander'
 import { version } from './build.ts'
 import { systemClock } from './clock.ts'
 import { describeConfig, loadConfig } from './config.ts'
 import { createKey } from './http/first-key.ts'
-import { type Scope, scopes } from './http/scopes.ts'
 import { createLog } from './log.ts'
 import { serve } from './main.ts'
 import { openBeside } from './store/beside.ts'
-
-/** Characters of a key's name, which logs and events carry. */
-const nameCharsMax = 64
 
 const program = new Command('longhaul')
   .description('Long-running agents on real repositories.')
@@ -28,7 +25,7 @@ program
   .description('make a key and print it, this once; works beside a running server')
   .addOption(
     new Option('--scope <scope...>', 'what it may do')
-      .choices(scopes)
+      .choices(keyScopes)
       .default(['*'] satisfies Scope[]),
   )
   .action(createNamedKey)
@@ -54,9 +51,8 @@ try {
 }
 
 async function createNamedKey(name: string, o: { readonly scope: Scope[] }): Promise<void> {
-  if (!/^[\w.@ -]+$/.test(name) || name.length > nameCharsMax) {
-    throw new Error(`The name of a key is 1 to ${nameCharsMax} letters, digits, spaces or .@_-`)
-  }
+  if (!keyName.safeParse(name).success)
+    throw new Error('The name of a key is 1 to 64 letters, digits, spaces or .@_-')
   const { dataDir, databaseUrl } = loadConfig(process.env)
   await using store = await openBeside({
     dataDir: resolve(dataDir),

@@ -24,6 +24,15 @@ export function count(min: number, max: number) {
     .pipe(z.number().min(min).max(max))
 }
 
+/** US dollars, above nothing. */
+export function dollars() {
+  return z
+    .string()
+    .regex(/^\d{1,6}(\.\d{1,4})?$/, 'expected US dollars, such as 50 or 12.5')
+    .transform(Number)
+    .pipe(z.number().gt(0))
+}
+
 export function secret() {
   return z
     .string()

@@ -5,6 +5,7 @@ import {
   allowedHosts,
   count,
   dockerEngine,
+  dollars,
   type HostPort,
   hostPorts,
   httpUrl,
@@ -76,6 +77,11 @@ const schema = z
       .optional()
       .describe(
         'JSON file of what models cost, in place of the list prices of the house; see budgets.md.',
+      ),
+    KEY_DAY_BUDGET_USD: dollars()
+      .optional()
+      .describe(
+        'US dollars that the tasks of one API key may spend on models in a day of UTC, unless the key says otherwise; absent: as much as their own budgets allow.',
       ),
     UNKNOWN_MODEL: z
       .enum(['dearest', 'refuse'])
@@ -226,6 +232,8 @@ export type Config = Readonly<{
   }
   /** Those of PRICES_FILE, null without. */
   prices: { own: PriceList | null; unknownModel: UnknownModel }
+  /** Null: no limit. */
+  keyDayBudgetUsd: number | null
   github: { url: URL; apiUrl: URL; credentials: Credentials['git'] }
   /** Paths on the host of a task's own repository: `/owner/name` or `/owner/*`. */
   gitReadAllow: readonly string[]
@@ -310,6 +318,7 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'tools'> 
       own: env.PRICES_FILE === undefined ? null : readPrices(env.PRICES_FILE),
       unknownModel: env.UNKNOWN_MODEL,
     },
+    keyDayBudgetUsd: env.KEY_DAY_BUDGET_USD ?? null,
     gitReadAllow: env.GIT_READ_ALLOW,
     sandbox: env.SANDBOX,
     sandboxLimits: {

@@ -15,6 +15,7 @@ export type IdPrefix =
   | 'repo'
   | 'req'
   | 'audit'
+  | 'resv'
 
 /** Crockford's base32 in lower case: no i, l, o, u, so an id survives being read aloud. */
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'

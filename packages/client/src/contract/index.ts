@@ -50,6 +50,7 @@ export {
   countParam,
   environmentId,
   isStorable,
+  keyId,
   listParam,
   pageDefault,
   pageMax,
@@ -93,6 +94,18 @@ export {
   seqParam,
   sessionEvent,
 } from './events.ts'
+export {
+  type ApiKey,
+  apiKey,
+  type KeyUpdate,
+  keyCreate,
+  keyMade,
+  keyName,
+  keyPage,
+  keyScopes,
+  keyUpdate,
+  type Scope,
+} from './keys.ts'
 export { type Message, type MessageMode, message, messageCreate } from './messages.ts'
 export {
   type CommitIdentity,

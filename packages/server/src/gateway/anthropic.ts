@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HostPort } from '../config.ts'
+import { admit } from './admit.ts'
 import { BodyTooLarge, readBody } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { countRequest, countUsage } from './count-model.ts'
@@ -128,12 +129,15 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
   }
   const passage = context.breaker.ask()
   if (passage.kind === 'closed') return refuseQuota(context, o.response, passage.until)
-  const admission = await context.meter.admit(o.body.worstUsd, signal)
+  const admission = await admit(context, o.body.worstUsd, signal).catch((error: unknown) => {
+    context.breaker.missed()
+    throw error
+  })
   if (admission.kind !== 'admitted') {
     context.breaker.missed()
-    return admission.kind === 'spent'
-      ? refuseBudget(context, o.response)
-      : refuseBusy(context, o.response)
+    if (admission.kind === 'spent') return refuseBudget(context, o.response)
+    if (admission.kind === 'key_spent') return refuseKeyBudget(context, o.response)
+    return refuseBusy(context, o.response)
   }
   await forward(context, {
     ...o,
@@ -304,6 +308,13 @@ async function refuseBudget(context: RouteContext, response: ServerResponse): Pr
   const message = `The budget of this session is spent (${context.meter.spentUsd.toFixed(4)} USD).`
   refused(context, message)
   context.hooks.onRefused({ why: 'budget', message })
+  await refuseModel(response, { status: 403, type: 'billing_error', message })
+}
+
+async function refuseKeyBudget(context: RouteContext, response: ServerResponse): Promise<void> {
+  const message = 'The day’s budget of the API key that ordered this is spent.'
+  refused(context, message)
+  context.hooks.onRefused({ why: 'key_budget', message })
   await refuseModel(response, { status: 403, type: 'billing_error', message })
 }
 

@@ -15,6 +15,8 @@ export interface RouteContext {
   readonly hooks: GatewayHooks
   readonly meter: Meter
   readonly prices: PriceTable
+  /** Asks for the right to spend what the session shares with others; absent: it shares nothing. */
+  readonly allow?: Meter['admit']
   /** Of the model's credential. */
   readonly breaker: Breaker
   readonly clock: Clock

@@ -108,7 +108,7 @@ export interface GatewayHooks {
   /** The provider has no quota left until then, in epoch milliseconds. */
   onQuota(reset: number): void
   /** A model request was refused for good; called once a request, so possibly several times. */
-  onRefused(refusal: { why: 'budget' | 'model_rejected'; message: string }): void
+  onRefused(refusal: { why: 'budget' | 'key_budget' | 'model_rejected'; message: string }): void
   /** Something tried a way out that the policy does not grant; equal ones come counted. */
   onDenied(denial: Denial & { readonly count: number }): void
   /** Everything that was decided, what was denied included; equal ones come counted. */

@@ -40,6 +40,8 @@ interface GatewayOptions {
   readonly policy: GatewayPolicy
   readonly hooks: GatewayHooks
   readonly budget: Budget
+  /** Of money that others spend as well; asked after the session's own budget. */
+  readonly allow?: Meter['admit']
   /** Absent: the list prices of the house. */
   readonly prices?: PriceTable
   /** Of the model's credential, shared by all who have it; absent: nobody else has. */
@@ -93,6 +95,7 @@ export class Gateway implements AsyncDisposable {
       meter: this.#meter,
       prices: o.prices ?? new PriceTable(),
       signal: this.#stop.signal,
+      ...(o.allow === undefined ? {} : { allow: o.allow }),
       ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
     }
     this.#server = this.#createServer()

@@ -1,9 +1,9 @@
+import type { Scope } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import { newId } from '../ids.ts'
 import { countKeys, insertKey } from '../store/keys.ts'
 import type { Store } from '../store/open.ts'
 import { hashKey, mintKey } from './keys.ts'
-import type { Scope } from './scopes.ts'
 
 const everyScope: readonly Scope[] = ['*']
 

@@ -41,7 +41,7 @@ export function quotaCause(o: {
   return { kind: 'parked', parking }
 }
 
-/** The same for a session each time, and spread over all of them. */
-function jitterOf(sessionId: string): number {
+/** Up to a minute: the same for a session each time, and spread over all of them. */
+export function jitterOf(sessionId: string): number {
   return createHash('sha256').update(sessionId).digest().readUInt32BE(0) % jitterMs
 }

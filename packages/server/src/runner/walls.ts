@@ -19,6 +19,7 @@ import type { Ending } from './ending.ts'
 import { limitsIn, pinnedEnvironment } from './environment.ts'
 import { auditedBy } from './gateway-audit.ts'
 import type { Journal } from './journal.ts'
+import { type KeyBudget, keyBudgetOf } from './key-budget.ts'
 import { noteUsage } from './limit-notes.ts'
 import { holdPackages } from './packages.ts'
 import { gitHubVariables, policyOf } from './policy.ts'
@@ -64,9 +65,10 @@ export async function openWalls(o: {
     committer: task.order.commit,
     shared: mirror === null ? [] : [mirror.repository],
   })
+  const keyBudget = keyBudgetOf(deps, task, lease)
   let gateway: Gateway
   try {
-    gateway = await openWayOut(o, sandbox)
+    gateway = await openWayOut({ ...o, sandbox, keyBudget })
   } catch (error) {
     await sandbox[Symbol.asyncDispose]()
     packages?.release()
@@ -82,14 +84,21 @@ export async function openWalls(o: {
         // A lost log is somebody else's, and the walls close all the same.
         .catch(ignoreLost)
       await gateway[Symbol.asyncDispose]()
+      await keyBudget?.settled()
       // A lost session is somebody else's, and so is what carries its label.
       if (!o.ending.lost.aborted) await dockerOf(deps, lease.sessionId)?.clean()
     },
   }
 }
 
-async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) {
+async function openWayOut(
+  o: Parameters<typeof openWalls>[0] & {
+    readonly sandbox: Sandbox
+    readonly keyBudget: KeyBudget | null
+  },
+) {
   const { deps, task, lease, writer, transcript, spending, comments, ending } = o
+  const { sandbox, keyBudget } = o
   const session = await getSession(deps.store.db, lease.sessionId)
   const agent = pinnedAgent(session?.agent, task.type)
   const environment = pinnedEnvironment(session?.environment)
@@ -129,17 +138,21 @@ async function openWayOut(o: Parameters<typeof openWalls>[0], sandbox: Sandbox) 
         const { progress } = o.journal
         ending.end(quotaCause({ ...lease, progress, reset, now }))
       },
-      onRefused: ({ why, message }) =>
-        ending.end(
-          why === 'budget'
-            ? { kind: 'parked', parking: budgetSpent(task, gateway.spentUsd) }
-            : { kind: 'failed', reason: 'model_rejected', message },
-        ),
+      onRefused: ({ why, message }) => {
+        if (why === 'model_rejected')
+          return ending.end({ kind: 'failed', reason: 'model_rejected', message })
+        const isKeys = why === 'key_budget' && keyBudget !== null
+        const parking = isKeys ? keyBudget.parking() : budgetSpent(task, gateway.spentUsd)
+        ending.end({ kind: 'parked', parking })
+      },
       onDenied: (denial) => {
         writer.write({ type: 'workspace.connection_denied', ...denial }).catch(ignoreLost)
       },
       ...auditedBy(deps.audit, lease.sessionId),
     },
+    ...(keyBudget && {
+      allow: (worstUsd: number, signal: AbortSignal) => keyBudget.admit(worstUsd, signal),
+    }),
     breaker: deps.breaker,
     prices: deps.prices,
     clock: deps.clock,

@@ -1,8 +1,11 @@
-import type { Db, KeyRow } from './tables.ts'
-import { toText } from './values.ts'
+import { sql } from 'kysely'
+import type { Db, KeyLimits, KeyRow } from './tables.ts'
+import { toJson, toText } from './values.ts'
 
 /** Between two notes of a key's last use: a busy caller must not write a row a request. */
 const touchMs = 60_000
+
+type LimitsPatch = { readonly [Limit in keyof KeyLimits]: KeyLimits[Limit] | null }
 
 export interface NewKey {
   readonly id: string
@@ -10,6 +13,7 @@ export interface NewKey {
   readonly hash: string
   readonly name: string
   readonly scopes: readonly string[]
+  readonly limits?: KeyLimits
   readonly createdBy: string | null
   readonly now: Date
 }
@@ -23,6 +27,7 @@ export async function insertKey(db: Db, key: NewKey): Promise<boolean> {
       hash: key.hash,
       name: toText(key.name),
       scopes: [...key.scopes],
+      ...(key.limits && { limits: toJson(key.limits) }),
       created_by: key.createdBy,
       created_at: key.now,
     })
@@ -39,6 +44,53 @@ export function findKeyByHash(db: Db, hash: string): Promise<KeyRow | undefined>
     .selectAll()
     .where('hash', '=', hash)
     .where('revoked_at', 'is', null)
+    .executeTakeFirst()
+}
+
+/** A key by its id, revoked or not. */
+export function getKey(db: Db, id: string): Promise<KeyRow | undefined> {
+  return db.selectFrom('keys').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+/** Newest first, revoked ones included; `before` is the last one of the page before. */
+export function listKeys(
+  db: Db,
+  o: { readonly limit: number; readonly before?: string },
+): Promise<KeyRow[]> {
+  let query = db.selectFrom('keys').selectAll()
+  if (o.before !== undefined) query = query.where('id', '<', o.before)
+  return query.orderBy('id', 'desc').limit(o.limit).execute()
+}
+
+/** What is given changes, a limit that is null goes. Undefined: there is no such key. */
+export function updateKey(
+  db: Db,
+  o: { readonly id: string; readonly name?: string; readonly limits?: LimitsPatch },
+): Promise<KeyRow | undefined> {
+  return db
+    .updateTable('keys')
+    .set((set) => ({
+      id: set.ref('id'),
+      ...(o.name !== undefined && { name: toText(o.name) }),
+      ...(o.limits && {
+        limits: sql<string>`jsonb_strip_nulls(limits || ${toJson(o.limits)}::jsonb)`,
+      }),
+    }))
+    .where('id', '=', o.id)
+    .returningAll()
+    .executeTakeFirst()
+}
+
+/** From now on nobody comes in with it; what it ordered goes on. Undefined: there is no such key. */
+export function revokeKey(
+  db: Db,
+  { id, now }: { readonly id: string; readonly now: Date },
+): Promise<KeyRow | undefined> {
+  return db
+    .updateTable('keys')
+    .set((set) => ({ revoked_at: set.fn.coalesce('revoked_at', set.val(now)) }))
+    .where('id', '=', id)
+    .returningAll()
     .executeTakeFirst()
 }
 

@@ -11,6 +11,7 @@ import { repositoryCase } from './migrations/0008-repository-case.ts'
 import { audit } from './migrations/0009-audit.ts'
 import { environments } from './migrations/0010-environments.ts'
 import { approvals } from './migrations/0014-approvals.ts'
+import { spending } from './migrations/0017-spending.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -32,6 +33,7 @@ const migrations: readonly Migration[] = [
   audit,
   environments,
   approvals,
+  spending,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

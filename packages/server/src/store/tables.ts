@@ -41,11 +41,35 @@ interface Keys {
   hash: string
   name: string
   scopes: string[]
-  limits: JsonDefault<JsonObject>
+  limits: ColumnType<KeyLimits, string | undefined, string>
   created_by: Optional<string>
   created_at: Date
   last_used_at: Optional<Date>
   revoked_at: Optional<Date>
+}
+
+/** Absent: what the server's settings say. */
+export interface KeyLimits {
+  /** US dollars in a day of UTC. */
+  readonly day_budget_usd?: number
+}
+
+interface KeySpending {
+  key_id: string
+  /** A day of UTC. */
+  day: string
+  spent_usd: Generated<number>
+}
+
+/** The most that a model request under way can cost its key. */
+interface KeyReservations {
+  id: string
+  key_id: string
+  session_id: string
+  /** That of the session when it asked; one of an earlier attempt counts no more. */
+  attempt: number
+  worst_usd: number
+  created_at: Date
 }
 
 interface Sessions {
@@ -295,6 +319,8 @@ export interface Tables {
   environments: Environments
   environment_versions: EnvironmentVersions
   keys: Keys
+  key_spending: KeySpending
+  key_reservations: KeyReservations
   sessions: Sessions
   tasks: Tasks
   messages: Messages

@@ -118,6 +118,20 @@ export function listDueTasks(
     .execute()
 }
 
+/** Tasks of a key that wait for the day's budget to be there again look at once whether it is. */
+export async function wakeForBudget(
+  db: Db,
+  { keyId, now }: { readonly keyId: string; readonly now: Date },
+): Promise<void> {
+  await db
+    .updateTable('tasks')
+    .set({ wake_at: now })
+    .where('created_by', '=', keyId)
+    .where('reason', '=', 'waiting_budget')
+    .where('wake_at', '>', now)
+    .execute()
+}
+
 /** Parked tasks that are to go on by now, the earliest first. */
 export function listWakeable(
   db: Db,

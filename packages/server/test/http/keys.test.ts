@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import type { Scope } from '@longhaul/client/contract'
 import { systemClock } from '../../src/clock.ts'
 import { createKey } from '../../src/http/first-key.ts'
-import type { Scope } from '../../src/http/scopes.ts'
 import { openTestApp, order, type Sent, type TestApp } from './fixture.ts'
 
 let server: TestApp

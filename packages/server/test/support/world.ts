@@ -30,7 +30,10 @@ export interface World extends AsyncDisposable {
   /** Starts one in this process, with a clock of the test's, and perhaps a disk of its. */
   startInProcess(
     clock: Clock,
-    o?: Pick<Parameters<typeof buildServer>[0], 'statfs'> & { readonly log?: Log },
+    o?: Pick<Parameters<typeof buildServer>[0], 'statfs'> & {
+      readonly log?: Log
+      readonly settings?: Readonly<Record<string, string>>
+    },
   ): Promise<ServerApi>
   repository(name: string, files: Readonly<Record<string, string>>): Promise<FakeRepository>
 }
@@ -85,9 +88,9 @@ export async function makeWorld(scenarios: readonly Scenario[]): Promise<World> 
       server = await ServerProcess.start({ ...base, ...settings })
       return server
     },
-    async startInProcess(clock, o = {}) {
+    async startInProcess(clock, { settings, ...o } = {}) {
       inProcess = await buildServer({
-        config: loadConfig({ ...base, PORT: '0', LONGHAUL_API_KEY: testKey }),
+        config: loadConfig({ ...base, PORT: '0', LONGHAUL_API_KEY: testKey, ...settings }),
         clock,
         log: createLog('silent'),
         signal: AbortSignal.timeout(60_000),

@@ -8,6 +8,7 @@ import { diffRoutes } from './diff.ts'
 import { environmentRoutes } from './environments.ts'
 import { eventRoutes } from './events.ts'
 import { healthRoutes } from './health.ts'
+import { keyRoutes } from './keys.ts'
 import { messageRoutes } from './messages.ts'
 import { metricsRoute } from './metrics.ts'
 import { repositoryRoutes } from './repositories.ts'
@@ -33,6 +34,7 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   sessionRoutes(app, deps)
   eventRoutes(app, deps)
   auditRoutes(app, deps)
+  keyRoutes(app, deps)
   healthRoutes(app, deps)
   metricsRoute(app, deps)
 }

@@ -1,0 +1,112 @@
+import type { Clock } from '../clock.ts'
+import type { Admission } from '../gateway/meter.ts'
+import { newId } from '../ids.ts'
+import type { Log } from '../log.ts'
+import type { Lease } from '../queue/work-queue.ts'
+import { type Reserved, reserveSpending, settleSpending } from '../store/key-spending.ts'
+import { getKey } from '../store/keys.ts'
+import type { Store } from '../store/open.ts'
+import type { KeyRow, TaskRow } from '../store/tables.ts'
+import type { Parking } from '../tasks/park.ts'
+import { jitterOf } from './quota.ts'
+
+/** Between two looks whether a request fits; as long as the agent's own client waits, at most. */
+const lookMs = 500
+const waitMs = 600_000
+const dayMs = 24 * 3_600_000
+
+interface Deps {
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Log
+  readonly config: { readonly keyDayBudgetUsd: number | null }
+}
+
+/** What the key that ordered a task may spend in a day, with everything else that it ordered. */
+export class KeyBudget {
+  readonly #deps: Deps
+  readonly #keyId: string
+  readonly #lease: Lease
+  readonly #settling = new Set<Promise<void>>()
+  #spent: { readonly name: string; readonly spentUsd: number; readonly limitUsd: number } | null =
+    null
+
+  constructor(deps: Deps, o: { readonly keyId: string; readonly lease: Lease }) {
+    this.#deps = deps
+    this.#keyId = o.keyId
+    this.#lease = o.lease
+  }
+
+  /** Asks for up to `worstUsd`, and waits for its turn; rejects when the signal aborts. */
+  async admit(worstUsd: number, signal: AbortSignal): Promise<Admission> {
+    const { clock } = this.#deps
+    const until = clock.now() + waitMs
+    const id = newId('resv', clock)
+    for (;;) {
+      const reserved = await this.#reserve(id, worstUsd)
+      if (reserved.kind === 'spent') return { kind: 'spent' }
+      if (reserved.kind === 'reserved')
+        return { kind: 'admitted', settle: (costUsd) => this.#settle(id, costUsd) }
+      if (clock.now() >= until) return { kind: 'busy' }
+      await clock.sleep(lookMs, signal)
+    }
+  }
+
+  /** What a task whose key has spent its day waits for: the next day, or a raise. */
+  parking(): Parking {
+    const { clock } = this.#deps
+    const now = clock.now()
+    const until = new Date(now - (now % dayMs) + dayMs + jitterOf(this.#lease.sessionId))
+    const { name, spentUsd, limitUsd } = this.#spent ?? { name: '', spentUsd: 0, limitUsd: 0 }
+    const spent = `$${spentUsd.toFixed(2)} of $${limitUsd.toFixed(2)}`
+    return {
+      reason: 'waiting_budget',
+      message: `The day’s budget of the key ${JSON.stringify(name)} is spent (${spent}); the task goes on at ${until.toISOString()}, or when that budget is raised.`,
+      until,
+    }
+  }
+
+  /** Resolves when everything that was spent is in the store. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#settling)
+  }
+
+  async #reserve(id: string, worstUsd: number): Promise<Reserved> {
+    const { store, clock, config } = this.#deps
+    const key = await getKey(store.db, this.#keyId)
+    const limitUsd = key && limitOf(key, config)
+    if (limitUsd == null) return { kind: 'reserved' }
+    const { sessionId, attempt } = this.#lease
+    const now = new Date(clock.now())
+    const wish = { id, keyId: this.#keyId, sessionId, attempt, worstUsd, limitUsd, now }
+    const reserved = await store.db.transaction().execute((trx) => reserveSpending(trx, wish))
+    if (reserved.kind === 'spent') this.#spent = { ...reserved, name: key?.name ?? '' }
+    return reserved
+  }
+
+  #settle(id: string, costUsd: number): void {
+    const { store, clock, log } = this.#deps
+    const spent = { id, keyId: this.#keyId, costUsd, now: new Date(clock.now()) }
+    const settling = store.db
+      .transaction()
+      .execute((trx) => settleSpending(trx, spent))
+      .catch((error: unknown) => {
+        log.error(
+          { err: error, keyId: this.#keyId, costUsd },
+          'a request was not charged to its key',
+        )
+      })
+      .finally(() => this.#settling.delete(settling))
+    this.#settling.add(settling)
+  }
+}
+
+/** The budget of the key that ordered a task; null: nobody did. */
+export function keyBudgetOf(deps: Deps, task: TaskRow, lease: Lease): KeyBudget | null {
+  return task.created_by === null ? null : new KeyBudget(deps, { keyId: task.created_by, lease })
+}
+
+/** US dollars in a day; null: no limit. */
+function limitOf({ limits }: KeyRow, config: Deps['config']): number | null {
+  return limits.day_budget_usd ?? config.keyDayBudgetUsd
+}

@@ -1,0 +1,108 @@
+/** What the tasks of one key may spend in a day: they wait for the next one, or for a raise. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { ApiKey, Task } from '@longhaul/client/contract'
+import { say, script, use, when } from '@longhaul/testing'
+import { JumpClock } from '../support/jump-clock.ts'
+import type { ServerApi } from '../support/server-api.ts'
+import { until } from '../support/until.ts'
+import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+
+const dayMs = 24 * 3_600_000
+/** On the model below an answer costs 4 dollars a million. */
+const dear = { input_tokens: 100_000, output_tokens: 10 }
+const answerUsd = 0.4
+const budgetUsd = 0.5
+const scenario = script(
+  when(
+    'Spend',
+    use('Bash', { command: mend }, { usage: dear }),
+    use('Bash', { command: 'true' }, { usage: dear }),
+    use('Bash', { command: 'sleep 0.1' }, { usage: dear }),
+    say('Spent.'),
+  ),
+)
+
+let world: World
+let server: ServerApi
+let clock: JumpClock
+let made = 0
+before(async () => {
+  world = await makeWorld([scenario])
+  clock = new JumpClock()
+  server = await world.startInProcess(clock, { settings: { MODEL: 'claude-opus-5-5' } })
+})
+after(async () => {
+  await world[Symbol.asyncDispose]()
+})
+
+async function keyOf(name: string, more: object = {}) {
+  const body = { name, scopes: ['tasks:read', 'tasks:write'], ...more }
+  return server.post<ApiKey & { key: string }>('/v1/keys', body)
+}
+
+async function orderWith(key: string): Promise<string> {
+  made += 1
+  const repository = await world.repository(`sum-${made}`, brokenSum)
+  const answer = await server.request('/v1/tasks', {
+    method: 'POST',
+    headers: { authorization: `Bearer ${key}` },
+    body: JSON.stringify({
+      ...{ type: 'refactor', repo_url: repository.url, instructions: 'Spend.' },
+      priority: 'medium',
+    }),
+  })
+  const text = await answer.text()
+  assert.equal(answer.status, 201, text)
+  return (JSON.parse(text) as Task).id
+}
+
+function waits(id: string): Promise<void> {
+  return until(
+    'it to wait',
+    async () => (await server.task(id)).reason === 'waiting_budget',
+    90_000,
+  )
+}
+
+test('two tasks of one key share its day, wait when it is spent, and go on when it is raised', async () => {
+  const { id: keyId, key } = await keyOf('sharing', { day_budget_usd: budgetUsd })
+  const ids = [await orderWith(key), await orderWith(key)]
+  for (const id of ids) await waits(id)
+  const spent = (await server.get<ApiKey>(`/v1/keys/${keyId}`)).spent_today_usd
+  // One answer more than the budget at most, whichever of the two it was.
+  assert.ok(spent >= budgetUsd && spent < budgetUsd + 1.1 * answerUsd, `${spent}`)
+  for (const id of ids) {
+    const task = await server.task(id)
+    assert.match(
+      task.message,
+      /The day’s budget of the key "sharing" is spent \(\$0\.8\d of \$0\.50\)/,
+    )
+    const { data } = await server.get<{ data: unknown[] }>(`/v1/tasks/${id}/approvals`)
+    assert.deepEqual(data, [])
+  }
+  // Others go on meanwhile.
+  const other = await orderWith((await keyOf('another')).key)
+  assert.equal((await server.ended(other)).reason, 'done')
+
+  await server.post(`/v1/keys/${keyId}`, { day_budget_usd: 100 })
+  for (const id of ids) {
+    const task = await server.ended(id)
+    assert.equal(task.reason, 'done', JSON.stringify(task.error))
+    assertWholeLog(await server.events(id))
+  }
+  const total = (await server.get<ApiKey>(`/v1/keys/${keyId}`)).spent_today_usd
+  const costs = await Promise.all(ids.map(async (id) => (await server.task(id)).result?.cost_usd))
+  assert.ok(Math.abs(total - costs.reduce<number>((sum, usd) => sum + (usd ?? 0), 0)) < 1e-6)
+  assert.equal(world.model.duplicateTurns(), 0)
+})
+
+test('a task whose key has spent its day goes on by itself on the next one', async () => {
+  const { key } = await keyOf('patient', { day_budget_usd: budgetUsd })
+  const id = await orderWith(key)
+  await waits(id)
+  clock.jump(dayMs)
+  // Its second day pays for two more answers.
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+})
