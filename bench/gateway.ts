@@ -35,7 +35,7 @@ export const gateway: Bench = {
       await openGateway({
         ...{ socketPath, ownerUid: null, hooks, clock, budget: { limitUsd: 0, spentUsd: 0 } },
         policy: {
-          ...{ model: null, git: null, github: null, mcp: [], network: 'limited' },
+          ...{ model: null, git: null, github: null, mcp: [], secrets: [], network: 'limited' },
           ...{ connect: [target], allowPrivate: [target] },
         },
         lookup: async () => [{ address: '127.0.0.1', family: 4 }],

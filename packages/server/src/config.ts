@@ -107,7 +107,7 @@ const schema = z
       .min(1)
       .optional()
       .describe(
-        'JSON file of credentials for single repositories and owners, read at the start; see credentials.md.',
+        'JSON file of credentials for single repositories and owners, and of secrets for tasks, read at the start; see credentials.md and secrets.md.',
       ),
     GITHUB_URL: httpUrl().prefault('https://github.com').describe('GitHub, or GitHub Enterprise.'),
     GITHUB_API_URL: httpUrl().prefault('https://api.github.com').describe('Its REST API.'),
@@ -235,6 +235,8 @@ export type Config = Readonly<{
   /** Null: no limit. */
   keyDayBudgetUsd: number | null
   github: { url: URL; apiUrl: URL; credentials: Credentials['git'] }
+  /** Those of CREDENTIALS_FILE that tasks may use. */
+  secrets: Credentials['secrets']
   /** Paths on the host of a task's own repository: `/owner/name` or `/owner/*`. */
   gitReadAllow: readonly string[]
   sandbox: Settings['SANDBOX']
@@ -270,9 +272,9 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   if (!parsed.success) throw new Error(sentenceOf(parsed.error))
   const operator = { path: env['PATH'] ?? '', home: env['HOME'] ?? '/' }
   const { data } = parsed
-  const { git: credentials } = readCredentials(data, env)
+  const { git: credentials, secrets } = readCredentials(data, env)
   const github = { url: data.GITHUB_URL, apiUrl: data.GITHUB_API_URL, credentials }
-  return Object.freeze({ ...configOf(data), github, tools: toolsOf(data, env), operator })
+  return Object.freeze({ ...configOf(data), github, secrets, tools: toolsOf(data, env), operator })
 }
 
 /** One row a setting: name, default and meaning, for `longhaul config` and the reference page. */
@@ -300,7 +302,7 @@ function toolsOf(settings: Settings, env: NodeJS.ProcessEnv): CustomTool[] {
   })
 }
 
-function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'tools'> {
+function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'secrets' | 'tools'> {
   return {
     host: env.HOST,
     port: env.PORT,

@@ -1,9 +1,14 @@
 import { resolve } from 'node:path'
 import { type Mistake, mistakesOf } from '../json-file/mistakes.ts'
 import { readJson, refusedFile } from '../json-file/read.ts'
-import type { GitCredential, GitEntry } from './credentials.ts'
-import { credentialsFile, type GitDeclaration } from './schema.ts'
-import { readPrivateKey, readSecret } from './value.ts'
+import {
+  type BoundSecret,
+  type GitCredential,
+  type GitEntry,
+  secretMethods,
+} from './credentials.ts'
+import { credentialsFile, type GitDeclaration, type SecretDeclaration } from './schema.ts'
+import { readCertificates, readPrivateKey, readSecret } from './value.ts'
 
 const setting = 'CREDENTIALS_FILE'
 
@@ -14,6 +19,7 @@ export interface Credentials {
     /** For repositories that have no entry. */
     readonly fallback: GitCredential
   }
+  readonly secrets: readonly BoundSecret[]
 }
 
 /** Reads what the settings name. Throws an Error whose sentences name each mistake. */
@@ -27,8 +33,9 @@ export function readCredentials(
   env: Env,
 ): Credentials {
   const { CREDENTIALS_FILE: path } = settings
-  const file = path === undefined ? { git: [] } : readFile({ path: resolve(path), env })
-  return { git: { entries: file.git, fallback: fallbackOf(settings) } }
+  const none = { git: [], secrets: [] }
+  const { git, secrets } = path === undefined ? none : readFile({ path: resolve(path), env })
+  return { git: { entries: git, fallback: fallbackOf(settings) }, secrets }
 }
 
 function fallbackOf(settings: Parameters<typeof readCredentials>[0]): GitCredential {
@@ -58,8 +65,14 @@ function readFile({ path, env }: { readonly path: string; readonly env: Env }) {
     return []
   })
   mistakes.push(...repeated(parsed.data.git))
+  const secrets = Object.entries(parsed.data.secrets).flatMap(([name, given]) => {
+    const read = boundSecret(name, given, env)
+    if (!Array.isArray(read)) return [read]
+    mistakes.push(...read.map((each) => ({ ...each, path: ['secrets', name, ...each.path] })))
+    return []
+  })
   if (mistakes.length > 0) throw refusedFile({ setting, path, file, mistakes })
-  return { git }
+  return { git, secrets }
 }
 
 /** The entry, or what is wrong with it. */
@@ -92,4 +105,21 @@ function repeated(entries: readonly GitDeclaration[]): Mistake[] {
   return names.flatMap((name, index) =>
     names.indexOf(name) === index ? [] : [{ path: ['git', index, 'match'], expected }],
   )
+}
+
+/** The secret, or what is wrong with it. */
+function boundSecret(name: string, given: SecretDeclaration, env: Env): BoundSecret | Mistake[] {
+  const { host, ca: certificates, value, ...rest } = given
+  const read = readSecret(value, env)
+  const ca = certificates === undefined ? { value: null } : readCertificates(certificates)
+  if ('value' in read && 'value' in ca)
+    return {
+      ...{ name, ...rest, ...host, value: read.value, ca: ca.value },
+      methods: given.methods ?? secretMethods,
+      paths: given.paths ?? ['/'],
+    }
+  return [
+    ...('value' in read ? [] : [{ ...read, path: ['value', ...read.path] }]),
+    ...('value' in ca ? [] : [{ ...ca, path: ['ca', ...ca.path] }]),
+  ]
 }

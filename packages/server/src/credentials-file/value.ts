@@ -1,4 +1,4 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import type { From } from './schema.ts'
 
@@ -7,6 +7,8 @@ type Env = Readonly<Record<string, string | undefined>>
 /** A key of 16 384 bits takes half of this. */
 const valueBytesMax = 32 * 1024
 const keyBitsMin = 2048
+/** Bundles of a whole system take a quarter of this. */
+const certificatesBytesMax = 1024 * 1024
 
 /** The value, or the words for what was expected and what came; never the value itself. */
 type Read<T> =
@@ -43,6 +45,21 @@ export function readPrivateKey(from: From, env: Env): Read<KeyObject> {
   }
 }
 
+/** Certificates of authorities, as PEM, in a file. They are no secret. */
+export function readCertificates(file: string): Read<string> {
+  const found = readFile(file, certificatesBytesMax)
+  if ('expected' in found) return found
+  const all = found.value.match(/-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs) ?? []
+  const expected = 'expected certificates, as PEM'
+  if (all.length === 0) return { path: [], expected, came: `a file without any (${file})` }
+  try {
+    return { value: all.map((each) => new X509Certificate(each).toString()).join('') }
+  } catch {
+    // What OpenSSL says of it helps nobody: it is no such certificate.
+    return { path: [], expected, came: `a file with one that is none (${file})` }
+  }
+}
+
 function read(from: From, env: Env): Read<string> {
   const path = pathOf(from)
   if ('env' in from) {
@@ -50,14 +67,19 @@ function read(from: From, env: Env): Read<string> {
     const expected = 'expected a variable that is set'
     return value === '' ? { path, expected, came: from.env } : { value }
   }
-  const expected = `expected a file of at most ${valueBytesMax} bytes`
+  const found = readFile(from.file, valueBytesMax)
+  return 'value' in found ? found : { ...found, path }
+}
+
+function readFile(file: string, bytesMax: number): Read<string> {
+  const expected = `expected a file of at most ${bytesMax} bytes`
   try {
-    const { size } = statSync(from.file)
-    if (size > valueBytesMax) return { path, expected, came: `one of ${size} bytes` }
-    return { value: readFileSync(from.file, 'utf8') }
+    const { size } = statSync(file)
+    if (size > bytesMax) return { path: [], expected, came: `one of ${size} bytes` }
+    return { value: readFileSync(file, 'utf8') }
   } catch (error) {
     const { code = 'one that cannot be read' } = error as NodeJS.ErrnoException
-    return { path, expected, came: `${from.file} (${code})` }
+    return { path: [], expected, came: `${file} (${code})` }
   }
 }
 

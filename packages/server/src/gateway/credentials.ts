@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
-import type { GitCredential } from '../credentials-file/credentials.ts'
+import { type GitCredential, matchesOf } from '../credentials-file/credentials.ts'
 import type { Log } from '../log.ts'
 import { type Credential, fixedCredential } from './credential.ts'
 import { type Access, AppTokens } from './github-app.ts'
@@ -37,7 +37,7 @@ export class GitCredentials {
   of(o: { origin: string; path: string; access: Access }): RepositoryCredential | null {
     const [, owner = '', repo = ''] = /^\/([^/]+)\/([^/]+?)(?:\.git)?\/*$/.exec(o.path) ?? []
     if (o.origin !== this.#config.url.origin) return null
-    const found = this.#entryOf(owner.toLowerCase(), repo.toLowerCase())
+    const found = this.#entryOf(o.path)
     switch (found.kind) {
       case 'none':
         return null
@@ -54,10 +54,10 @@ export class GitCredentials {
     }
   }
 
-  #entryOf(owner: string, repo: string): GitCredential {
+  #entryOf(path: string): GitCredential {
     const { entries, fallback } = this.#config.credentials
-    const entry = (match: string) => entries.find((each) => each.match === match)
-    return (entry(`${owner}/${repo}`) ?? entry(`${owner}/*`))?.credential ?? fallback
+    const found = matchesOf(path).flatMap((name) => entries.filter(({ match }) => match === name))
+    return found[0]?.credential ?? fallback
   }
 
   #appOf(app: App): AppTokens {

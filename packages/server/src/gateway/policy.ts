@@ -1,5 +1,6 @@
 import type { Usage } from '@longhaul/client/contract'
 import type { HostPort } from '../config.ts'
+import type { BoundSecret } from '../credentials-file/credentials.ts'
 import type { Credential } from './credential.ts'
 
 /**
@@ -26,6 +27,8 @@ export interface GatewayPolicy {
   readonly github: GitHubPolicy | null
   /** MCP servers of the operator's, elsewhere. */
   readonly mcp: readonly McpUpstream[]
+  /** Secrets that it may use, each on its host alone. */
+  readonly secrets: readonly BoundSecret[]
   /**
    * What CONNECT and plain HTTP are for: nothing; the hosts of `connect`; or any host on the ports of
    * the web besides. Whatever it is, names that lead to private addresses stay closed.
@@ -118,7 +121,15 @@ export interface GatewayHooks {
 }
 
 /** `gateway`: no route of its own was reached. */
-export type Route = 'connect' | 'http' | 'git' | 'anthropic' | 'github' | 'mcp' | 'gateway'
+export type Route =
+  | 'connect'
+  | 'http'
+  | 'git'
+  | 'anthropic'
+  | 'github'
+  | 'mcp'
+  | 'secret'
+  | 'gateway'
 
 export interface Denial {
   readonly host: string

@@ -20,6 +20,7 @@ import { routePlainHttp } from './plain-http.ts'
 import type { Budget, Denial, GatewayHooks, GatewayPolicy } from './policy.ts'
 import { refuse, refuseSocket } from './refuse.ts'
 import type { Lookup } from './resolve.ts'
+import { routeSecret } from './secret.ts'
 
 /** Package managers open dozens; one session needs no more. */
 const connectionsMax = 128
@@ -172,6 +173,7 @@ export class Gateway implements AsyncDisposable {
     if (url.startsWith('/anthropic/')) return routeModel(context, o)
     if (url.startsWith('/git/')) return routeGit(context, o)
     if (url.startsWith('/mcp/')) return routeMcp(context, o)
+    if (url.startsWith('/secret/')) return routeSecret(context, o)
     if (url.startsWith('/')) return this.#unknown(context, o)
     return routePlainHttp(context, o)
   }
@@ -201,7 +203,8 @@ export class Gateway implements AsyncDisposable {
   }
 
   async #unknown(context: RouteContext, o: { response: ServerResponse }): Promise<void> {
-    const sentence = 'The gateway has the routes /anthropic, /git and /mcp, and is an HTTP proxy.'
+    const sentence =
+      'The gateway has the routes /anthropic, /git, /mcp and /secret, and is an HTTP proxy.'
     const denial = { route: 'gateway', host: '', port: 0, why: sentence } as const
     context.record.refused(denial, { asked: askedOf(o.response.req) })
     await refuse(o.response, { status: 403, sentence })

@@ -27,6 +27,8 @@ export function openRequest(o: {
   address: Address | null
   /** A socket of this machine to speak to instead. */
   socketPath?: string
+  /** Certificates as PEM, which alone vouch for the host; null: those that Node trusts. Never none. */
+  ca?: string | null
   idleMs: number
   clock: Clock
   signal: AbortSignal
@@ -39,6 +41,9 @@ export function openRequest(o: {
     signal: o.signal,
     ...(o.address === null ? {} : { lookup: lookupOf(o.address) }),
     ...(o.socketPath === undefined ? {} : { socketPath: o.socketPath }),
+    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    ...(o.ca === undefined ? {} : { rejectUnauthorized: true }),
+    ...(typeof o.ca === 'string' ? { ca: o.ca } : {}),
   })
   request.setTimeout(o.idleMs, () => request.destroy(new Error(`no data for ${o.idleMs} ms`)))
   limitConnect(request, o.clock)

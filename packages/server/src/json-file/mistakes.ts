@@ -92,7 +92,7 @@ function valueAt(file: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 /** These may hold a secret that was put in the wrong place: it is not repeated. */
-const guarded = ['headers', 'secret_headers', 'env', 'token', 'private_key', 'value']
+const guarded = ['headers', 'secret_headers', 'env', 'token', 'private_key', 'prefix', 'value']
 
 function shown(value: unknown, path: readonly PropertyKey[]): string {
   if (value === undefined) return 'nothing'

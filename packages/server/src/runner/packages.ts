@@ -84,7 +84,7 @@ function openWayOut(deps: RunnerDeps, sandbox: Sandbox): Promise<AsyncDisposable
     socketPath: sandbox.paths.gatewaySocket,
     ownerUid: sandbox.uid,
     policy: {
-      ...{ model: null, git: null, github: null, mcp: [], network: 'limited' },
+      ...{ model: null, git: null, github: null, mcp: [], secrets: [], network: 'limited' },
       connect: hostsOf(config.gatewayAllow, egress.presets),
       allowPrivate: config.gatewayAllowPrivate,
     },

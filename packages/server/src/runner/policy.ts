@@ -16,6 +16,7 @@ import { presets } from '../tasks/presets.ts'
 import type { McpServer } from '../tools-file/custom-tool.ts'
 import type { RunnerDeps } from './deps.ts'
 import { networkIn } from './environment.ts'
+import { secretsFor } from './secrets.ts'
 
 /** The ways out of the sandbox of one task, and of its agent with its MCP servers; and nothing else. */
 export function policyOf(
@@ -52,7 +53,12 @@ export function policyOf(
     mcp: (agent?.servers ?? []).flatMap(({ name, at }) =>
       at.where === 'remote' ? [{ name, ...at }] : [],
     ),
-    ...(agent === null ? {} : networkIn(agent.environment, { config, egress })),
+    ...(agent === null
+      ? {}
+      : {
+          ...networkIn(agent.environment, { config, egress }),
+          secrets: secretsFor(deps, { order, environment: agent.environment }),
+        }),
   }
 }
 
@@ -96,6 +102,7 @@ export function readingPolicyOf(
     },
     github: null,
     mcp: [],
+    secrets: [],
     network: 'none',
     connect: [],
     allowPrivate: [

@@ -25,6 +25,7 @@ import { holdPackages } from './packages.ts'
 import { gitHubVariables, policyOf } from './policy.ts'
 import { pushGuard } from './push-guard.ts'
 import { quotaCause, quotaWaitMsMin } from './quota.ts'
+import { secretRoutes, secretsFor } from './secrets.ts'
 import type { Spending } from './spending.ts'
 
 /** How long a model request waits for the transcript of the turn before it. */
@@ -60,6 +61,7 @@ export async function openWalls(o: {
     slot,
     limits: limitsIn(environment, deps.config),
     env: { ...egress.env, ...gitHubVariables(deps, task.order), ...packages?.env },
+    routes: secretRoutes(secretsFor(deps, { order: task.order, environment })),
     ...(packages && { shown: [packages.shown] }),
     gitRewrite: [{ from: `${parseRepoUrl(task.order.repoUrl).origin}/` }],
     committer: task.order.commit,

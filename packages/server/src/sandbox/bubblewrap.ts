@@ -220,6 +220,7 @@ function environmentOf(o: {
     path: systemPath,
     ghConfig,
     proxyUrl: o.options.network ? gatewayUrl : null,
+    routes: o.spec.routes,
     extra: [o.spec.env, o.options.env ?? {}],
   })
 }

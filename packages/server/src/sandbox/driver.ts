@@ -83,6 +83,8 @@ export interface SandboxSpec {
   readonly limits: SandboxLimits
   /** Extra variables inside; never a secret, every process inside can read them. */
   readonly env: Readonly<Record<string, string>>
+  /** Variables that hold the URL of a path of the gateway's, where it can be reached. Absent: none. */
+  readonly routes?: Readonly<Record<string, string>>
   /** URL prefixes that git inside rewrites to the gateway, e.g. `https://github.com/`. */
   readonly gitRewrite: readonly { readonly from: string }[]
   /** Who commits, unless a command of git's says otherwise; absent: a placeholder. */

@@ -5,7 +5,7 @@ export const systemPath = '/usr/local/bin:/usr/bin:/bin'
 
 /**
  * The variables of a process inside, from nothing: no variable of the server is ever passed on.
- * Later ones win: the sandbox's own, the proxy's, the session's, the command's. Throws on a name
+ * Later ones win: the sandbox's own, routes, the proxy's, the session's, the command's. Throws on a name
  * or value that cannot be a variable.
  */
 export function environmentInside(o: {
@@ -15,6 +15,8 @@ export function environmentInside(o: {
   /** The directory with gh's settings. */
   readonly ghConfig: string
   readonly proxyUrl: string | null
+  /** Paths of the gateway's, by the variable that holds their URL. */
+  readonly routes?: Readonly<Record<string, string>> | undefined
   readonly extra: readonly Readonly<Record<string, string>>[]
 }): Record<string, string> {
   const env: Record<string, string> = Object.assign(
@@ -36,7 +38,7 @@ export function environmentInside(o: {
       // gh asks nothing without one; the gateway puts the real one in its place.
       GH_TOKEN: 'placeholder',
     },
-    o.proxyUrl === null ? {} : proxyVariables(o.proxyUrl),
+    ...(o.proxyUrl === null ? [] : [routesAt(o.proxyUrl, o.routes), proxyVariables(o.proxyUrl)]),
     ...o.extra,
   )
   for (const [name, value] of Object.entries(env)) {
@@ -44,6 +46,10 @@ export function environmentInside(o: {
       throw new Error(`not an environment variable: ${JSON.stringify(name)}`)
   }
   return env
+}
+
+function routesAt(url: string, routes: Readonly<Record<string, string>> = {}) {
+  return Object.fromEntries(Object.entries(routes).map(([name, path]) => [name, `${url}${path}`]))
 }
 
 /** Both cases: curl reads only the lower, some tools only the upper. */

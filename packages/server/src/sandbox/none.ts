@@ -57,6 +57,7 @@ export async function openNone(
       path: systemPath,
       ghConfig: dirname(systemFile(paths, 'config.yml')),
       proxyUrl: o.network ? gatewayUrl : null,
+      routes: spec.routes,
       extra: [
         spec.env,
         o.home === 'checks' ? { HOME: paths.checksHome } : {},

@@ -1,11 +1,13 @@
 /** What a scripted agent finds that searches its sandbox for the server's secrets, and for ways out. */
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import { after, before, test } from 'node:test'
 import { type FakeRepository, say, script, use, when } from '@longhaul/testing'
 import { slotUidBase } from '../../src/sandbox/limits.ts'
 import { type Attempts, assertAttempts, attemptsProgram } from '../support/attempts.ts'
+import { type BoundHost, startBoundHost } from '../support/bound-host.ts'
 import { uidOf } from '../support/leaks.ts'
 import { type Operator, startOperator } from '../support/operator.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
@@ -15,6 +17,7 @@ import { makeWorld, sandboxProcessesOf, secrets, type World } from '../support/w
 
 let postgres: TestPostgres
 let operator: Operator
+let host: BoundHost
 let world: World
 let server: ServerProcess
 let databaseSocket: string
@@ -22,21 +25,45 @@ const uids: number[] = []
 before(async () => {
   postgres = await startPostgres()
   operator = await startOperator([{ name: 'left', version: '1.0.0', files: {} }])
+  host = await startBoundHost()
   world = await makeWorld([scenario])
   const databaseUrl = await postgres.createDatabase()
   databaseSocket = `${/host=(.*)$/.exec(decodeURIComponent(databaseUrl))?.[1]}/.s.PGSQL.5432`
   const password = encodeURIComponent(secrets.database)
   server = await world.start({
     ...operator.settings,
+    GATEWAY_ALLOW_PRIVATE: `${operator.settings['GATEWAY_ALLOW_PRIVATE']},${host.address}`,
+    CREDENTIALS_FILE: await credentialsFile(),
+    TOKEN_OF_AN_OWNER: secrets.ownerToken,
+    VALUE_OF_THE_VAULT: secrets.bound,
     DATABASE_URL: databaseUrl.replace('@/', `:${password}@localhost/`),
     CANARY_OF_THE_ENVIRONMENT: secrets.environment,
   })
+  const environments = await server.get<{ data: { id: string }[] }>('/v1/environments')
+  await server.post(`/v1/environments/${environments.data[0]?.id}`, { secrets: ['VAULT'] })
 })
 after(async () => {
   await world[Symbol.asyncDispose]()
+  await host[Symbol.asyncDispose]()
   await operator[Symbol.asyncDispose]()
   await postgres[Symbol.asyncDispose]()
 })
+
+const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const pem = privateKey.export({ type: 'pkcs1', format: 'pem' }).toString()
+/** A line of the key, as it stands in its file: what is searched for has no line ends. */
+const known = { ...secrets, appKey: pem.split('\n')[12] ?? '' }
+
+async function credentialsFile(): Promise<string> {
+  const key = await host.write('key.pem', pem)
+  const git = [
+    { match: 'owner/*', token: { env: 'TOKEN_OF_AN_OWNER' } },
+    { match: 'apps/*', app: { id: 1, private_key: { file: key } } },
+  ]
+  const rule = { value: { env: 'VALUE_OF_THE_VAULT' }, repositories: ['acme/*'] }
+  const file = { git, secrets: { VAULT: { ...host.at, ...rule } } }
+  return host.write('credentials.json', JSON.stringify(file))
+}
 
 const pushes = [
   'git -c user.name=a -c user.email=a@b commit -q --allow-empty -m direct',
@@ -55,6 +82,7 @@ const tools = [
   'git clone -q "$(git remote get-url origin)" copy && ls copy',
   'git commit -q --allow-empty -m pushed && git push -q origin HEAD && git ls-remote origin | wc -l',
   'gh api "repos/{owner}/{repo}" -q .full_name',
+  'curl -sS "$VAULT_URL" | tee .git/vault',
 ]
 /** What they leave is searched, and they themselves, while they work. */
 const searching = [
@@ -87,19 +115,20 @@ async function answers(repository: FakeRepository, instructions: string) {
 
 test('a search of the sandbox finds every decoy, and no secret of the server in any form', async () => {
   const repository = await world.repository('search', {
-    'search.mjs': searchProgram(secrets),
+    'search.mjs': searchProgram(known),
     '.gitignore': 'copy\nnode_modules\n',
   })
   const { task, results, events } = await answers(repository, 'Search everything.')
   const [worked = '', searched = '', privileges] = results
-  assert.match(worked, /^added 1 package.*\n+search\.mjs\n3\nacme\/search$/s)
+  assert.match(worked, /^added 1 package.*\n+search\.mjs\n3\nacme\/search\n\/ heard \[secret\]$/s)
   assertOnlyDecoys(searched)
 
   // The secrets were used, on the way out; and nothing that the server tells has them.
   assert.ok(world.model.requests.some(({ outcome }) => outcome === 'answered'))
   assert.ok(world.github.requests.some(({ authorization }) => authorization !== null))
   const told = JSON.stringify([events, task, await server.workflow(task.id), server.output])
-  for (const secret of Object.values(secrets)) {
+  assert.ok(host.requests.some(({ headers }) => headers.authorization === secrets.bound))
+  for (const secret of Object.values(known)) {
     const written = JSON.stringify(secret).slice(1, -1)
     assert.ok(
       !told.includes(written) && !told.includes(JSON.stringify(written).slice(1, -1)),

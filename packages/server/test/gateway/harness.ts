@@ -8,6 +8,7 @@ import {
   request,
   type ServerResponse,
 } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, connect, createServer as createNetServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -55,6 +56,7 @@ export const nothing: GatewayPolicy = {
   git: null,
   github: null,
   mcp: [],
+  secrets: [],
   network: 'limited',
   connect: [],
   allowPrivate: [],
@@ -151,29 +153,36 @@ export async function ask(socketPath: string, o: Ask): Promise<Answer> {
 export interface Upstream extends AsyncDisposable {
   readonly url: URL
   readonly port: number
-  readonly requests: { path: string; headers: IncomingHttpHeaders; body: string }[]
+  readonly requests: { method: string; path: string; headers: IncomingHttpHeaders; body: string }[]
 }
 
-/** An HTTP server on loopback that records what it was sent. */
+/** An HTTP server on loopback that records what it was sent; with a certificate, by TLS. */
 export async function startUpstream(
   answer: (request: IncomingMessage, response: ServerResponse, body: string) => unknown,
+  tls?: { readonly cert: string; readonly key: string },
 ): Promise<Upstream> {
   const requests: Upstream['requests'] = []
   const record = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
     const body = Buffer.concat(chunks).toString()
-    requests.push({ path: request.url ?? '', headers: request.headers, body })
+    requests.push({
+      method: request.method ?? '',
+      path: request.url ?? '',
+      headers: request.headers,
+      body,
+    })
     await answer(request, response, body)
   }
-  const server = createServer((request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
     record(request, response).catch((error) => response.destroy(error))
-  })
+  }
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   return {
-    url: new URL(`http://127.0.0.1:${port}`),
+    url: new URL(`http${tls === undefined ? '' : 's'}://127.0.0.1:${port}`),
     port,
     requests,
     async [Symbol.asyncDispose]() {

@@ -51,6 +51,9 @@ export const secrets = {
   database: 'canary"database/password>c3d0',
   /** Of a package registry, in the operator's own files; it stands unquoted in an ini file. */
   npm: 'canary-npm/token+20e8',
+  /** Of CREDENTIALS_FILE: a token for one owner, and the value of a secret that tasks use. */
+  ownerToken: 'canary"owner/token>6ad2',
+  bound: 'canary"bound/secret>e817',
   /** In a variable of the server's that is no setting. */
   environment: 'canary"environment/variable>33dd',
 } as const

@@ -9,6 +9,7 @@ import { leavingsMutations } from './mutations-leavings.ts'
 import { limitMutations } from './mutations-limits.ts'
 import { modelMutations } from './mutations-model.ts'
 import { repoConfigMutations } from './mutations-repo-config.ts'
+import { secretMutations } from './mutations-secret.ts'
 
 export type { Mutation } from './mutation.ts'
 
@@ -19,6 +20,7 @@ export const mutations: readonly Mutation[] = [
   ...hostGitMutations,
   ...gatewayMutations,
   ...gitHubMutations,
+  ...secretMutations,
   ...leavingsMutations,
   ...modelMutations,
   ...repoConfigMutations,
