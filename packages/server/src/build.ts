@@ -46,6 +46,7 @@ import { deleteTask } from './tasks/delete.ts'
 import { sendMessage } from './tasks/messages.ts'
 import { orderPolicy } from './tasks/policy.ts'
 import { changeRepository, createRepository } from './tasks/repositories.ts'
+import { changeSchedule, createSchedule, fireNow, type ScheduleDeps } from './tasks/schedules.ts'
 import { seedAgents } from './tasks/seed-agents.ts'
 import { seedEnvironment } from './tasks/seed-environment.ts'
 
@@ -93,28 +94,22 @@ export async function buildServer(o: {
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const callbacks = opened.use(await openCallbacks(o, store))
   const credentials = new GitCredentials(o.config.github, o)
+  const tasks = tasksOf({ ...o, store, queue, metrics })
+  const schedules = { store, clock, ...tasks }
   const deps: Omit<RunnerDeps, 'publicUrl'> = {
     ...{ config, store, queue, live, sandboxes, dataDir, clock, log, metrics, node: store.node },
     ...{ audit, credentials, egress: await egress, breaker: new Breaker({ clock, metrics }) },
     prices: pricesOf(o),
+    schedules,
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
     disk: new DiskFloor({ ...o, directory: dataDir, floorBytes: config.diskFloorBytes, metrics }),
     ended: () => callbacks.poke(),
   }
-  const limits = environmentLimitsOf(config)
   const draining = new AbortController()
   const app = createApp({
     ...{ store, clock, log, version, metrics },
     measureQueue: () => measureQueue(store.db, metrics),
-    tasks: {
-      policy: policyOf(config, clock),
-      create: (trx, order, caller, o) =>
-        createTask(trx, { queue, clock, limits }, order, caller, o),
-      cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
-      delete: (id) => deleteTask({ store, clock }, id),
-      answer: (trx, o) => answerApproval(trx, { queue, clock }, o),
-      say: (trx, o) => sendMessage(trx, { queue, clock }, o),
-    },
+    tasks,
     agents: {
       policy: { tools: toolNames(config) },
       create: (trx, content, caller) => createAgent(trx, { clock }, content, caller),
@@ -122,6 +117,7 @@ export async function buildServer(o: {
       archive: (id) => archiveAgent({ store, clock }, id),
     },
     environments: environmentsOf(store, clock),
+    schedules: scheduleRoutesOf(schedules),
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),
       change: (id, patch) => changeRepository({ store, clock }, id, patch),
@@ -169,6 +165,37 @@ function environmentsOf(
     create: (trx, content, caller) => createEnvironment(trx, { clock }, content, caller),
     change: (change, caller) => changeEnvironment({ store, clock }, change, caller),
     archive: (id) => archiveEnvironment({ store, clock }, id),
+  }
+}
+
+/** How tasks are ordered and ended, by a request or by a schedule. */
+function tasksOf({
+  config,
+  store,
+  queue,
+  clock,
+  metrics,
+}: Parameters<typeof buildServer>[0] & {
+  readonly store: Store
+  readonly queue: WorkQueue
+  readonly metrics: Metrics
+}): Parameters<typeof createApp>[0]['tasks'] {
+  const limits = environmentLimitsOf(config)
+  return {
+    policy: policyOf(config, clock),
+    create: (trx, order, caller, o) => createTask(trx, { queue, clock, limits }, order, caller, o),
+    cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
+    delete: (id) => deleteTask({ store, clock }, id),
+    answer: (trx, o) => answerApproval(trx, { queue, clock }, o),
+    say: (trx, o) => sendMessage(trx, { queue, clock }, o),
+  }
+}
+
+function scheduleRoutesOf(deps: ScheduleDeps): Parameters<typeof createApp>[0]['schedules'] {
+  return {
+    create: (trx, content, caller) => createSchedule(trx, deps, content, caller),
+    change: (id, patch) => changeSchedule(deps, id, patch),
+    fireNow: (trx, o) => fireNow(trx, deps, o),
   }
 }
 

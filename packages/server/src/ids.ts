@@ -13,6 +13,7 @@ export type IdPrefix =
   | 'art'
   | 'dlv'
   | 'repo'
+  | 'sched'
   | 'req'
   | 'audit'
   | 'resv'

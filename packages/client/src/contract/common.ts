@@ -18,6 +18,7 @@ export const artifactId = idOf('art', '01kaw3n6hyk2r7w0c5d8m4xzqe')
 export const environmentId = idOf('env', '01kaw3n6hzt6k9w3c7v2x5m8qd')
 export const approvalId = idOf('appr', '01kaw3n6hzs3m8x2q7v5t9d4kc')
 export const keyId = idOf('key', '01kaw3n6hzk5p8v2x7m3q9t4wd')
+export const scheduleId = idOf('sched', '01kaw3n6hzm8k3v9x5t2q7w4cd')
 export const repositoryId = idOf('repo', '01kaw3n6hzq4t7w9x2c5v8b1nd')
 
 /** RFC 3339 in UTC, milliseconds, as `/v1` writes times. */

@@ -55,6 +55,7 @@ export {
   pageDefault,
   pageMax,
   repositoryId,
+  scheduleId,
   sessionId,
   taskId,
 } from './common.ts'
@@ -158,6 +159,23 @@ export {
   type Usage,
   usage,
 } from './results.ts'
+export {
+  type CatchUp,
+  type FireState,
+  nextFiresShown,
+  type Overlap,
+  type Schedule,
+  type ScheduleContent,
+  type ScheduleFire,
+  type SchedulePatch,
+  schedule,
+  scheduleCreate,
+  scheduleDeleted,
+  scheduleFire,
+  scheduleFirePage,
+  schedulePage,
+  scheduleUpdate,
+} from './schedules.ts'
 export {
   type Session,
   type SessionFilter,

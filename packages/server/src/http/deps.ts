@@ -8,6 +8,8 @@ import type {
   GivenOrder,
   NewRepository,
   OrderPolicy,
+  ScheduleContent,
+  SchedulePatch,
   SettingsPatch,
 } from '@longhaul/client/contract'
 import type { Caller } from '../caller.ts'
@@ -17,7 +19,7 @@ import type { Metrics } from '../metrics.ts'
 import type { AgentRow } from '../store/agents.ts'
 import type { EnvironmentRow } from '../store/environments.ts'
 import type { Store } from '../store/open.ts'
-import type { RepositoryRow, TaskRow, Trx } from '../store/tables.ts'
+import type { RepositoryRow, ScheduleFireRow, ScheduleRow, TaskRow, Trx } from '../store/tables.ts'
 import type { Answered } from '../tasks/answer.ts'
 import type { MessageSent, Saying } from '../tasks/messages.ts'
 import type { App } from './env.ts'
@@ -83,6 +85,16 @@ export interface AppDeps {
     ) => Promise<EnvironmentRow | undefined>
     /** Undefined: there is no such environment. */
     readonly archive: (id: string) => Promise<EnvironmentRow | undefined>
+  }
+  readonly schedules: {
+    readonly create: (trx: Trx, content: ScheduleContent, caller: Caller) => Promise<ScheduleRow>
+    /** Undefined: there is no such schedule. */
+    readonly change: (id: string, patch: SchedulePatch) => Promise<ScheduleRow | undefined>
+    /** Undefined: there is no such schedule. */
+    readonly fireNow: (
+      trx: Trx,
+      o: { readonly id: string; readonly caller: Caller },
+    ) => Promise<ScheduleFireRow | undefined>
   }
   readonly repositories: {
     /** Undefined: it has settings already. */

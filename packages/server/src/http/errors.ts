@@ -4,6 +4,7 @@ import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { AgentRefused } from '../sessions/agents.ts'
 import { EnvironmentRefused } from '../sessions/environments.ts'
+import { ScheduleRefused } from '../tasks/schedules.ts'
 import type { AppEnv } from './env.ts'
 
 /** An answer other than the asked one; everything a client may be told about it. */
@@ -135,6 +136,7 @@ function toApiError(error: unknown): ApiError {
     return error.code === 'invalid_input'
       ? refusals.invalid(error.fields)
       : refusals.conflict(error.code, error.message)
+  if (error instanceof ScheduleRefused) return refusals.invalid(error.fields)
   // Rooms that this one mounts, and the framework, speak in these.
   if (error instanceof HTTPException && error.status < 500)
     return new ApiError(error.status as ContentfulStatusCode, error.message)

@@ -10,6 +10,7 @@ import type { WorkQueue } from '../queue/work-queue.ts'
 import type { SandboxDriver } from '../sandbox/driver.ts'
 import type { AuditWriter } from '../store/audit-writer.ts'
 import type { Store } from '../store/open.ts'
+import type { ScheduleDeps } from '../tasks/schedules.ts'
 import type { DiskFloor } from './disk-floor.ts'
 import type { Mirrors } from './mirrors.ts'
 
@@ -27,6 +28,7 @@ export interface RunnerDeps {
   /** Of the model's credential. */
   readonly breaker: Breaker
   readonly prices: PriceTable
+  readonly schedules: ScheduleDeps
   readonly audit: AuditWriter
   /** Absolute; a session's directory is `sessions/<id>` below it. */
   readonly dataDir: string

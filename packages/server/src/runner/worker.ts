@@ -1,4 +1,5 @@
 import type { Lease } from '../queue/work-queue.ts'
+import { fireDue } from '../tasks/fire.ts'
 import { queueDue } from '../tasks/queue-due.ts'
 import { wakeDue } from '../tasks/wake.ts'
 import { runAttempt } from './attempt.ts'
@@ -58,6 +59,7 @@ export class Worker implements AsyncDisposable {
       try {
         await queueDue(this.#deps)
         await wakeDue(this.#deps)
+        await fireDue({ ...this.#deps.schedules, log })
         const free = limit - this.#running.size
         const { problem } = await disk.look()
         // What has only to end needs a place beside the others, and hardly any room on the disk.

@@ -12,6 +12,7 @@ import { audit } from './migrations/0009-audit.ts'
 import { environments } from './migrations/0010-environments.ts'
 import { approvals } from './migrations/0014-approvals.ts'
 import { spending } from './migrations/0017-spending.ts'
+import { schedules } from './migrations/0018-schedules.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -34,6 +35,7 @@ const migrations: readonly Migration[] = [
   environments,
   approvals,
   spending,
+  schedules,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

@@ -4,9 +4,12 @@ import type {
   ApprovalKind,
   ApprovalRequest,
   ApprovalStatus,
+  CatchUp,
   EnvironmentContent,
+  FireState,
   MessageMode,
   OnDeadline,
+  Overlap,
   Priority,
   Reason,
   RepositorySettings,
@@ -291,6 +294,35 @@ interface Repositories {
   updated_at: Date
 }
 
+interface Schedules {
+  id: string
+  name: string
+  cron: string
+  time_zone: string
+  /** The body of `POST /v1/tasks`. */
+  order: Json<JsonObject>
+  overlap: Overlap
+  catch_up: CatchUp
+  jitter_seconds: number
+  paused: boolean
+  /** When it fires: `next_scheduled_at` and its jitter; null: paused, or never again. */
+  next_at: Optional<Date>
+  next_scheduled_at: Optional<Date>
+  created_by: Optional<string>
+  created_at: Date
+  updated_at: Date
+}
+
+interface ScheduleFires {
+  schedule_id: string
+  scheduled_at: Date
+  is_manual: Generated<boolean>
+  fired_at: Date
+  state: FireState
+  message: Optional<string>
+  task_id: Optional<string>
+}
+
 interface Audit {
   id: string
   /** Of its row, in the order of storing. */
@@ -332,12 +364,16 @@ export interface Tables {
   deliveries: Deliveries
   idempotency_keys: IdempotencyKeys
   repositories: Repositories
+  schedules: Schedules
+  schedule_fires: ScheduleFires
   audit: Audit
   settings: Settings
 }
 
 export type ApprovalRow = Selectable<Approvals>
 export type KeyRow = Selectable<Keys>
+export type ScheduleRow = Selectable<Schedules>
+export type ScheduleFireRow = Selectable<ScheduleFires>
 export type SessionRow = Selectable<Sessions>
 export type TaskRow = Selectable<Tasks>
 export type MessageRow = Selectable<Messages>

@@ -24,9 +24,16 @@ import { answerApproval } from '../../src/tasks/answer.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
 import { createTask } from '../../src/tasks/create.ts'
 import { deleteTask } from '../../src/tasks/delete.ts'
+import { fireDue } from '../../src/tasks/fire.ts'
 import { sendMessage } from '../../src/tasks/messages.ts'
 import { orderPolicy } from '../../src/tasks/policy.ts'
 import { changeRepository, createRepository } from '../../src/tasks/repositories.ts'
+import {
+  changeSchedule,
+  createSchedule,
+  fireNow,
+  type ScheduleDeps,
+} from '../../src/tasks/schedules.ts'
 import { startPostgres } from '../support/postgres.ts'
 
 /** The real app over a real store and queue, with one key, and without a worker. */
@@ -39,6 +46,8 @@ export interface TestApp extends AsyncDisposable {
   readonly drain: AbortController
   /** Sends a request with the key; a body that is neither text nor bytes is sent as JSON. */
   send(method: string, path: string, o?: Sent): Promise<Response>
+  /** What a worker does every second. */
+  fireDue(): Promise<void>
   /** Orders a task and answers its ids. */
   order(given?: object): Promise<{ id: string; session_id: string }>
 }
@@ -74,18 +83,19 @@ export async function openTestApp(
     sseRoute({ ...readers, ...(streamsMax !== undefined && { streamsMax }) })(app)
     webSocketRoute({ ...readers, ...(socketsMax !== undefined && { socketsMax }) })(app)
   }
+  const tasks: AppDeps['tasks'] = {
+    policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock }),
+    create: (trx, order, caller, o) => createTask(trx, { queue, clock, limits }, order, caller, o),
+    cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
+    delete: (id) => deleteTask({ store, clock }, id),
+    answer: (trx, o) => answerApproval(trx, { queue, clock }, o),
+    say: (trx, o) => sendMessage(trx, { queue, clock }, o),
+  }
+  const schedules: ScheduleDeps = { store, clock, ...tasks }
   const app = createApp({
     ...{ store, clock, log, metrics, version: '0.0.0-test', mount },
     measureQueue: () => measureQueue(store.db, metrics),
-    tasks: {
-      policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock }),
-      create: (trx, order, caller, o) =>
-        createTask(trx, { queue, clock, limits }, order, caller, o),
-      cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
-      delete: (id) => deleteTask({ store, clock }, id),
-      answer: (trx, o) => answerApproval(trx, { queue, clock }, o),
-      say: (trx, o) => sendMessage(trx, { queue, clock }, o),
-    },
+    tasks,
     agents: {
       policy: { tools: toolNames({ tools: [], docker: null }) },
       create: (trx, content, caller) => createAgent(trx, { clock }, content, caller),
@@ -96,6 +106,11 @@ export async function openTestApp(
       create: (trx, content, caller) => createEnvironment(trx, { clock }, content, caller),
       change: (o, caller) => changeEnvironment({ store, clock }, o, caller),
       archive: (id) => archiveEnvironment({ store, clock }, id),
+    },
+    schedules: {
+      create: (trx, content, caller) => createSchedule(trx, schedules, content, caller),
+      change: (id, patch) => changeSchedule(schedules, id, patch),
+      fireNow: (trx, o) => fireNow(trx, schedules, o),
     },
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),
@@ -121,6 +136,7 @@ export async function openTestApp(
 
   return {
     ...{ app, store, live, key, drain, send },
+    fireDue: () => fireDue({ ...schedules, log }),
     async order(given = {}) {
       const answer = await send('POST', '/v1/tasks', { body: { ...order, ...given } })
       return JSON.parse(await answer.text())

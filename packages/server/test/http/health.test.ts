@@ -46,6 +46,7 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
     },
     environments: { create: never, change: never, archive: never },
     repositories: { create: never, change: never },
+    schedules: { create: never, change: never, fireNow: never },
     health: { ...healthy, ...health },
   })
 }

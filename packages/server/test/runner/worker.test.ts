@@ -25,6 +25,12 @@ import { makeSession } from '../support/sessions.ts'
 import { until } from '../support/until.ts'
 
 const log = createLog('silent')
+const never = () => Promise.reject(new Error('nothing is ordered here'))
+const nobodyOrders = {
+  policy: { repoUrl: () => null, callbackUrl: () => null, startAt: () => null },
+  create: never,
+  cancel: never,
+}
 
 test('a worker that claims what it still runs ends the earlier attempt before it starts the next', async () => {
   await using postgres = await startPostgres()
@@ -54,6 +60,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
     ...{ audit, credentials, breaker: new Breaker({ clock, metrics }), prices: new PriceTable() },
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),
     publicUrl: new URL('http://127.0.0.1'),
+    schedules: { ...nobodyOrders, store, clock },
     egress: { presets: { package_registries: [] }, env: {} },
     ended: () => undefined,
   })

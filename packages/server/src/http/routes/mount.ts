@@ -12,6 +12,7 @@ import { keyRoutes } from './keys.ts'
 import { messageRoutes } from './messages.ts'
 import { metricsRoute } from './metrics.ts'
 import { repositoryRoutes } from './repositories.ts'
+import { scheduleRoutes } from './schedules.ts'
 import { sessionRoutes } from './sessions.ts'
 import { taskRetryRoute } from './task-retry.ts'
 import { taskRoutes } from './tasks.ts'
@@ -28,6 +29,7 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   environmentRoutes(app, deps)
   taskRetryRoute(app, deps)
   repositoryRoutes(app, deps)
+  scheduleRoutes(app, deps)
   artifactRoutes(app, deps)
   diffRoutes(app, deps)
   transcriptRoutes(app, deps)
