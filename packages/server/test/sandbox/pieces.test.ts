@@ -99,6 +99,20 @@ test('what cannot be a variable is refused', () => {
   assert.equal(make({ HOME: '/other' })['HOME'], '/other')
 })
 
+test('a route is a variable where the gateway can be reached, and takes the place of no other', () => {
+  const make = (proxyUrl: string | null) =>
+    environmentInside({
+      ...{ paths: pathsOf('/d'), tmp: '/t', path: '/p', ghConfig: '/g', proxyUrl },
+      routes: { VAULT_URL: '/secret/VAULT/', HTTP_PROXY: '/x', PIP_INDEX_URL: '/y' },
+      extra: [{ PIP_INDEX_URL: 'https://pypi.example/simple' }],
+    })
+  const inside = make('http://127.0.0.1:3128')
+  assert.equal(inside['VAULT_URL'], 'http://127.0.0.1:3128/secret/VAULT/')
+  assert.equal(inside['HTTP_PROXY'], 'http://127.0.0.1:3128')
+  assert.equal(inside['PIP_INDEX_URL'], 'https://pypi.example/simple')
+  assert.equal(make(null)['VAULT_URL'], undefined)
+})
+
 test('bounded output keeps a head and a tail for every way of cutting the stream', () => {
   const text = 'abcdefghijklmnopqrstuvwxyz'
   for (let chunk = 1; chunk <= text.length; chunk += 1) {

@@ -39,6 +39,7 @@ const tables: readonly { readonly file: string; readonly rootOnly: readonly stri
   },
   { file: 'walls/gateway.test.ts', rootOnly: [] },
   { file: 'walls/github.test.ts', rootOnly: [] },
+  { file: 'walls/secret.test.ts', rootOnly: [] },
   { file: 'walls/leavings.test.ts', rootOnly: [] },
   {
     file: 'walls/limits.test.ts',
