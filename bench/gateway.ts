@@ -56,6 +56,7 @@ export const gateway: Bench = {
 
 const hooks: GatewayHooks = {
   beforeModelRequest: async () => undefined,
+  isHeld: async () => true,
   mayPush: async () => null,
   mayComment: async () => null,
   onCommented: () => undefined,

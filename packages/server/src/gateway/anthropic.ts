@@ -5,6 +5,7 @@ import { BodyTooLarge, readBody } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { countRequest, countUsage } from './count-model.ts'
 import { pickHeaders } from './headers.ts'
+import { requireHeld } from './held.ts'
 import { withLimit } from './limits.ts'
 import { type ModelBody, parseModelBody } from './model-body.ts'
 import type { GatewayPolicy } from './policy.ts'
@@ -118,14 +119,7 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
     )
   } catch (error) {
     context.log.warn({ err: error }, 'a model request was held back')
-    const message = 'The previous turn is not stored yet; try again.'
-    refused(context, message)
-    return refuseModel(o.response, {
-      status: 503,
-      type: 'api_error',
-      message,
-      headers: { 'retry-after': '1' },
-    })
+    return refuseHeldBack(context, o.response, 'The previous turn is not stored yet; try again.')
   }
   const passage = context.breaker.ask()
   if (passage.kind === 'closed') return refuseQuota(context, o.response, passage.until)
@@ -158,6 +152,12 @@ async function forward(
 ): Promise<void> {
   const { requested } = o.body
   const { prices } = context
+  const gone = await requireHeld(context, o.signal).catch((error: Error) => error)
+  if (gone !== undefined) {
+    context.breaker.missed()
+    o.settle(null)
+    return refuseHeldBack(context, o.response, gone.message)
+  }
   const details = { model: requested.model, path: o.path }
   context.record.allowed({ ...hostOf(o.model.baseUrl), route: 'anthropic', details })
   const answer = await ask(context, o)
@@ -333,6 +333,16 @@ async function refuseQuota(
     message,
     headers: { 'retry-after': String(seconds) },
   })
+}
+
+async function refuseHeldBack(
+  context: RouteContext,
+  response: ServerResponse,
+  message: string,
+): Promise<void> {
+  refused(context, message)
+  const headers = { 'retry-after': '1' }
+  await refuseModel(response, { status: 503, type: 'api_error', message, headers })
 }
 
 async function refuseBusy(context: RouteContext, response: ServerResponse): Promise<void> {

@@ -15,6 +15,7 @@ import {
 } from './git-request.ts'
 import { GitHubRefused } from './github-call.ts'
 import { pickHeaders } from './headers.ts'
+import { NotHeld, requireHeld } from './held.ts'
 import type { GitPolicy } from './policy.ts'
 import { refuse } from './refuse.ts'
 import { type Address, AddressRefused, resolveJudged } from './resolve.ts'
@@ -158,7 +159,8 @@ function send(
     return refused
   }
   const credential = credentialOf(o.git, o.judged)
-  return withCredential({ credential, signal: o.signal, isRefused }, (secret) => {
+  return withCredential({ credential, signal: o.signal, isRefused }, async (secret) => {
+    if (chunks !== null && o.judged.kind === 'push') await requireHeldFor(chunks, context, o.signal)
     const sent = openRequest({
       url: o.judged.upstream,
       method: o.request.method ?? 'GET',
@@ -183,6 +185,20 @@ function send(
   })
 }
 
+/** After every other wait, the one for a token included. Of a push that stays here the rest is read. */
+async function requireHeldFor(
+  chunks: AsyncIterable<Buffer>,
+  context: RouteContext,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await requireHeld(context, signal)
+  } catch (error) {
+    for await (const _ of chunks);
+    throw error
+  }
+}
+
 async function failed(
   context: RouteContext,
   o: Exchange & { git: GitPolicy; error: unknown; sending: Sending },
@@ -197,10 +213,11 @@ async function failed(
   context.log.info({ err: error }, 'a git request failed')
   // Only what GitHub says for good: git takes an error of the server's for one that passes.
   const isFinal = error instanceof GitHubRefused && !error.isPassing
-  const sentence =
-    error instanceof GitHubRefused ? error.message : `${o.git.origin} cannot be reached.`
+  const isSaid = error instanceof GitHubRefused || error instanceof NotHeld
+  const sentence = isSaid ? error.message : `${o.git.origin} cannot be reached.`
   context.record.refused({ ...targetOf(o.git), route: 'git', why: sentence })
-  await refuse(o.response, { status: isFinal ? 403 : 502, sentence })
+  const status = error instanceof NotHeld ? 503 : 502
+  await refuse(o.response, { status: isFinal ? 403 : status, sentence })
 }
 
 async function answer(

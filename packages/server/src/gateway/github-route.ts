@@ -9,6 +9,7 @@ import { withCredential } from './credential.ts'
 import { GitHubRefused } from './github-call.ts'
 import { type GitHubRequest, judgeGitHubRequest } from './github-scope.ts'
 import { pickHeaders } from './headers.ts'
+import { NotHeld, requireHeld } from './held.ts'
 import type { GitHubPolicy } from './policy.ts'
 import { refuseGitHub } from './refuse.ts'
 import { clientSignal, openRequest } from './upstream.ts'
@@ -62,9 +63,10 @@ export async function routeGitHub(
       return refuseGitHub(response, { status: 413, message: error.message })
     }
     context.log.info({ err: error }, 'a request to GitHub failed')
-    const message = error instanceof GitHubRefused ? error.message : 'GitHub cannot be reached.'
+    const isSaid = error instanceof GitHubRefused || error instanceof NotHeld
+    const message = isSaid ? error.message : 'GitHub cannot be reached.'
     context.record.refused({ ...targetOf(github), route: 'github', why: message })
-    await refuseGitHub(response, { status: 502, message })
+    await refuseGitHub(response, { status: error instanceof NotHeld ? 503 : 502, message })
   }
 }
 
@@ -118,6 +120,7 @@ async function send(
     return refused
   }
   return withCredential({ credential, signal, isRefused }, async (secret) => {
+    if (judged.kind === 'comment') await requireHeld(context, signal)
     const sent = openRequest({
       url: upstreamOf(github, judged),
       method: request.method ?? 'GET',

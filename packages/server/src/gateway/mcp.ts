@@ -5,6 +5,7 @@ import { Scrubber } from '../scrub.ts'
 import { BodyTooLarge, bounded, readBody } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { pickHeaders } from './headers.ts'
+import { NotHeld, requireHeld } from './held.ts'
 import type { McpUpstream } from './policy.ts'
 import { refuse } from './refuse.ts'
 import { type Address, AddressRefused, resolveJudged } from './resolve.ts'
@@ -51,6 +52,7 @@ export async function routeMcp(
   try {
     const body = await readBody(request, requestBytesMax)
     const address = await addressOf(context, { target, signal })
+    await requireHeld(context, signal)
     context.record.allowed({ ...target, route: 'mcp', details: { server: name, method } })
     const sent = openRequest({
       url: server.url,
@@ -75,9 +77,10 @@ export async function routeMcp(
       context.record.denied({ ...target, route: 'mcp', why: error.message })
       return refuse(response, { status: 403, sentence: error.message })
     }
-    if (error instanceof BodyTooLarge) {
+    if (error instanceof BodyTooLarge || error instanceof NotHeld) {
       context.record.refused({ ...target, route: 'mcp', why: error.message })
-      return refuse(response, { status: 413, sentence: error.message })
+      const status = error instanceof NotHeld ? 503 : 413
+      return refuse(response, { status, sentence: error.message })
     }
     context.log.info({ err: error, host }, 'a request to an MCP server failed')
     await refuse(response, { status: 502, sentence: `The MCP server ${name} does not answer.` })

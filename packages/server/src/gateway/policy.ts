@@ -102,6 +102,12 @@ export interface GatewayHooks {
     update: { readonly ref: string; readonly commit: string },
     signal: AbortSignal,
   ): Promise<string | null>
+  /**
+   * Awaited right before anything leaves that carries a credential and may change or cost something:
+   * a model request, a push, a comment, a call of an MCP server or with a bound secret. False: the session is another
+   * worker's by now. A rejection: that cannot be told. Either answers 503.
+   */
+  isHeld(): Promise<boolean>
   /** Whether an issue or a pull request may be commented on now: a sentence refuses it. */
   mayComment(number: number, signal: AbortSignal): Promise<string | null>
   /** A comment was made; where it is, if GitHub said so. */

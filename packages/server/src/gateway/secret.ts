@@ -4,6 +4,7 @@ import { Scrubber } from '../scrub.ts'
 import { BodyTooLarge, bounded } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { forwardableHeaders } from './headers.ts'
+import { NotHeld, requireHeld } from './held.ts'
 import { withLimit } from './limits.ts'
 import { refuse } from './refuse.ts'
 import { type Address, AddressRefused, resolveJudged } from './resolve.ts'
@@ -40,6 +41,7 @@ export async function routeSecret(
   const details = { secret: secret.name, method, path }
   context.record.allowed({ host, port, route: 'secret', details })
   try {
+    await requireHeld(context, signal)
     const limit = { clock: context.clock, ms: exchangeMs, signal, what: 'the request' }
     await withLimit(limit, (limited) =>
       exchange(context, { ...o, judged, address, signal: limited }),
@@ -47,6 +49,10 @@ export async function routeSecret(
   } catch (error) {
     if (error instanceof BodyTooLarge)
       return refuse(response, { status: 413, sentence: error.message })
+    if (error instanceof NotHeld) {
+      context.record.refused({ host, port, route: 'secret', why: error.message })
+      return refuse(response, { status: 503, sentence: error.message })
+    }
     context.log.info({ err: error, host, port }, 'a request with a secret failed')
     const sentence = `${host}:${port} cannot be reached${codeOf(error)}.`
     await refuse(response, { status: 502, sentence })

@@ -21,8 +21,11 @@ const ending = 100
 const queueOptions = {
   // One piece of work of a session waits and one is active, at most; the session is its key.
   policy: 'stately' as const,
-  /** A worker that is silent this long has lost its lease. Touched every 3 s. */
-  heartbeatSeconds: 15,
+  /**
+   * A worker that is silent this long has lost its lease. Touched every 3 s; whoever looks for work
+   * looks for such leases, too, every second: so the work of a dead one is claimed within 15 s.
+   */
+  heartbeatSeconds: 12,
   /** pg-boss's longest; a task's limit is an hour below it. */
   expireInSeconds: 24 * 3600,
   // Attempts are counted by the runner: here a lapsed lease is claimable at once, without end.
@@ -33,6 +36,8 @@ const queueOptions = {
   deleteAfterSeconds: 24 * 3600,
 }
 const bossStopMs = 5000
+/** A worker that is stopped amid a claim keeps all others from claiming for so long. */
+const claimIdleMsMax = 5000
 
 /** The right to run a session, until it lapses or another claim takes it. */
 export interface Lease {
@@ -44,6 +49,9 @@ export interface Lease {
   readonly retryCount: number
 }
 
+/** A lease, as pg-boss knows it. */
+type Claim = Pick<Lease, 'workId' | 'retryCount'>
+
 interface Work {
   readonly sessionId: string
 }
@@ -54,7 +62,7 @@ interface Work {
  *
  * A piece of work waits (perhaps until a time), is active under one lease, and ends completed or
  * deleted. An active one waits again when its worker hands it back, when its worker was silent for
- * 15 s, or when its node starts anew. Whatever claims it next raises the session's attempt, and the
+ * 12 s, or when its node starts anew. Whatever claims it next raises the session's attempt, and the
  * lease before can no longer touch, complete or release it.
  *
  * A transaction that locks more than one of them locks the work first, then the task, then the
@@ -84,6 +92,9 @@ export class WorkQueue implements AsyncDisposable {
       // Several servers may make the schema at once; who comes late tries again.
       await work.#boss.start({ attempts: 10 })
       await work.#boss.createQueue(queue, queueOptions)
+      // One that was made by an earlier version has that one's.
+      const { heartbeatSeconds } = queueOptions
+      await work.#boss.updateQueue(queue, { heartbeatSeconds })
       work.#listener = await Listener.open({ ...o, channel, onHint: () => work.#hint.give() })
     } catch (error) {
       await work[Symbol.asyncDispose]()
@@ -127,8 +138,12 @@ export class WorkQueue implements AsyncDisposable {
    */
   claim(o: { readonly free: number; readonly limit: number }): Promise<Lease[]> {
     return this.#store.db.transaction().execute(async (trx) => {
+      await sql`select set_config('idle_in_transaction_session_timeout', ${String(claimIdleMsMax)}, true)`.execute(
+        trx,
+      )
       // One claim at a time: so the count below is exact, and nobody else makes it grow.
       await sql`select pg_advisory_xact_lock(hashtextextended('longhaul claim', 0))`.execute(trx)
+      await this.#takeBackLapsed(trx)
       await this.#expediteOverdue(trx)
       const { active } = await countWork(trx)
       const room = Math.min(o.free, o.limit - active)
@@ -150,7 +165,21 @@ export class WorkQueue implements AsyncDisposable {
     })
   }
 
-  /** Keeps the lease for another 15 s. False: it is lost, and the attempt has to stop. */
+  /**
+   * Whether the lease is still this one's: no other claim has its session, and it was not given back.
+   * Changes nothing, and waits for nobody.
+   */
+  async holds(lease: Lease): Promise<boolean> {
+    const { rows } = await sql`
+      select from pgboss.job join sessions on sessions.id = job.singleton_key
+      where job.name = ${queue} and job.id = ${lease.workId} and job.state = 'active'
+        and job.retry_count = ${lease.retryCount} and sessions.attempt = ${lease.attempt}`.execute(
+      this.#store.db,
+    )
+    return rows.length > 0
+  }
+
+  /** Keeps the lease for another 12 s. False: it is lost, and the attempt has to stop. */
   async touch(lease: Lease): Promise<boolean> {
     return affected(await this.#boss.touch(queue, claimOf(lease))) > 0
   }
@@ -262,6 +291,15 @@ export class WorkQueue implements AsyncDisposable {
       .catch((error) => this.#log.warn({ err: error }, 'the queue did not stop cleanly'))
   }
 
+  /** Leases whose workers were silent for too long, whoever else looks for them less often. */
+  async #takeBackLapsed(trx: Trx): Promise<void> {
+    const { rows } = await sql<Claim>`
+      select id as "workId", retry_count as "retryCount" from pgboss.job
+      where name = ${queue} and state = 'active'
+        and heartbeat_on + heartbeat_seconds * interval '1 second' < now()`.execute(trx)
+    if (rows.length > 0) await this.#giveBack(trx, rows)
+  }
+
   /** Waiting work of tasks whose time is up: there is only an end to be written. */
   async #expediteOverdue(trx: Trx): Promise<void> {
     await sql`
@@ -275,7 +313,7 @@ export class WorkQueue implements AsyncDisposable {
   }
 
   /** pg-boss's way back into the queue: as failed, retried at once. Fenced; returns how many. */
-  async #giveBack(trx: Trx, leases: readonly Lease[]): Promise<number> {
+  async #giveBack(trx: Trx, leases: readonly Claim[]): Promise<number> {
     return affected(
       await this.#boss.fail(queue, leases.map(claimOf), null, { db: fromKysely(trx) }),
     )
@@ -283,7 +321,7 @@ export class WorkQueue implements AsyncDisposable {
 }
 
 /** What pg-boss's calls are fenced by. */
-function claimOf(lease: Lease): { id: string; retryCount: number } {
+function claimOf(lease: Claim): { id: string; retryCount: number } {
   return { id: lease.workId, retryCount: lease.retryCount }
 }
 

@@ -13,6 +13,7 @@ import { commentsOf } from './comments.ts'
 import { runDeployCommands } from './deploy.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Ending } from './ending.ts'
+import { Hold } from './hold.ts'
 import { isSpokenTo } from './inbox.ts'
 import { Journal } from './journal.ts'
 import { keepWork, leaveWork } from './keep.ts'
@@ -140,18 +141,25 @@ async function perform(
   const transcript = new Transcript({ ...deps, ...lease })
   const branch = branchOf(task.order, task.id)
   const comments = commentsOf({ deps, task, writer, branch })
-  const opened = await openWalls({ ...run, writer, journal, transcript, spending, comments }).catch(
-    (error: unknown) => {
-      // The same again would end the same.
-      if (error instanceof PackagesFailed) return failed('setup_failed', error.message)
-      throw error
-    },
-  )
+  const hold = new Hold({ ...deps, lease, ending })
+  const opened = await openWalls({
+    ...run,
+    hold,
+    writer,
+    journal,
+    transcript,
+    spending,
+    comments,
+  }).catch((error: unknown) => {
+    // The same again would end the same.
+    if (error instanceof PackagesFailed) return failed('setup_failed', error.message)
+    throw error
+  })
   if ('state' in opened) return opened
   await using walls = opened
   const workspace = { sandbox: walls.sandbox, signal: ending.signal }
   const attempt: Attempt = {
-    ...{ deps, task, lease, branch, writer, transcript, journal, comments, deadline },
+    ...{ deps, task, lease, hold, branch, writer, transcript, journal, comments, deadline },
     workspace,
     guidance: new Guidance(workspace),
     limitNotes: new LimitNotes({ sandbox: walls.sandbox, writer, metrics: deps.metrics }),

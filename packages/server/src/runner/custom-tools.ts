@@ -11,11 +11,13 @@ import { allowsMcp } from './environment.ts'
 import type { Attempt } from './phase.ts'
 
 /** The tools that the operator declared, as this attempt's agent has them. */
-export function customTools({ deps, workspace }: Attempt): Tool[] {
+export function customTools({ deps, workspace, hold }: Attempt): Tool[] {
   const { config, clock, log } = deps
   const run: RunCommand = (command, o) => workspace.sandbox.exec(command, o)
-  const call: CallHttp = (o) =>
-    callHttp({ ...o, allowPrivate: config.gatewayAllowPrivate, clock, log })
+  const call: CallHttp = async (o) => {
+    await hold.require()
+    return callHttp({ ...o, allowPrivate: config.gatewayAllowPrivate, clock, log })
+  }
   return config.tools.flatMap((tool) => {
     if (tool.kind === 'command') return [commandTool(tool, run)]
     return tool.kind === 'http' ? [httpTool(tool, call)] : []

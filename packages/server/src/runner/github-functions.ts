@@ -2,16 +2,17 @@ import type { GitHubFunctions } from '../agent/tools/gh.ts'
 import { ToolRefused } from '../agent/tools/tool.ts'
 import type { OnGitHub } from './comments.ts'
 import type { Attempt } from './phase.ts'
-import { gitHubOf, gitHubTalkOf } from './policy.ts'
+import { type Guarding, gitHubOf, gitHubTalkOf } from './policy.ts'
 import { told } from './tool-functions.ts'
 
-type Asking = Pick<OnGitHub, 'branch' | 'deps' | 'task'> & Pick<Attempt, 'comments'>
+type Asking = Pick<OnGitHub, 'branch' | 'deps' | 'task'> &
+  Pick<Attempt, 'comments'> & { readonly hold: Guarding }
 
 /** What the gh tools do in this attempt; null where its repository is a plain git remote. */
 export function gitHubFunctions(attempt: Asking): GitHubFunctions | null {
-  const { deps, task, branch, comments } = attempt
+  const { deps, task, branch, comments, hold } = attempt
   const gitHub = gitHubOf(deps, task.order)
-  const talk = gitHubTalkOf(deps, task.order)
+  const talk = gitHubTalkOf(deps, task.order, hold)
   if (gitHub === null || talk === null) return null
   const own = (signal: AbortSignal) => told(gitHub.findPullRequest({ head: branch, signal }))
   return {

@@ -10,6 +10,7 @@ import type { Workspace } from '../workspace/git.ts'
 import type { Guidance } from '../workspace/guidance.ts'
 import type { Comments } from './comments.ts'
 import type { RunnerDeps } from './deps.ts'
+import type { Hold } from './hold.ts'
 import type { Journal } from './journal.ts'
 import type { LimitHit, LimitNotes } from './limit-notes.ts'
 
@@ -21,6 +22,8 @@ export interface Attempt {
   readonly deps: RunnerDeps
   readonly task: TaskRow
   readonly lease: Lease
+  /** Asked before anything is done outside of the sandbox. */
+  readonly hold: Hold
   /** The branch that the work is pushed to. */
   readonly branch: string
   readonly workspace: Workspace

@@ -16,6 +16,7 @@ import { presets } from '../tasks/presets.ts'
 import type { McpServer } from '../tools-file/custom-tool.ts'
 import type { RunnerDeps } from './deps.ts'
 import { networkIn } from './environment.ts'
+import type { Hold } from './hold.ts'
 import { secretsFor } from './secrets.ts'
 
 /** The ways out of the sandbox of one task, and of its agent with its MCP servers; and nothing else. */
@@ -122,23 +123,30 @@ function gitCredentialOf(
 /** What reaching GitHub takes. */
 export type Reaching = Pick<RunnerDeps, 'config' | 'credentials' | 'clock' | 'log'>
 
-/** The client for the order's repository; null where it is a plain git remote. */
-export function gitHubOf(deps: Reaching, order: TaskOrder): GitHub | null {
-  const reach = reachOf(deps, order)
+/** What gives credentials out while the lease is held. */
+export type Guarding = Pick<Hold, 'guard'>
+
+/**
+ * The client for the order's repository; null where it is a plain git remote. With a hold, each of its
+ * requests is made only while the lease is held.
+ */
+export function gitHubOf(deps: Reaching, order: TaskOrder, hold?: Guarding): GitHub | null {
+  const reach = reachOf(deps, order, hold)
   return reach === null ? null : createGitHub(reach)
 }
 
 /** What people and CI systems say there; null where it is a plain git remote. */
-export function gitHubTalkOf(deps: Reaching, order: TaskOrder): GitHubTalk | null {
-  const reach = reachOf(deps, order)
+export function gitHubTalkOf(deps: Reaching, order: TaskOrder, hold: Guarding): GitHubTalk | null {
+  const reach = reachOf(deps, order, hold)
   return reach === null ? null : createGitHubTalk(reach)
 }
 
-function reachOf(deps: Reaching, order: TaskOrder) {
+function reachOf(deps: Reaching, order: TaskOrder, hold: Guarding | undefined) {
   const at = gitHubPlaceOf(deps, order)
   if (at === null) return null
   const { config, clock, log } = deps
-  const { owner, repo, credential } = at
+  const { owner, repo } = at
+  const credential = hold === undefined ? at.credential : hold.guard(at.credential)
   return { owner, repo, credential, apiUrl: config.github.apiUrl.href, log, clock }
 }
 

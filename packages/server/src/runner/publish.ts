@@ -21,7 +21,7 @@ export async function publish(attempt: Attempt): Promise<NonNullable<PhaseEnd>> 
   }
   const refused = await pushWork(attempt, tip)
   if (refused !== null) return refused
-  const gitHub = gitHubOf(attempt.deps, task.order)
+  const gitHub = gitHubOf(attempt.deps, task.order, attempt.hold)
   if (gitHub !== null) return openPullRequest(attempt, gitHub)
   return done(
     `The work is on the branch ${branch}. ${parseRepoUrl(task.order.repoUrl).origin} is a plain git remote here, so no pull request was opened.`,

@@ -18,6 +18,7 @@ import { dockerOf } from './docker.ts'
 import type { Ending } from './ending.ts'
 import { limitsIn, pinnedEnvironment } from './environment.ts'
 import { auditedBy } from './gateway-audit.ts'
+import type { Hold } from './hold.ts'
 import type { Journal } from './journal.ts'
 import { type KeyBudget, keyBudgetOf } from './key-budget.ts'
 import { noteUsage } from './limit-notes.ts'
@@ -41,6 +42,7 @@ export async function openWalls(o: {
   readonly deps: RunnerDeps
   readonly task: TaskRow
   readonly lease: Lease
+  readonly hold: Hold
   readonly writer: EventWriter
   readonly journal: Journal
   readonly transcript: Transcript
@@ -123,6 +125,7 @@ async function openWayOut(
         // Nor is a turn begun before the log has the one before it.
         await writer.flush()
       },
+      isHeld: () => o.hold.isHeld(),
       mayPush: pushGuard({
         deps,
         task,

@@ -6,10 +6,10 @@ import type { Store } from '../store/open.ts'
 import { getTask } from '../store/tasks.ts'
 import type { Ending } from './ending.ts'
 
-/** A lease lapses after 15 s without a beat; four beats may fail before that. */
+/** A lease lapses after 12 s without a beat; three beats may fail before that. */
 const beatMs = 3000
 /** Unreachable store: the attempt stops itself before another worker may take the lease. */
-const silenceMsMax = 12_000
+const silenceMsMax = 9000
 const answerMsMin = 1000
 
 interface Watched {

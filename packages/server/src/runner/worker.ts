@@ -95,7 +95,7 @@ export class Worker implements AsyncDisposable {
       .then(() => runAttempt(this.#deps, lease, ending))
       .then(() => this.#sweep())
       .catch((error: unknown) => {
-        // Its lease lapses within 15 s, and the work is claimed again.
+        // Its lease lapses within 12 s, and the work is claimed again.
         log.error({ err: error, sessionId }, 'an attempt was lost')
       })
       .finally(() => this.#running.delete(running))

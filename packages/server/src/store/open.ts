@@ -14,8 +14,11 @@ const connectMsMax = 10_000
 const statementMsMax = 30_000
 /** A database that hangs does not end its statements either: after this, ours is over here. */
 const answerMsMax = 40_000
-/** A transaction that does nothing this long is a mistake, and it holds its locks. */
-const idleInTransactionMsMax = 60_000
+/**
+ * A transaction that does nothing this long is a mistake, or its process is stopped; it holds its
+ * locks, so it ends before the leases of that process lapse and others need what it has.
+ */
+const idleInTransactionMsMax = 10_000
 const pingMsMax = 5000
 /** Statements that still run when the store closes get this long. */
 const drainMsMax = 5000

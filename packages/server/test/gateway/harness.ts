@@ -69,6 +69,7 @@ export async function startGateway(
     limitUsd?: number | null
     spentUsd?: number
     beforeModelRequest?: GatewayHooks['beforeModelRequest']
+    isHeld?: GatewayHooks['isHeld']
     mayPush?: GatewayHooks['mayPush']
     mayComment?: GatewayHooks['mayComment']
     isAuditBehind?: () => boolean
@@ -96,6 +97,7 @@ export async function startGateway(
     policy: { ...nothing, ...o.policy },
     hooks: {
       beforeModelRequest: o.beforeModelRequest ?? (async () => {}),
+      isHeld: o.isHeld ?? (async () => true),
       mayPush: o.mayPush ?? (async () => null),
       mayComment: o.mayComment ?? (async () => 'Nothing may be commented on.'),
       onCommented: (comment) => comments.push(comment),

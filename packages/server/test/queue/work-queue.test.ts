@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, beforeEach, test } from 'node:test'
 import type { Priority } from '@longhaul/client/contract'
 import { systemClock as clock } from '../../src/clock.ts'
@@ -8,19 +12,21 @@ import { type Lease, WorkQueue } from '../../src/queue/work-queue.ts'
 import { LeaseLost } from '../../src/store/lease-lost.ts'
 import type { Store } from '../../src/store/open.ts'
 import { getSession } from '../../src/store/sessions.ts'
-import { startPostgres, type TestPostgres } from '../support/postgres.ts'
+import { makeDirectory, startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { makeSession } from '../support/sessions.ts'
 import { until } from '../support/until.ts'
 
 const log = createLog('silent')
 let postgres: TestPostgres
+let databaseUrl: string
 let store: Store
 let queue: WorkQueue
 let otherNode: WorkQueue
 
 before(async () => {
   postgres = await startPostgres()
-  store = await postgres.openStore()
+  databaseUrl = await postgres.createDatabase()
+  store = await postgres.openStore({ databaseUrl })
   // Both make pg-boss's schema at once.
   ;[queue, otherNode] = await Promise.all([
     WorkQueue.open({ store, clock, log, node: 'node-a' }),
@@ -35,6 +41,7 @@ after(async () => {
 })
 beforeEach(() => store.pool.query('delete from pgboss.job'))
 
+const claimProcess = join(import.meta.dirname, '../support/claim-process.ts')
 const plenty = { free: 10, limit: 100 }
 
 async function enqueue(priority: Priority = 'medium', startAfter?: Date): Promise<string> {
@@ -55,7 +62,7 @@ function complete(lease: Lease): Promise<void> {
   return store.db.transaction().execute((trx) => queue.complete(trx, lease))
 }
 
-/** What a worker that went silent 15 s ago looks like; the clock of a lease is the database's. */
+/** What a worker that went silent 12 s ago looks like; the clock of a lease is the database's. */
 async function lapse(lease: Lease): Promise<void> {
   await store.pool.query(
     "update pgboss.job set heartbeat_on = heartbeat_on - interval '16 seconds' where id = $1",
@@ -180,6 +187,64 @@ test('a lease that is touched lives, one that lapsed cannot touch, complete, rel
   await assert.rejects(complete(lease), LeaseLost)
   await queue.release(lease, { delayMs: 0 })
   assert.equal(await otherNode.touch(next), true)
+})
+
+test('a lease is held until it is given back or taken by another claim, and no longer', async () => {
+  const sessionId = await enqueue()
+  const lease = await claimOne()
+  assert.equal(await queue.holds(lease), true)
+  assert.equal(await otherNode.holds({ ...lease, attempt: 2 }), false)
+  await queue.release(lease, { delayMs: 0 })
+  assert.equal(await queue.holds(lease), false)
+  const next = await claimOne(otherNode)
+  assert.deepEqual([next.sessionId, next.workId], [sessionId, lease.workId])
+  assert.deepEqual([await queue.holds(lease), await otherNode.holds(next)], [false, true])
+  await complete(next)
+  assert.equal(await otherNode.holds(next), false)
+})
+
+test('whoever looks for work finds a lapsed lease at once, by its one rule of 12 s', async () => {
+  const sessionId = await enqueue()
+  const lease = await claimOne()
+  const silent = (seconds: number) =>
+    store.pool.query(
+      'update pgboss.job set heartbeat_on = now() - make_interval(secs => $1) where id = $2',
+      [seconds, lease.workId],
+    )
+  await silent(11)
+  assert.deepEqual(await otherNode.claim(plenty), [])
+  await silent(12.1)
+  const next = await claimOne(otherNode)
+  assert.deepEqual([next.sessionId, next.attempt], [sessionId, 2])
+  assert.equal(await queue.touch(lease), false)
+})
+
+test('a worker that is stopped amid a claim keeps the others from claiming for seconds only', async () => {
+  const sessionId = await enqueue()
+  await using directory = await makeDirectory()
+  const words = ['--conditions=longhaul', claimProcess, directory.path, databaseUrl]
+  const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const printed = child.stdout.setEncoding('utf8').toArray()
+  try {
+    const state = () => readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.[0]
+    await until('the worker to be stopped', () => state() === 'T', 30_000)
+    const begun = performance.now()
+    let lease: Lease | undefined
+    await until(
+      'the work to be claimed by another',
+      async () => {
+        ;[lease] = await queue.claim({ free: 1, limit: 100 })
+        return lease !== undefined
+      },
+      30_000,
+    )
+    assert.ok(performance.now() - begun < 20_000)
+    assert.deepEqual([lease?.sessionId, lease?.attempt], [sessionId, 1])
+  } finally {
+    child.kill('SIGCONT')
+    await once(child, 'exit')
+  }
+  assert.deepEqual(await printed, ['failed\n'])
 })
 
 test('an end whose lease is lost is rolled back whole', async () => {

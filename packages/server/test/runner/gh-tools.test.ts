@@ -15,6 +15,9 @@ import { connectTools, type ToolClient } from '../agent/tools/client.ts'
 import { advance } from '../support/advance.ts'
 
 const branch = 'agent/refactor-x'
+/** A lease that nobody else takes. */
+const held = { guard: <T>(credential: T): T => credential }
+
 let github: FakeGitHub
 let app: FakeRepository
 before(async () => {
@@ -41,7 +44,7 @@ async function open(o: {
     writer: { write: async (event: NewEvent) => void events.push(event) },
     branch,
   }
-  const functions = gitHubFunctions({ ...asking, comments: commentsOf(asking) })
+  const functions = gitHubFunctions({ ...asking, comments: commentsOf(asking), hold: held })
   assert.ok(functions)
   return Object.assign(await connectTools(gitHubTools(functions)), { events })
 }
@@ -228,7 +231,7 @@ test('there are no gh tools where the repository is a plain git remote, or there
       writer: { write: async () => undefined },
       branch,
     }
-    return gitHubFunctions({ ...asking, comments: commentsOf(asking) })
+    return gitHubFunctions({ ...asking, comments: commentsOf(asking), hold: held })
   }
   const env = { GITHUB_TOKEN: 'token', GITHUB_URL: 'https://github.example' }
   assert.equal(functions(env, 'https://elsewhere.example/acme/app'), null)

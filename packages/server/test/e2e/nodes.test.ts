@@ -1,0 +1,97 @@
+/** Two servers with one PostgreSQL: what a worker that lost its lease can still do, and what becomes of its work. */
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { type Scenario, say, script, use, when } from '@longhaul/testing'
+import { startPostgres, type TestPostgres } from '../support/postgres.ts'
+import { until } from '../support/until.ts'
+import {
+  assertWholeLog,
+  brokenSum,
+  makeWorld,
+  mend,
+  sandboxProcessesOf,
+  type World,
+} from '../support/world.ts'
+
+/** Waits until it is let go, and says what it is told then. */
+const wait = 'touch .git/came; until test -s .git/go; do sleep 0.1; done; cat .git/go'
+const told = 'canary-of-the-stopped'
+
+const steps = script(
+  when(
+    'Wait, then mend',
+    use('Bash', { command: wait }),
+    use('Bash', { command: mend }),
+    say('Ok.'),
+  ),
+)
+let heardOfStopped = false
+const scenario: Scenario = (conversation) => {
+  heardOfStopped ||= JSON.stringify(conversation.history).includes(told)
+  return steps(conversation)
+}
+
+let postgres: TestPostgres
+let first: World
+let shared: Readonly<Record<string, string>>
+before(async () => {
+  postgres = await startPostgres()
+  first = await makeWorld([scenario])
+  shared = {
+    DATABASE_URL: (await postgres.createDatabase()).replace('@/', '@localhost/'),
+    ANTHROPIC_BASE_URL: first.model.url,
+    GITHUB_URL: first.github.url,
+    GITHUB_API_URL: first.github.apiUrl,
+    TASK_CONCURRENCY: '1',
+  }
+})
+after(async () => {
+  await first[Symbol.asyncDispose]()
+  await postgres[Symbol.asyncDispose]()
+})
+
+test('a worker that was stopped for longer than its lease writes nothing, asks nothing of the model, and ends what it ran', async (t) => {
+  const stopped = await first.start(shared)
+  await using second = await makeWorld([])
+  const repository = await first.repository('sum', brokenSum)
+  const order = { repoUrl: repository.url, instructions: 'Wait, then mend.' }
+  const { id } = await stopped.order(order)
+  const { session_id: sessionId } = await stopped.task(id)
+  const [here, elsewhere] = [first, second].map(({ dataDir }) =>
+    join(dataDir, 'sessions', sessionId, 'workspace/.git'),
+  ) as [string, string]
+  await until('the agent to wait', () => existsSync(join(here, 'came')), 90_000)
+  const other = await second.start(shared)
+  const since = Date.now()
+  process.kill(stopped.pid, 'SIGSTOP')
+  try {
+    await until('the agent to wait elsewhere', () => existsSync(join(elsewhere, 'came')), 90_000)
+    assert.ok(sandboxProcessesOf(first.dataDir).length > 0, 'its agent is still there')
+    await writeFile(join(here, 'go'), `${told}\n`)
+  } finally {
+    process.kill(stopped.pid, 'SIGCONT')
+  }
+  const asked = first.model.requests.length
+  const isOver = () => sandboxProcessesOf(first.dataDir).length === 0
+  await until('what it ran to be gone', isOver, 10_000)
+  assert.equal(first.model.requests.length, asked)
+  await writeFile(join(elsewhere, 'go'), 'go on\n')
+
+  const task = await other.ended(id)
+  assert.equal(task.status, 'completed', JSON.stringify(task.error))
+  assert.equal(heardOfStopped, false)
+  const events = await stopped.events(id)
+  assertWholeLog(events)
+  const attempts = events.flatMap(({ attempt }) => (attempt === undefined ? [] : [attempt]))
+  assert.deepEqual(attempts, attempts.toSorted())
+  assert.deepEqual([...new Set(attempts)], [1, 2])
+  const claimed = events.find(({ attempt }) => attempt === 2)?.processed_at ?? ''
+  t.diagnostic(`claimed elsewhere after ${Date.parse(claimed) - since} ms`)
+  const branch = task.result?.branch ?? ''
+  assert.deepEqual((await repository.branches()).sort(), [branch, 'main'].sort())
+  assert.equal(repository.pullRequests.length, 1)
+  assert.deepEqual([first.model.duplicates, first.model.violations], [[], []])
+})

@@ -1,0 +1,179 @@
+/** What carries a credential leaves only while the session is still its owner's. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { promisify } from 'node:util'
+import { startFakeGitHub } from '@longhaul/testing'
+import { secretMethods } from '../../src/credentials-file/credentials.ts'
+import { fixedCredential } from '../../src/gateway/credential.ts'
+import type { GatewayHooks } from '../../src/gateway/policy.ts'
+import { authority, certified } from '../support/tls.ts'
+import { type Ask, startBridge, startGateway, startUpstream, type Upstream } from './harness.ts'
+
+const run = promisify(execFile)
+const message = { model: 'claude-opus-5-5', max_tokens: 16, messages: [] }
+const command = `${'0'.repeat(40)} ${'1'.repeat(40)} refs/heads/agent/x\0report-status`
+const json = { 'content-type': 'application/json' }
+
+const ways: Readonly<Record<string, Ask>> = {
+  'a model request': { path: '/anthropic/v1/messages', headers: json, body: text(message) },
+  'a count of tokens': {
+    path: '/anthropic/v1/messages/count_tokens',
+    headers: json,
+    body: text({ model: message.model, messages: [] }),
+  },
+  'a push': {
+    path: '/git/acme/app/git-receive-pack',
+    body: `${(command.length + 4).toString(16).padStart(4, '0')}${command}0000PACK`,
+  },
+  'a comment': {
+    path: '/repos/acme/app/issues/1/comments',
+    headers: { ...json, host: 'api.github.com' },
+    body: text({ body: 'Mended.' }),
+  },
+  'a request with a bound secret': { path: '/secret/STRIPE/v1/charges', body: 'a=1' },
+  'a call of an MCP server': { path: '/mcp/tickets', headers: json, body: '{}' },
+}
+
+for (const [what, asked] of Object.entries(ways)) {
+  test(`${what} leaves while the session is held, and neither after it nor while that is unknown`, async () => {
+    const isBound = asked.path.startsWith('/secret/')
+    await using upstream = await startUpstream(
+      (_request, response) => response.writeHead(200, json).end('{}'),
+      ...(isBound ? [certified] : []),
+    )
+    let held: () => Promise<boolean> = async () => true
+    await using gateway = await gatewayTo(upstream, () => held())
+    assert.equal((await gateway.ask(asked)).status, 200)
+    assert.equal(upstream.requests.length, 1)
+    held = async () => false
+    const lost = await gateway.ask(asked)
+    assert.equal(lost.status, 503)
+    assert.match(lost.text, /goes on elsewhere/)
+    held = () => Promise.reject(new Error('the store is away'))
+    const unknown = await gateway.ask(asked)
+    assert.equal(unknown.status, 503)
+    assert.match(unknown.text, /cannot be told/)
+    assert.equal(upstream.requests.length, 1)
+    // And it costs nothing: the next one leaves as the first did.
+    held = async () => true
+    assert.equal((await gateway.ask(asked)).status, 200)
+  })
+}
+
+test('a model request that waited for its turn is asked about at its end, not at its beginning', async () => {
+  await using upstream = await startUpstream((_request, response) => {
+    response.writeHead(200, json).end('{}')
+  })
+  const stored = Promise.withResolvers<void>()
+  const waits = Promise.withResolvers<void>()
+  let isHeld = true
+  const beforeModelRequest = (): Promise<void> => {
+    waits.resolve()
+    return stored.promise
+  }
+  await using gateway = await gatewayTo(upstream, async () => isHeld, { beforeModelRequest })
+  const asked = ways['a model request'] ?? assert.fail('there is none')
+  const pending = gateway.ask(asked)
+  await waits.promise
+  isHeld = false
+  stored.resolve()
+  assert.equal((await pending).status, 503)
+  assert.equal(upstream.requests.length, 0)
+})
+
+test('a push names the commit that it replaces, so one that comes late replaces nothing newer', async (t) => {
+  await using github = await startFakeGitHub({ token: 'token' })
+  const app = await github.createRepository({ owner: 'acme', name: 'app', files: { a: '1\n' } })
+  const directory = await mkdtemp(join(tmpdir(), 'longhaul-late-'))
+  t.after(() => rm(directory, { recursive: true }))
+  const reached = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<null>()
+  const mayPush = (): Promise<null> => {
+    reached.resolve()
+    return goOn.promise
+  }
+  await using first = await gatewayTo(github, async () => true, { mayPush })
+  await using second = await gatewayTo(github, async () => true)
+  const pushed = await commitAndPush({ directory, name: 'late', url: github.url, gateway: first })
+  await reached.promise
+  const next = await commitAndPush({ directory, name: 'next', url: github.url, gateway: second })
+  assert.equal((await next.push).failed, false)
+  goOn.resolve(null)
+  assert.equal((await pushed.push).failed, true)
+  assert.equal(await app.commits('agent/x').then(([tip]) => tip?.sha), next.commit)
+})
+
+function text(value: unknown): string {
+  return JSON.stringify(value)
+}
+
+function gatewayTo(
+  { url }: Pick<Upstream, 'url'> | { readonly url: string },
+  isHeld: GatewayHooks['isHeld'],
+  hooks: Partial<GatewayHooks> = {},
+) {
+  const { origin, hostname: host, port } = new URL(url)
+  return startGateway({
+    policy: {
+      model: { baseUrl: new URL(origin), headers: { 'x-api-key': 'key' } },
+      git: {
+        ...{ origin, path: '/acme/app', credential: fixedCredential('token') },
+        pushRefs: ['refs/heads/agent/x'],
+      },
+      github: {
+        ...{ apiUrl: new URL(origin), owner: 'acme', repo: 'app', graphql: false },
+        credential: fixedCredential('token'),
+      },
+      mcp: [{ name: 'tickets', url: new URL(origin), headers: {}, secretHeaders: {}, secrets: [] }],
+      secrets: [
+        {
+          ...{ name: 'STRIPE', host: 'localhost', port: Number(port), value: 'secret', prefix: '' },
+          ...{ header: 'x-api-key', ca: authority, repositories: ['acme/app'], paths: ['/'] },
+          methods: secretMethods,
+        },
+      ],
+      allowPrivate: [host, 'localhost'].map((each) => ({ host: each, port: Number(port) })),
+    },
+    lookup: async () => [{ address: '127.0.0.1', family: 4 }],
+    mayComment: async () => null,
+    ...hooks,
+    isHeld,
+  })
+}
+
+/** A commit of its own on the branch of the task, on its way through a gateway. */
+async function commitAndPush(o: {
+  readonly directory: string
+  readonly name: string
+  readonly url: string
+  readonly gateway: { readonly socketPath: string }
+}): Promise<{ commit: string; push: Promise<{ failed: boolean }> }> {
+  const clone = join(o.directory, o.name)
+  const bridge = await startBridge(o.gateway.socketPath)
+  const env = {
+    ...{ PATH: process.env['PATH'], HOME: o.directory, GIT_CONFIG_NOSYSTEM: '1' },
+    GIT_TERMINAL_PROMPT: '0',
+  }
+  const git = (cwd: string, ...args: string[]) => {
+    const settings = [`url.${bridge.url}/git/.insteadOf=${o.url}/`, 'user.name=a', 'user.email=a@b']
+    return run('git', [...settings.flatMap((each) => ['-c', each]), ...args], { cwd, env })
+  }
+  await git(o.directory, 'clone', '--quiet', `${o.url}/acme/app`, clone)
+  await git(clone, 'commit', '--quiet', '--allow-empty', '-m', o.name)
+  const { stdout } = await git(clone, 'rev-parse', 'HEAD')
+  const push = async (): Promise<{ failed: boolean }> => {
+    try {
+      await git(clone, 'push', 'origin', '+HEAD:refs/heads/agent/x')
+      return { failed: false }
+    } catch {
+      return { failed: true }
+    } finally {
+      await bridge[Symbol.asyncDispose]()
+    }
+  }
+  return { commit: stdout.trim(), push: push() }
+}
