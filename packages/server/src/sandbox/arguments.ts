@@ -1,14 +1,15 @@
 import { memoryFilesBytesMax } from './limits.ts'
 import { insideUid, type Mount } from './system-files.ts'
 
-/** The descriptors of a launch: 0 to 2 are the command's, bwrap reads and writes these three. */
+/** The descriptors of a launch: 0 to 2 are the command's, bwrap reads and writes these four. */
 export const argumentsDescriptor = 3
 export const statusDescriptor = 4
 export const seccompDescriptor = 5
+export const scriptDescriptor = 6
 
 /**
  * The options of bwrap, handed over through a descriptor: what stands in a command line can be
- * read in /proc by everything inside. The variables go the same way; bwrap sets them in its own
+ * read in /proc by everything inside, and has to be known when bwrap is started. The variables go the same way; bwrap sets them in its own
  * memory, so pid 1's environment inside shows only the PATH that bwrap was started with.
  *
  * Order matters: a mount hides what was mounted below it before. The root and /dev are sealed
@@ -20,6 +21,8 @@ export function bubblewrapArguments(o: {
   readonly disableUserns: boolean
   /** Whether a program comes through `seccompDescriptor`. */
   readonly seccomp: boolean
+  /** Where inside the text is that comes through `scriptDescriptor`; nothing there can write it. */
+  readonly script: string
 }): string[] {
   return [
     ...['--unshare-user', '--unshare-pid', '--unshare-ipc', '--unshare-uts'],
@@ -37,6 +40,7 @@ export function bubblewrapArguments(o: {
     ...mountArguments({ kind: 'memory', bytesMax: memoryFilesBytesMax, to: '/dev/shm' }),
     ...['--remount-ro', '/dev'],
     ...o.mounts.flatMap(mountArguments),
+    ...['--ro-bind-data', String(scriptDescriptor), o.script],
     ...['--remount-ro', '/'],
   ]
 }

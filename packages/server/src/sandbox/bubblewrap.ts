@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { bubblewrapArguments, launchCommand } from './arguments.ts'
-import { startBubblewrap } from './bubblewrap-process.ts'
+import { startLaunch } from './bubblewrap-process.ts'
 import {
   makeDirectories,
   makeOwnedDirectories,
@@ -15,7 +15,8 @@ import { type Disk, type DiskKind, openDisk } from './disk/disk.ts'
 import type { Sandbox, SandboxLimits, SandboxPaths, SandboxSpec, SpawnOptions } from './driver.ts'
 import { environmentInside, ghSettings, systemPath } from './environment.ts'
 import { gitConfig } from './git-config.ts'
-import { initScript } from './init-script.ts'
+import { initScript, scriptWith } from './init-script.ts'
+import { Launches } from './launches.ts'
 import type { LimitHolder } from './limits/held-limits.ts'
 import { shellStartPath, shellStartScript } from './limits/oom-score.ts'
 import { bridgePort, sharedSlot } from './limits.ts'
@@ -48,6 +49,7 @@ const gatewayUrl = `http://127.0.0.1:${bridgePort}`
 const claudePath = '/opt/claude'
 const nodePath = '/opt/node'
 const initPath = '/run/longhaul/init'
+const commandPath = '/run/longhaul/command'
 const ghConfig = '/run/longhaul/gh'
 
 /**
@@ -105,6 +107,12 @@ async function openOn(
     ...{ sessionId: spec.sessionId, limits: spec.limits, mounted: paths.config },
     ...{ uid: uid ?? process.getuid?.() ?? 0, ownUid: uid !== null },
   })
+  const launch = {
+    command: launchCommand({ uid, rlimits: held.rlimits, command: ['/bin/sh', commandPath] }),
+    enter: (pid: number) => held.enter(pid),
+    ...{ path: host.path, clock: host.clock },
+  }
+  const launches = new Launches({ start: () => startLaunch(launch), clock: host.clock })
   const walls: Walls = {
     gatewayUrl,
     claudePath,
@@ -114,14 +122,8 @@ async function openOn(
     limits: spec.limits,
     usage: async () => ({ ...(await held.usage()), diskBytes: disk.bytes() }),
     limitHits: () => ({ ...held.hits(), disk_full: disk.hits() }),
-    start: (command, o) =>
-      startBubblewrap({
-        command: launchCommand({
-          uid,
-          rlimits: held.rlimits,
-          command: initCommand({ command, paths, options: o }),
-        }),
-        enter: (pid) => held.enter(pid),
+    start: (command, o) => {
+      const told = {
         bwrapArguments: bubblewrapArguments({
           mounts: [
             ...mounts,
@@ -132,14 +134,19 @@ async function openOn(
           env: environmentOf({ paths, spec, options: o }),
           disableUserns,
           seccomp: host.seccomp !== null,
+          script: commandPath,
         }),
+        script: scriptWith(initWords({ command, paths, options: o }), initPath),
         seccomp: host.seccomp,
-        path: host.path,
-        clock: host.clock,
-      }),
+      }
+      return launches.run(told)
+    },
     // A pid namespace has no strays.
-    killStrays: async () => undefined,
-    close: () => held.release(),
+    killStrays: () => launches.discard(),
+    async close() {
+      await launches.close()
+      await held.release()
+    },
   }
   return new OpenSandbox({ paths, walls, clock: host.clock })
 }
@@ -225,13 +232,13 @@ function environmentOf(o: {
   })
 }
 
-function initCommand(o: {
+function initWords(o: {
   readonly command: readonly string[]
   readonly paths: SandboxPaths
   readonly options: SpawnOptions
 }): string[] {
   const sockets = o.options.network ? dirname(o.paths.gatewaySocket) : '-'
-  return ['/bin/sh', initPath, sockets, o.options.cwd ?? o.paths.workspace, ...o.command]
+  return [sockets, o.options.cwd ?? o.paths.workspace, ...o.command]
 }
 
 function isBelowTmp(paths: SandboxPaths): boolean {

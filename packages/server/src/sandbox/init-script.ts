@@ -45,3 +45,15 @@ fi
 cd "$directory" || exit 126
 exec "$@"
 `
+
+/**
+ * A script that runs another with these words as its arguments. It has no command before its last
+ * byte: one that was cut off runs nothing.
+ */
+export function scriptWith(words: readonly string[], script: string): string {
+  return `{ set -- ${words.map(quoted).join(' ')}; . ${script}; }\n`
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", "'\\''")}'`
+}

@@ -39,6 +39,8 @@ export const forwarderConnectionsMax = 256
 
 /** SIGKILL takes milliseconds; a process that outlives this is stuck in the kernel. */
 export const killMs = 5000
+/** A session that does nothing has no launch waiting after this; the next command takes longer again. */
+export const launchWaitMsMax = 30_000
 /** How long a killed launch may still take to say which process it started. */
 export const startReportMs = 1000
 /** How long pipes may stay open once the process is gone: only a stray of `none` holds them. */

@@ -8,7 +8,15 @@ import { systemClock } from '../../src/clock.ts'
 import { kernelFiles } from '../../src/sandbox/limits/cgroup-files.ts'
 import { detectLimits, ownProc } from '../../src/sandbox/limits/detect.ts'
 import { findHierarchies } from '../../src/sandbox/limits/hierarchies.ts'
-import { type Bench, openBench, pidsOfUid, sh, until } from './support.ts'
+import {
+  type Bench,
+  commandPidsOfUid,
+  openBench,
+  pidsOfUid,
+  sh,
+  until,
+  waitingLaunches,
+} from './support.ts'
 
 const MiB = 1024 ** 2
 const detected = await detectLimits({ proc: ownProc, files: kernelFiles, clock: systemClock })
@@ -73,7 +81,7 @@ describe('control groups', { skip }, () => {
     const bombing = sh(sandbox, bomb, { timeoutMs: 3000 })
     await until(() => sandbox.exhausted() !== null)
     assert.equal(sandbox.exhausted(), 'too_many_processes')
-    assert.ok((await pidsOfUid(20_924)).length <= 32)
+    assert.ok((await commandPidsOfUid(20_924)).length <= 32)
     await sandbox.killAll()
     await bombing
   })
@@ -118,6 +126,11 @@ describe('control groups', { skip }, () => {
     const child = sandbox.spawn(['sh', '-c', 'setsid sleep 20 & echo on; wait'], { network: true })
     await new Promise((resolve) => child.stdout.once('data', resolve))
     const groups = await groupsOf('sesn_members')
+    // The launch of the next command is in the group before it has the slot's uid.
+    await until(async () => {
+      const waiting = new Set(await waitingLaunches())
+      return (await pidsOfUid(20_929)).some((pid) => waiting.has(pid))
+    })
     const ofSlot = (await pidsOfUid(20_929)).sort()
     assert.ok(ofSlot.length >= 5)
     for (const group of groups) {

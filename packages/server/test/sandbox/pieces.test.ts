@@ -18,6 +18,7 @@ test('the options of bwrap are exactly these', () => {
     env: { A: '1' },
     disableUserns: true,
     seccomp: true,
+    script: '/run/command',
   })
   assert.deepEqual(options.join(' ').split(' --'), [
     '--unshare-user',
@@ -49,9 +50,12 @@ test('the options of bwrap are exactly these', () => {
     'size 10',
     'tmpfs /tmp',
     'bind /d/w /d/w',
+    'ro-bind-data 6 /run/command',
     'remount-ro /',
   ])
-  const older = bubblewrapArguments({ mounts: [], env: {}, disableUserns: false, seccomp: true })
+  const older = bubblewrapArguments({
+    ...{ mounts: [], env: {}, disableUserns: false, seccomp: true, script: '/run/command' },
+  })
   assert.ok(!older.includes('--disable-userns'))
 })
 

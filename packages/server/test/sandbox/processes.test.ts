@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test'
 import type { SpawnedProcess } from '@anthropic-ai/claude-agent-sdk'
 import { traversalProblem } from '../../src/sandbox/directories.ts'
 import type { Sandbox, SandboxProcess } from '../../src/sandbox/driver.ts'
-import { type Bench, openBench, pidsOfUid, sh, until } from './support.ts'
+import { type Bench, commandPidsOfUid, openBench, pidsOfUid, sh, until } from './support.ts'
 
 const isRoot = process.getuid?.() === 0
 const slot = 911
@@ -67,7 +67,7 @@ test('a timeout ends the whole tree, and is a result', async () => {
   assert.equal(result.exitCode, null)
   assert.equal(result.stdout, 'on\n')
   assert.ok(result.durationMs < 5000)
-  if (isRoot) assert.deepEqual(await pidsOfUid(20_000 + slot), [])
+  if (isRoot) assert.deepEqual(await commandPidsOfUid(20_000 + slot), [])
 })
 
 test('an abort ends the command and rejects with the reason', async () => {
@@ -78,7 +78,7 @@ test('an abort ends the command and rejects with the reason', async () => {
   })
   await assert.rejects(result, /cancelled/)
   await assert.rejects(sh(sandbox, 'true', { signal: stop.signal }), /cancelled/)
-  if (isRoot) assert.deepEqual(await pidsOfUid(20_000 + slot), [])
+  if (isRoot) assert.deepEqual(await commandPidsOfUid(20_000 + slot), [])
 })
 
 test('an abort at any moment of the start leaves nothing', async () => {
@@ -86,14 +86,14 @@ test('an abort at any moment of the start leaves nothing', async () => {
     const signal = AbortSignal.timeout(ms)
     await assert.rejects(sh(sandbox, 'sleep 300', { signal, network: true }))
   }
-  if (isRoot) assert.deepEqual(await pidsOfUid(20_000 + slot), [])
+  if (isRoot) assert.deepEqual(await commandPidsOfUid(20_000 + slot), [])
 })
 
 test('what a command left in the background ends with it, even holding its output', async () => {
   const result = await sh(sandbox, '(trap "" TERM HUP; sleep 300) & setsid sleep 300 & echo done')
   assert.equal(result.stdout, 'done\n')
   assert.ok(result.durationMs < 5000)
-  if (isRoot) assert.deepEqual(await pidsOfUid(20_000 + slot), [])
+  if (isRoot) assert.deepEqual(await commandPidsOfUid(20_000 + slot), [])
 })
 
 test('a process has pipes, an exit event and the shape that the Agent SDK expects', async () => {

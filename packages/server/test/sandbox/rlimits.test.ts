@@ -8,7 +8,7 @@ import { systemClock } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
 import { createSandboxDriver } from '../../src/sandbox/create.ts'
 import { traversalProblem } from '../../src/sandbox/directories.ts'
-import { type Bench, never, openBench, pidsOfUid, sh, until } from './support.ts'
+import { type Bench, commandPidsOfUid, never, openBench, sh, until } from './support.ts'
 
 const isRoot = process.getuid?.() === 0
 const MiB = 1024 ** 2
@@ -62,7 +62,7 @@ test('without control groups a fork bomb is refused by uid, and the limit is nam
   const bombing = sh(sandbox, 'for i in $(seq 64); do sleep 20 & done; wait', { timeoutMs: 4000 })
   await until(() => sandbox.exhausted() !== null)
   assert.equal(sandbox.exhausted(), 'too_many_processes')
-  assert.ok((await pidsOfUid(20_945)).length <= 32)
+  assert.ok((await commandPidsOfUid(20_945)).length <= 32)
   await sandbox.killAll()
   await bombing
 })

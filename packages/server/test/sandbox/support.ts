@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -104,6 +105,32 @@ export async function pidsOfUid(uid: number): Promise<number[]> {
     }),
   )
   return found.flat()
+}
+
+/** Of them, those that a command brought: without the launch that waits for the next one. */
+export async function commandPidsOfUid(uid: number): Promise<number[]> {
+  return (await pidsOfUid(uid)).filter((pid) => !isWaitingLaunch(pid))
+}
+
+/** Launches that wait for a command, of sandboxes that this process has open. */
+export async function waitingLaunches(): Promise<number[]> {
+  return childrenOf(process.pid).filter(isWaitingLaunch)
+}
+
+/** A bwrap of the host's own pid namespace that has started nothing, or what is about to be one. */
+function isWaitingLaunch(pid: number): boolean {
+  try {
+    const isLaunch = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('bwrap\0--args\0')
+    const isOutside = /^NSpid:\t\d+$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+    return isLaunch && isOutside && childrenOf(pid).length === 0
+  } catch {
+    return false // Gone meanwhile.
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+  return text.split(' ').filter(Boolean).map(Number)
 }
 
 /** Waits for a condition; fails after `limitMs`. */

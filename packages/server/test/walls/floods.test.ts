@@ -11,6 +11,7 @@ import { after, before, test } from 'node:test'
 import { systemClock } from '../../src/clock.ts'
 import {
   type Bench,
+  commandPidsOfUid,
   openBench,
   pidsOfUid,
   sh,
@@ -89,7 +90,7 @@ test('what left its session and its terminal ends with the command that started 
 }, async () => {
   const sandbox = await bench.open(957)
   await attack(sandbox, "(trap '' TERM HUP; setsid sleep 30 </dev/null >/dev/null 2>&1 &)")
-  const left = await pidsOfUid(20_957)
+  const left = await commandPidsOfUid(20_957)
   for (const pid of left) process.kill(pid, 'SIGKILL')
   assert.deepEqual(left, [], 'a canary process outlived its command')
 })

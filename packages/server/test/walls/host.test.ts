@@ -10,7 +10,7 @@ import { chmod, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Sandbox } from '../../src/sandbox/driver.ts'
-import { type Bench, openBench, pidsOfUid, sh } from '../sandbox/support.ts'
+import { type Bench, commandPidsOfUid, openBench, sh } from '../sandbox/support.ts'
 import { assertUnread, attack, canary, isRoot, nodeScript, plant, rootOnly } from './attack.ts'
 import { talkative } from './way-out.ts'
 
@@ -164,7 +164,7 @@ test('tracing pid 1 hangs nothing but the sandbox, which its time limit ends', a
   assertUnread(result)
   assert.match(result.stdout, /^no such process\npid 1/)
   assert.equal(result.timedOut, true)
-  if (isRoot) assert.deepEqual(await pidsOfUid(20_961), [host.child.pid])
+  if (isRoot) assert.deepEqual(await commandPidsOfUid(20_961), [host.child.pid])
 })
 
 /** A directory of another owner, with what the shared slot has for every session. */

@@ -48,10 +48,12 @@ export const hostMutations: readonly Mutation[] = [
   },
   {
     wall: 'bwrap’s arguments by descriptor',
-    file: `${sandbox}/bubblewrap-process.ts`,
-    find: '    command: o.command,\n    // bwrap',
-    replace: `    command: o.command.flatMap((word, at, all) =>
-      word === '--args' ? o.bwrapArguments : all[at - 1] === '--args' ? [] : [word]),\n    // bwrap`,
+    file: `${sandbox}/bubblewrap.ts`,
+    find: 'return launches.run(told)',
+    replace: `const spoken = launch.command.flatMap((word, at, all) =>
+        word === '--args' ? told.bwrapArguments : all[at - 1] === '--args' ? [] : [word])
+      return startLaunch({ ...launch, command: spoken })
+        .run({ ...told, bwrapArguments: [] }, () => undefined)`,
     test,
     title: 'variables and paths given to bwrap are in no command line inside',
   },

@@ -19,7 +19,7 @@ export const limitMutations: readonly Mutation[] = [
   {
     wall: 'every start enters its session’s control group before it forks',
     file: 'packages/server/src/sandbox/bubblewrap.ts',
-    find: 'enter: (pid) => held.enter(pid),',
+    find: 'enter: (pid: number) => held.enter(pid),',
     replace: 'enter: () => Promise.resolve(),',
     test,
     title:
