@@ -28,6 +28,16 @@ export function forwardableHeaders(headers: IncomingHttpHeaders): OutgoingHttpHe
   )
 }
 
+/**
+ * How long a body is, said as the client said it: Node writes one of DELETE or GET without any framing
+ * otherwise, which at the best is lost.
+ */
+export function framingOf(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
+  if (headers['transfer-encoding'] !== undefined) return { 'transfer-encoding': 'chunked' }
+  const length = headers['content-length']
+  return length === undefined ? {} : { 'content-length': length }
+}
+
 const neverForwarded = new Set([
   'authorization',
   'connection',

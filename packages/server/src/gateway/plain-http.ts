@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises'
 import { bounded } from './body.ts'
 import { openTunnel } from './connect.ts'
 import type { RouteContext } from './context.ts'
-import { forwardableHeaders } from './headers.ts'
+import { forwardableHeaders, framingOf } from './headers.ts'
 import { refuse } from './refuse.ts'
 import { canonicalHost } from './resolve.ts'
 import { clientSignal, openRequest, relay } from './upstream.ts'
@@ -39,7 +39,7 @@ export async function routePlainHttp(
   const sent = openRequest({
     url,
     method: o.request.method ?? 'GET',
-    headers: forwardableHeaders(headers),
+    headers: { ...forwardableHeaders(headers), ...framingOf(headers) },
     address,
     idleMs,
     clock: context.clock,

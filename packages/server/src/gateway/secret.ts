@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises'
 import { Scrubber } from '../scrub.ts'
 import { BodyTooLarge, bounded } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
-import { forwardableHeaders } from './headers.ts'
+import { forwardableHeaders, framingOf } from './headers.ts'
 import { NotHeld, requireHeld } from './held.ts'
 import { withLimit } from './limits.ts'
 import { refuse } from './refuse.ts'
@@ -124,20 +124,10 @@ function headersOut(request: IncomingMessage, { secret }: SecretRequest): Outgoi
   return {
     'user-agent': 'longhaul',
     ...Object.fromEntries(kept),
-    ...framingOf(request),
+    ...framingOf(request.headers),
     'accept-encoding': 'identity',
     [secret.header]: `${secret.prefix}${secret.value}`,
   }
-}
-
-/**
- * Said as the client said it: Node writes the body of a DELETE or GET without any framing otherwise,
- * which at the best is lost.
- */
-function framingOf({ headers }: IncomingMessage): OutgoingHttpHeaders {
-  if (headers['transfer-encoding'] !== undefined) return { 'transfer-encoding': 'chunked' }
-  const length = headers['content-length']
-  return length === undefined ? {} : { 'content-length': length }
 }
 
 async function answer(

@@ -147,6 +147,22 @@ test('plain HTTP to an allowed host passes without its credentials', async () =>
   assert.ok(!JSON.stringify(seen?.headers).includes('canary'))
 })
 
+test('a body without a length is a body of any method over plain HTTP', async () => {
+  await using upstream = await startUpstream((_request, response, body) => response.end(body))
+  const target = { host: 'registry.example', port: upstream.port }
+  await using gateway = await startGateway({
+    policy: { connect: [target], allowPrivate: [target] },
+    lookup,
+  })
+  const head = `DELETE http://registry.example:${upstream.port}/x HTTP/1.1\r\nhost: x\r\n`
+  const framing = 'connection: close\r\ntransfer-encoding: chunked\r\n\r\n'
+  await askRaw(gateway.socketPath, `${head}${framing}4\r\ndata\r\n0\r\n\r\n`)
+  assert.deepEqual(
+    upstream.requests.map(({ method, body }) => [method, body]),
+    [['DELETE', 'data']],
+  )
+})
+
 test('plain HTTP to any other host is refused', async () => {
   await using gateway = await startGateway()
   assert.equal((await gateway.ask({ path: 'http://evil.example/' })).status, 403)
