@@ -54,7 +54,8 @@ export const gateway: Bench = {
   },
 }
 
-const hooks: GatewayHooks = {
+/** A gateway that is asked by nobody but the benchmark. */
+export const hooks: GatewayHooks = {
   beforeModelRequest: async () => undefined,
   isHeld: async () => true,
   mayPush: async () => null,

@@ -6,9 +6,10 @@ import { type Bench, type Entry, holds } from './entry.ts'
 import { events } from './events.ts'
 import { gateway } from './gateway.ts'
 import { memory } from './memory.ts'
+import { sandbox } from './sandbox.ts'
 import { start } from './start.ts'
 
-const benches: readonly Bench[] = [memory, start, events, clone, gateway, agentPhase]
+const benches: readonly Bench[] = [memory, start, sandbox, events, clone, gateway, agentPhase]
 /** The whole of it takes three to four minutes. */
 const benchMsMax = 20 * 60_000
 
