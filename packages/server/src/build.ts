@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import type { OrderPolicy } from '@longhaul/client/contract'
+import type { OrderPolicy, SandboxReport } from '@longhaul/client/contract'
 import { z } from 'zod'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
@@ -26,8 +26,8 @@ import { Mirrors } from './runner/mirrors.ts'
 import { toolNames } from './runner/toolbox.ts'
 import { Worker } from './runner/worker.ts'
 import { createSandboxDriver } from './sandbox/create.ts'
-import { makeTraversable } from './sandbox/directories.ts'
-import type { ProbeReport, SandboxDriver } from './sandbox/driver.ts'
+import { makeInDataDirectory } from './sandbox/directories.ts'
+import type { SandboxDriver } from './sandbox/driver.ts'
 import { detectRegistries } from './sandbox/registries.ts'
 import { takeUidRange, type UidRange } from './sandbox/uid-range.ts'
 import { archiveAgent, changeAgent, createAgent } from './sessions/agents.ts'
@@ -77,10 +77,7 @@ export async function buildServer(o: {
   const metrics = new Metrics()
   await using opened = new AsyncDisposableStack()
   const dataDir = resolve(config.dataDir)
-  await makeTraversable(join(dataDir, 'sessions')).catch((error: unknown) => {
-    const why = error instanceof Error ? error.message : String(error)
-    throw new Error(`DATA_DIR ${dataDir} cannot be used: ${why}.`, { cause: error })
-  })
+  await makeInDataDirectory(dataDir, 'sessions')
   // Asked first and awaited last: package managers take a second to say where their registry is.
   const egress = egressOf(o)
   egress.catch(() => undefined) // A start that fails before the await below has its own reason.
@@ -124,7 +121,7 @@ export async function buildServer(o: {
     },
     health: {
       queueReady: () => queue.ready(),
-      sandbox: () => ({ driver: sandboxes.name, ...report }),
+      sandbox: () => report,
       modelConfigured: config.model.headers !== null,
       disk: () => deps.disk.look(),
     },
@@ -211,7 +208,7 @@ async function uidsOf(
 async function openSandboxes(
   o: Parameters<typeof buildServer>[0],
   { dataDir, opened }: { readonly dataDir: string; readonly opened: AsyncDisposableStack },
-): Promise<{ sandboxes: SandboxDriver; report: ProbeReport }> {
+): Promise<{ sandboxes: SandboxDriver; report: SandboxReport }> {
   const { config, clock, log, signal } = o
   const uids = await uidsOf(o, dataDir)
   if (uids !== null) opened.use(uids)
@@ -223,11 +220,16 @@ async function openSandboxes(
   })
   const report = await sandboxes.probe(signal)
   if (!report.ok) {
-    throw new Error(`${report.problem} (SANDBOX=none starts without walls, for trusted work only.)`)
+    throw new Error(`${report.problem} ${optOut}`)
   }
-  for (const warning of report.warnings) log.warn({ sandbox: sandboxes.name }, warning)
+  for (const { what, consequence, fix } of report.gaps)
+    log.warn({ sandbox: report.driver }, `${what} ${consequence} ${fix}`)
   return { sandboxes, report }
 }
+
+/** The only way round a sandbox that cannot be had. */
+const optOut =
+  '`longhaul doctor` says all that it found. (SANDBOX=none starts without walls, for trusted work only.)'
 
 async function openCallbacks(
   { config, clock, log }: Parameters<typeof buildServer>[0],

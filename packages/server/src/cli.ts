@@ -7,6 +7,8 @@ import { describeConfig, loadConfig } from './config.ts'
 import { createKey } from './http/first-key.ts'
 import { createLog } from './log.ts'
 import { serve } from './main.ts'
+import { examine } from './sandbox/doctor.ts'
+import { reportText } from './sandbox/report-text.ts'
 import { openBeside } from './store/beside.ts'
 
 const program = new Command('longhaul')
@@ -17,6 +19,14 @@ program
   .command('serve')
   .description('run the server; its settings are environment variables')
   .action(() => serve(loadConfig(process.env)))
+
+program
+  .command('doctor')
+  .description(
+    'try a real sandbox on this host, and say what holds, what does not, and how to mend it',
+  )
+  .option('--json', 'print the report as JSON, as /health has it')
+  .action(doctor)
 
 program
   .command('keys')
@@ -48,6 +58,26 @@ try {
   console.error(error instanceof Error ? error.message : String(error))
   if (process.env['LOG_LEVEL'] === 'debug') console.error(error)
   process.exitCode = 1
+}
+
+/** Ends with 1 where no sandbox is possible. Needs no model, no database and no running server. */
+async function doctor(o: { readonly json?: true }): Promise<void> {
+  const { dataDir, slotUidBase, sandbox, sandboxRequireLimits } = loadConfig(process.env)
+  const stopped = new AbortController()
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+    process.once(signal, () => stopped.abort(new Error(`stopped by ${signal}`)))
+  const report = await examine({
+    ...{ dataDir, uidBase: slotUidBase, requireLimits: sandboxRequireLimits },
+    // The log is on standard output, where the report is.
+    ...{ clock: systemClock, log: createLog('silent') },
+    signal: AbortSignal.any([stopped.signal, AbortSignal.timeout(60_000)]),
+  })
+  console.log(o.json === true ? JSON.stringify(report, null, 2) : reportText(report))
+  if (sandbox === 'none')
+    console.error(
+      'SANDBOX=none is set: a server with these settings starts without any of these walls.',
+    )
+  if (!report.ok) process.exitCode = 1
 }
 
 async function createNamedKey(name: string, o: { readonly scope: Scope[] }): Promise<void> {

@@ -1,31 +1,11 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { longhaul } from './support/longhaul.ts'
 import { makeDirectory } from './support/postgres.ts'
 import { ServerProcess } from './support/server.ts'
 import { until } from './support/until.ts'
 import { makeWorld } from './support/world.ts'
-
-const launcher = join(import.meta.dirname, '../../../bin/longhaul.mjs')
-
-/** Runs the launcher as a person would, on whatever Node is on the PATH. */
-async function longhaul(args: readonly string[], env: Readonly<Record<string, string>>) {
-  const child = spawn('node', [launcher, ...args], {
-    env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const said = { out: '', err: '' }
-  child.stdout.on('data', (chunk) => {
-    said.out += String(chunk)
-  })
-  child.stderr.on('data', (chunk) => {
-    said.err += String(chunk)
-  })
-  const [code] = await once(child, 'close')
-  return { code, ...said }
-}
 
 test('a bad setting stops the start with one sentence that names it, and not its value', async () => {
   await using directory = await makeDirectory()

@@ -160,6 +160,13 @@ export {
   usage,
 } from './results.ts'
 export {
+  type Gap,
+  type Isolation,
+  type SandboxReport,
+  type SandboxTool,
+  sandboxReport,
+} from './sandbox.ts'
+export {
   type CatchUp,
   type FireState,
   nextFiresShown,

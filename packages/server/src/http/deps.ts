@@ -8,6 +8,7 @@ import type {
   GivenOrder,
   NewRepository,
   OrderPolicy,
+  SandboxReport,
   ScheduleContent,
   SchedulePatch,
   SettingsPatch,
@@ -109,13 +110,7 @@ export interface AppDeps {
   readonly health: {
     readonly queueReady: () => boolean
     /** What the sandbox driver's last probe said. */
-    readonly sandbox: () => {
-      readonly driver: string
-      readonly ok: boolean
-      readonly isolation: 'namespaces' | 'none'
-      readonly problem: string | null
-      readonly warnings: readonly string[]
-    }
+    readonly sandbox: () => SandboxReport
     readonly modelConfigured: boolean
     /** What the disk of the data directory has left. */
     readonly disk: () => Promise<{

@@ -1,17 +1,21 @@
+import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import type { Gap, SandboxReport } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { ensureReachable, findClaude } from './binaries.ts'
 import { openBubblewrap } from './bubblewrap.ts'
+import { askBwrap } from './bwrap.ts'
 import { detectDisk } from './disk/detect.ts'
 import { putDisksAway } from './disk/disk.ts'
-import type { ProbeReport, SandboxDriver, SandboxSpec } from './driver.ts'
+import type { SandboxDriver, SandboxSpec } from './driver.ts'
 import { systemPath } from './environment.ts'
 import { LimitHolder } from './limits/held-limits.ts'
 import { sharedSlot, slotsMax, slotUidBase } from './limits.ts'
 import { openNone } from './none.ts'
-import { probeBubblewrap, supportsDisableUserns } from './probe.ts'
+import { probeBubblewrap } from './probe.ts'
 import { seccompProgram } from './seccomp/program.ts'
+import { nothingHolds } from './self-test.ts'
 
 /**
  * Makes the driver that `SANDBOX` names. `path` is where bwrap, setpriv and prlimit are looked
@@ -20,6 +24,8 @@ import { seccompProgram } from './seccomp/program.ts'
 export function createSandboxDriver(o: {
   readonly kind: 'bubblewrap' | 'none'
   readonly dataDir: string
+  /** For a driver that only probes: where its sandboxes are, in the data directory. */
+  readonly trials?: string
   readonly log: Log
   readonly clock: Clock
   readonly path?: string
@@ -43,6 +49,7 @@ export function createSandboxDriver(o: {
 
 function bubblewrapDriver(o: {
   readonly dataDir: string
+  readonly trials?: string
   readonly log: Log
   readonly clock: Clock
   readonly path?: string
@@ -54,16 +61,20 @@ function bubblewrapDriver(o: {
     dataDir,
     log,
     clock,
+    trials = dataDir,
     uidBase = slotUidBase,
     requireLimits = false,
     path = `${systemPath}:/usr/local/sbin:/usr/sbin:/sbin`,
   } = o
-  const disableUserns = once(() => supportsDisableUserns(path))
-  const claude = once(() => ensureReachable(findClaude(), { name: 'claude', dataDir, log }))
-  const node = once(() => ensureReachable(process.execPath, { name: 'node', dataDir, log }))
+  const bwrap = once(() => askBwrap(path))
+  const disableUserns = async () => (await bwrap()).disablesUserns
+  // A probe leaves nothing behind: it uses what a server has made reachable, or has its own.
+  const programs = { log, dataDir: existsSync(join(dataDir, 'bin')) ? dataDir : trials }
+  const claude = once(() => ensureReachable(findClaude(), { name: 'claude', ...programs }))
+  const node = once(() => ensureReachable(process.execPath, { name: 'node', ...programs }))
   const limits = new LimitHolder(o)
   const seccomp = seccompProgram(process.arch)
-  const sessions = join(dataDir, 'sessions')
+  const sessions = join(trials, 'sessions')
   const detected = once(() => detectDisk({ sessions, path, clock }))
   const disk = async () => (await detected()).disk
   const host = { path, uidBase, disableUserns, claude, node, limits, disk, seccomp, log, clock }
@@ -75,8 +86,9 @@ function bubblewrapDriver(o: {
     open,
     recover: () => putDisksAway({ sessions, path, clock }),
     probe(signal) {
-      const host = { dataDir, uidBase, open, disableUserns, limits, disk: detected, requireLimits }
-      const probe = last.then(() => probeBubblewrap({ ...host, signal }))
+      const tried = { dataDir, trials, uidBase, path, open, bwrap, filters: seccomp !== null }
+      const bounds = { limits, disk: detected, requireLimits }
+      const probe = last.then(() => probeBubblewrap({ ...tried, ...bounds, signal }))
       last = probe.catch(() => undefined) // The caller sees it; the next probe does not care.
       return probe
     },
@@ -84,22 +96,38 @@ function bubblewrapDriver(o: {
 }
 
 function noneDriver(o: { readonly log: Log; readonly clock: Clock }): SandboxDriver {
-  const warning =
-    'SANDBOX=none: agents run WITHOUT any walls, with the rights of this server, its files and its network.'
-  const report: ProbeReport = { ok: true, isolation: 'none', problem: null, warnings: [warning] }
+  const { what, consequence } = noWalls
+  const warning = `${what} ${consequence}`
   const claude = once(async () => findClaude())
   return {
     name: 'none',
     recover: async () => undefined,
     async probe() {
       o.log.warn(warning)
-      return report
+      return withoutWalls
     },
     async open(spec) {
       o.log.warn({ sessionId: spec.sessionId }, warning)
       return openNone(spec, { claude: await claude(), log: o.log, clock: o.clock })
     },
   }
+}
+
+const noWalls: Gap = {
+  what: 'SANDBOX=none: agents run WITHOUT any walls.',
+  consequence: 'They have the rights of this server, its files, its secrets and its network.',
+  fix: 'Unset SANDBOX; `longhaul doctor` says whether this host can hold the walls.',
+}
+
+const withoutWalls: SandboxReport = {
+  ok: true,
+  problem: null,
+  driver: 'none',
+  isolates: nothingHolds,
+  limits: { memory: 'none', cpu: 'none', processes: 'none', disk: 'counted' },
+  tools: [],
+  gaps: [noWalls],
+  not_run: [],
 }
 
 /** Both are made by the server; a wrong one would hand one session's uid or files to another. */

@@ -69,6 +69,14 @@ export async function writeSystemFiles(
   }
 }
 
+/** `makeTraversable` of one in the data directory. Rejects with a sentence that names the setting. */
+export async function makeInDataDirectory(dataDir: string, name: string): Promise<void> {
+  await makeTraversable(join(dataDir, name)).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new Error(`DATA_DIR ${dataDir} cannot be used: ${why}.`, { cause: error })
+  })
+}
+
 /** Makes a directory that every uid may pass through and nobody else may list. */
 export async function makeTraversable(directory: string): Promise<void> {
   // Level by level: a recursive mkdir of Node's never ends where the system refuses one (/proc).

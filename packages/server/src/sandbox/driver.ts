@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import type { SandboxReport } from '@longhaul/client/contract'
 import type { Exhausted, LimitHits } from './limits/hits.ts'
 
 /**
@@ -9,7 +10,7 @@ import type { Exhausted, LimitHits } from './limits/hits.ts'
 export interface SandboxDriver {
   readonly name: 'bubblewrap' | 'none'
   /** Runs a real sandbox and its self-test; a failing host is a report, never a rejection. */
-  probe(signal: AbortSignal): Promise<ProbeReport>
+  probe(signal: AbortSignal): Promise<SandboxReport>
   /**
    * Makes the session's directories and ends what an earlier server left running in them.
    * Idempotent, so it serves a first attempt and one after a crash alike. Rejects when the
@@ -21,23 +22,6 @@ export interface SandboxDriver {
    * who holds the lock of the data directory.
    */
   recover(): Promise<void>
-}
-
-/** Whether this host can hold the walls, and what to do where it cannot. */
-export interface ProbeReport {
-  readonly ok: boolean
-  readonly isolation: 'namespaces' | 'none'
-  /** One or two sentences with the fix; null when `ok`. */
-  readonly problem: string | null
-  /** Sentences about what is weaker than it should be. */
-  readonly warnings: readonly string[]
-}
-
-/** Something that this host cannot do: what, what follows from it, and how to mend it. */
-export interface Gap {
-  readonly what: string
-  readonly consequence: string
-  readonly fix: string
 }
 
 /** What all processes of a session together may take, but for the last three, which say of what. */

@@ -1,101 +1,104 @@
-import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import {
-  makeTraversable,
-  pathsOf,
-  socketPathProblem,
-  systemFile,
-  traversalProblem,
-} from './directories.ts'
-import type { Gap, ProbeReport, Sandbox, SandboxSpec } from './driver.ts'
-import { bridgeFailed } from './init-script.ts'
+import type { Gap, Isolation, SandboxReport, SandboxTool } from '@longhaul/client/contract'
+import type { Bwrap } from './bwrap.ts'
+import { makeTraversable, pathsOf, socketPathProblem, traversalProblem } from './directories.ts'
+import type { DiskKind } from './disk/disk.ts'
+import type { Sandbox, SandboxSpec } from './driver.ts'
+import { systemPath } from './environment.ts'
+import { hostGaps, notRun, toolGaps } from './gaps.ts'
 import type { DetectedLimits } from './limits/detect.ts'
 import type { LimitHolder } from './limits/held-limits.ts'
-import {
-  answerBytesMax,
-  askMs,
-  defaultLimits,
-  probeMs,
-  slotsMax,
-  socketPathBytesMax,
-} from './limits.ts'
+import { defaultLimits, slotsMax, socketPathBytesMax } from './limits.ts'
+import { missingPrograms, refusalSentence } from './refusals.ts'
+import { nothingHolds, runSelfTest, type SelfTest, wallWords } from './self-test.ts'
 import { accountIn } from './uid-range.ts'
 
 /** The length of every session's id, `sesn_` and 26 digits. */
 const sessionIdBytes = 31
 
-/**
- * Finds out whether this host can hold the walls, by building them: checks of the data directory
- * first, since they have the clearer sentences, then a real sandbox that tries what must fail.
- * Rejects only when the signal aborts.
- */
-export async function probeBubblewrap(o: {
+/** What a probe looks at, and what it tries it with. */
+interface Probed {
   readonly dataDir: string
+  /** Where its own directories are for the moment, in the data directory. */
+  readonly trials: string
   readonly uidBase: number
+  /** Search path for bwrap, setpriv and prlimit. */
+  readonly path: string
   readonly open: (spec: SandboxSpec) => Promise<Sandbox>
-  readonly disableUserns: () => Promise<boolean>
+  readonly bwrap: () => Promise<Bwrap>
+  /** Whether this machine's system calls are known. */
+  readonly filters: boolean
   readonly limits: LimitHolder
-  readonly disk: () => Promise<{ readonly gaps: readonly Gap[] }>
+  readonly disk: () => Promise<{ readonly disk: DiskKind; readonly gaps: readonly Gap[] }>
   readonly requireLimits: boolean
   readonly signal: AbortSignal
-}): Promise<ProbeReport> {
-  const limits = await o.limits.detect()
-  const problem =
-    (await firstProblem(o).catch((error: unknown) => {
-      if (o.signal.aborted) throw o.signal.reason
-      return withFix(error instanceof Error ? error.message : String(error))
-    })) ?? (o.requireLimits ? weakness(limits) : null)
-  const warnings: string[] = []
-  if (problem === null && !(await o.disableUserns()))
-    warnings.push('This bubblewrap is older than 0.8: user namespaces inside cannot be forbidden.')
-  if (process.getuid?.() !== 0)
-    warnings.push('The server is not root: what runs inside shares its uid.')
-  const gaps = problem === null ? [...limits.gaps, ...(await o.disk()).gaps] : limits.gaps
-  warnings.push(...gaps.map(({ what, consequence, fix }) => `${what} ${consequence} ${fix}`))
-  return { ok: problem === null, isolation: 'namespaces', problem, warnings }
 }
 
-/** Why limits that are required do not hold here; null: they do. */
-function weakness({ memory, processes, gaps }: DetectedLimits): string | null {
-  if (memory !== 'rlimit' && processes !== 'rlimit') return null
-  const [first] = gaps
-  return `SANDBOX_REQUIRE_LIMITS is set, and limits do not hold: ${first?.what} ${first?.fix}`
-}
-
-/** Whether the bwrap on this path has `--disable-userns` (0.8 and newer). */
-export async function supportsDisableUserns(path: string): Promise<boolean> {
-  try {
-    const { stdout } = await promisify(execFile)('bwrap', ['--help'], {
-      cwd: '/',
-      env: { PATH: path },
-      timeout: askMs,
-      maxBuffer: answerBytesMax,
-    })
-    return stdout.includes('--disable-userns')
-  } catch {
-    return false // No bwrap that answers: the probe's self-test says what is wrong with it.
+/**
+ * Finds out whether this host can hold the walls, by building them: checks of the programs and the
+ * data directory first, since they have the clearer sentences, then a real sandbox that tries what
+ * must fail. Rejects only when the signal aborts.
+ */
+export async function probeBubblewrap(o: Probed): Promise<SandboxReport> {
+  const [limits, bwrap] = await Promise.all([o.limits.detect(), o.bwrap()])
+  const tried = await trial(o).catch(async (error: unknown) => {
+    if (o.signal.aborted) throw o.signal.reason
+    return refused(await refusalSentence(error instanceof Error ? error.message : String(error)))
+  })
+  const disk = tried.problem === null ? await o.disk() : null
+  const problem = tried.problem ?? (o.requireLimits ? weakness(limits) : null)
+  const { memory, cpu, processes } = limits
+  const tools = [{ name: 'bwrap', version: bwrap.version }, ...tried.tools]
+  return {
+    ok: problem === null,
+    problem,
+    driver: 'bubblewrap',
+    isolates: tried.isolates,
+    limits: { memory, cpu, processes, disk: disk === null ? 'unknown' : diskWords[disk.disk] },
+    tools,
+    gaps: [
+      ...hostGaps({ bwrap, filters: o.filters }),
+      ...limits.gaps,
+      ...(disk?.gaps ?? []),
+      ...toolGaps(tools),
+    ],
+    not_run: notRun(limits),
   }
 }
 
-async function firstProblem(o: {
-  readonly dataDir: string
-  readonly uidBase: number
-  readonly open: (spec: SandboxSpec) => Promise<Sandbox>
-  readonly signal: AbortSignal
-}): Promise<string | null> {
+const diskWords = { loop: 'image', watch: 'counted' } as const
+
+interface Tried {
+  readonly problem: string | null
+  readonly isolates: Isolation
+  readonly tools: readonly SandboxTool[]
+}
+
+function refused(problem: string): Tried {
+  return { problem, isolates: nothingHolds, tools: [] }
+}
+
+async function trial(o: Probed): Promise<Tried> {
+  const problem = await problemBefore(o)
+  if (problem !== null) return refused(problem)
+  const { isolates, tools } = await selfTest(o)
+  return { problem: brokenWalls(isolates, o) ?? brokenTools(tools), isolates, tools }
+}
+
+async function problemBefore(o: Probed): Promise<string | null> {
   if (process.platform !== 'linux')
-    return `bubblewrap needs Linux, and this is ${process.platform}. ${optOut}`
-  const sessions = join(o.dataDir, 'sessions')
-  const longest = pathsOf(join(sessions, 'x'.repeat(sessionIdBytes))).gatewaySocket
+    return `bubblewrap needs Linux, and this is ${process.platform}.`
+  const session = join(o.dataDir, 'sessions', 'x'.repeat(sessionIdBytes))
+  const longest = pathsOf(session).gatewaySocket
   if (Buffer.byteLength(longest) > socketPathBytesMax) return socketPathProblem(longest)
+  const sessions = join(o.trials, 'sessions')
   await makeTraversable(sessions)
   if (process.getuid?.() === 0) {
     const problem = (await traversalProblem(sessions)) ?? (await accountProblem(o.uidBase))
     if (problem !== null) return problem
   }
-  return selfTest({ ...o, directory: join(sessions, 'probe') })
+  return missingPrograms({ path: o.path, inside: systemPath })
 }
 
 /** A person's account among the slots' uids would see, and own, what agents write. */
@@ -105,76 +108,51 @@ async function accountProblem(base: number): Promise<string | null> {
   if (account === null) return null
   return (
     `The account ${account} has a uid between ${base} and ${base + slotsMax - 1}, which sandboxes ` +
-    `use: give it another one.`
+    `use: give it another one, or set SLOT_UID_BASE.`
   )
 }
 
-async function selfTest(o: {
-  readonly directory: string
-  readonly open: (spec: SandboxSpec) => Promise<Sandbox>
-  readonly signal: AbortSignal
-}): Promise<string | null> {
+async function selfTest(o: Probed): Promise<SelfTest> {
   await using sandbox = await o.open({
     sessionId: 'probe',
-    directory: o.directory,
+    directory: join(o.trials, 'sessions', 'probe'),
     slot: 0,
     limits: defaultLimits,
     env: {},
     gitRewrite: [],
   })
-  const hidden = systemFile(sandbox.paths, 'passwd')
-  const result = await sandbox.exec(['/bin/sh', '-c', selfTestScript, 'sh', hidden], {
-    network: true,
-    timeoutMs: probeMs,
-    outputBytesMax: answerBytesMax,
-    signal: o.signal,
-  })
-  if (result.timedOut) return `The sandbox's self-test took longer than ${probeMs} ms.`
-  if (result.exitCode === bridgeFailed) return withFix(result.stderr.trim())
-  if (result.exitCode !== 0 || result.stdout !== 'walls hold\n')
-    return (
-      `The sandbox's self-test failed, so nothing may run in it: ` +
-      `${(result.stdout + result.stderr).trim() || `exit code ${result.exitCode}`}. ${optOut}`
-    )
+  const result = await runSelfTest(sandbox, o.signal)
   await sandbox.destroy()
-  return null
+  return result
 }
 
-/** Tries what must fail; opens system settings for writing, and never writes to them. */
-const selfTestScript = `
-[ -e "$1" ] && echo 'a file of the host is visible'
-grep -q '^CapEff:.0000000000000000$' /proc/self/status || echo 'there are capabilities'
-grep -q '^NoNewPrivs:.1$' /proc/self/status || echo 'privileges can be gained'
-(: >>/proc/sys/kernel/core_pattern) 2>/dev/null && echo 'system settings can be written'
-tail -n +3 /proc/net/dev | grep -qv '^ *lo:' && echo 'there is a network interface'
-(: >/probe) 2>/dev/null && echo 'the root can be written'
-: >probe || exit 1
-echo 'walls hold'
-`
+/** Nothing may run behind a wall that was seen not to hold, but where the gaps say that there is none. */
+function brokenWalls(isolates: Isolation, o: Probed): string | null {
+  const optional = new Set<string>([
+    ...(o.filters ? [] : ['system_calls_filtered']),
+    ...(process.getuid?.() === 0 ? [] : ['uid_separate']),
+  ])
+  const broken = Object.entries(isolates)
+    .filter(([wall, holds]) => !holds && !optional.has(wall))
+    .map(([wall]) => wallWords[wall as keyof Isolation])
+  if (broken.length === 0) return null
+  return (
+    `A sandbox was built, and its self-test failed, so nothing may run in it. It does not hold that ` +
+    `${broken.join('; that ')}. Look for a bwrap, setpriv or kernel that is not the distribution’s own.`
+  )
+}
 
-const optOut = 'SANDBOX=none runs agents without walls, for development only.'
+function brokenTools(tools: readonly SandboxTool[]): string | null {
+  const broken = ['git', 'claude'].filter(
+    (name) => tools.find((tool) => tool.name === name)?.version == null,
+  )
+  if (broken.length === 0) return null
+  return `A sandbox was built, and ${broken.join(' and ')} does not run in it: install it anew, for this machine’s architecture and libc.`
+}
 
-/** bwrap's own words, and what they mean on which host. */
-const fixes: readonly (readonly [pattern: RegExp, fix: string])[] = [
-  [
-    /ENOENT|No such file or directory|is socat installed/,
-    'Install what is missing; on Debian and Ubuntu: apt-get install bubblewrap socat util-linux.',
-  ],
-  [
-    /ENOSPC|No space left|max_\*_namespaces/,
-    'Raise the limit: sysctl user.max_user_namespaces=15000 (and the other user.max_*_namespaces).',
-  ],
-  [
-    /mount proc|mounting proc|\/newroot\/proc/i,
-    'In Docker, run the container with --security-opt systempaths=unconfined.',
-  ],
-  [
-    /namespace|uid map|gid map|Operation not permitted|Permission denied/i,
-    'Allow unprivileged user namespaces: sysctl kernel.unprivileged_userns_clone=1; on Ubuntu 24.04 also sysctl kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile with `userns,` for bwrap; in Docker, --security-opt seccomp=unconfined --security-opt apparmor=unconfined.',
-  ],
-]
-
-function withFix(message: string): string {
-  const fix = fixes.find(([pattern]) => pattern.test(message))?.[1]
-  return [`The sandbox cannot be built: ${message}.`, fix, optOut].filter(Boolean).join(' ')
+/** Why limits that are required do not hold here; null: they do. */
+function weakness({ memory, processes, gaps }: DetectedLimits): string | null {
+  if (memory !== 'rlimit' && processes !== 'rlimit') return null
+  const [first] = gaps
+  return `SANDBOX_REQUIRE_LIMITS is set, and limits do not hold: ${first?.what} ${first?.fix}`
 }

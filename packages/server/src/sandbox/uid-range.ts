@@ -39,7 +39,7 @@ export async function takeUidRange(o: {
 }): Promise<UidRange> {
   const { dataDir, clock } = o
   const file = join(dataDir, 'uids')
-  const fixed = o.base ?? (await keptBase(file)) ?? (await baseBefore(dataDir))
+  const fixed = await fixedBase(o)
   const deadline = clock.now() + takeMsMax
   for (;;) {
     const taken = await takeFirst(fixed === null ? await freeBases(dataDir) : [fixed])
@@ -53,6 +53,24 @@ export async function takeUidRange(o: {
       throw new Error(fixed === null ? noneFree : takenSentence(fixed, dataDir))
     await clock.sleep(retryMs, o.signal)
   }
+}
+
+/** Where the range begins that a server would take, or has taken. Takes nothing. */
+export async function firstUidBase(o: {
+  readonly dataDir: string
+  readonly base: number | null
+}): Promise<number> {
+  const fixed = await fixedBase(o)
+  const [base] = fixed === null ? await freeBases(o.dataDir) : [fixed]
+  if (base === undefined) throw new Error(noneFree)
+  return base
+}
+
+async function fixedBase(o: {
+  readonly dataDir: string
+  readonly base: number | null
+}): Promise<number | null> {
+  return o.base ?? (await keptBase(join(o.dataDir, 'uids'))) ?? (await baseBefore(o.dataDir))
 }
 
 async function takeFirst(bases: readonly number[]): Promise<UidRange | null> {

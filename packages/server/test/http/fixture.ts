@@ -1,3 +1,4 @@
+import type { SandboxReport } from '@longhaul/client/contract'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config.ts'
 import { sseRoute } from '../../src/delivery/sse.ts'
@@ -153,16 +154,32 @@ function bodyOf(body: unknown): string | Uint8Array<ArrayBuffer> {
   return body instanceof Uint8Array ? Uint8Array.from(body) : JSON.stringify(body)
 }
 
+const walls: SandboxReport = {
+  ok: true,
+  problem: null,
+  driver: 'bubblewrap',
+  isolates: {
+    files_hidden: true,
+    root_sealed: true,
+    processes_hidden: true,
+    network_absent: true,
+    namespaces_separate: true,
+    settings_read_only: true,
+    privileges_refused: true,
+    user_namespaces_refused: true,
+    system_calls_filtered: true,
+    uid_separate: true,
+  },
+  limits: { memory: 'cgroup2', cpu: 'cgroup2', processes: 'cgroup2', disk: 'image' },
+  tools: [{ name: 'bwrap', version: '0.8.0' }],
+  gaps: [],
+  not_run: [],
+}
+
 /** What `/health` is told when all is well. */
 export const healthy: AppDeps['health'] = {
   queueReady: () => true,
-  sandbox: () => ({
-    driver: 'bubblewrap',
-    ok: true,
-    isolation: 'namespaces',
-    problem: null,
-    warnings: [],
-  }),
+  sandbox: () => walls,
   modelConfigured: true,
   disk: () => Promise.resolve({ freeBytes: 2 ** 40, floorBytes: 2 ** 30, problem: null }),
 }

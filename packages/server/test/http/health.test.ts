@@ -22,7 +22,7 @@ test('the health routes need no key and tell what is wrong', async () => {
   assert.equal(ready.status, 'ready')
   const health = JSON.parse(await (await asked('/health')).text())
   assert.equal(health.status, 'healthy')
-  assert.equal(health.sandbox.isolation, 'namespaces')
+  assert.deepEqual(health.sandbox, healthy.sandbox())
 })
 
 const nowhere = { trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock: systemClock }
@@ -52,15 +52,10 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
 }
 
 test('a server without a model is ready and says so; without walls it is degraded', async () => {
+  const gap = { what: 'No walls.', consequence: 'Agents see it all.', fix: 'Unset SANDBOX.' }
   const app = appThatIs({
     modelConfigured: false,
-    sandbox: () => ({
-      driver: 'none',
-      ok: true,
-      isolation: 'none',
-      problem: null,
-      warnings: ['Agents run without walls.'],
-    }),
+    sandbox: () => ({ ...healthy.sandbox(), driver: 'none', gaps: [gap] }),
   })
   const ready = await app.request('/readyz')
   assert.equal(ready.status, 200)
@@ -69,16 +64,14 @@ test('a server without a model is ready and says so; without walls it is degrade
   assert.match(parts.model.problem, /ANTHROPIC_API_KEY/)
   const health = JSON.parse(await (await app.request('/health')).text())
   assert.equal(health.status, 'degraded')
-  assert.deepEqual(health.sandbox.warnings, ['Agents run without walls.'])
+  assert.deepEqual([health.sandbox.driver, health.sandbox.gaps], ['none', [gap]])
 })
 
 test('a server whose sandbox or queue does not work is not ready', async () => {
   const sandbox = () => ({
-    driver: 'bubblewrap',
+    ...healthy.sandbox(),
     ok: false,
-    isolation: 'namespaces' as const,
     problem: 'bwrap is missing: install bubblewrap.',
-    warnings: [],
   })
   const app = appThatIs({ sandbox, queueReady: () => false })
   const answer = await app.request('/readyz')

@@ -167,9 +167,11 @@ test('without images a workspace is counted, and what fills it is killed once', 
 
 test('a host that cannot mount images says why, what follows and how to mend it', async () => {
   await using bench = await openBench({ path: '/usr/bin:/bin' })
-  const { warnings, problem } = await bench.driver.probe(never)
+  const { gaps, limits, problem } = await bench.driver.probe(never)
   assert.equal(problem, null)
-  const [said = ''] = warnings.filter((each) => /file system for each session/.test(each))
-  assert.match(said, /counted every few seconds/)
-  assert.match(said, isRoot ? /mkfs\.ext4.*e2fsprogs/ : /not root/)
+  assert.equal(limits.disk, 'counted')
+  const said = gaps.find(({ what }) => /file system for each session/.test(what))
+  assert.match(said?.what ?? '', isRoot ? /mkfs\.ext4/ : /not root/)
+  assert.match(said?.consequence ?? '', /counted every few seconds/)
+  assert.match(said?.fix ?? '', /e2fsprogs/)
 })

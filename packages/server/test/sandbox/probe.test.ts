@@ -32,7 +32,10 @@ test('a host that can hold the walls is told so, and nothing is left behind', as
   assert.deepEqual(again, report)
   assert.equal(report.problem, null)
   assert.equal(report.ok, true)
-  assert.equal(report.isolation, 'namespaces')
+  assert.deepEqual(
+    Object.entries(report.isolates).filter(([, holds]) => !holds),
+    isRoot ? [] : [['uid_separate', false]],
+  )
   assert.deepEqual(await readdir(join(bench.dataDir, 'sessions')), [])
 })
 
@@ -42,24 +45,31 @@ test('a bwrap that may not make namespaces is reported in its words, with the fi
   const report = await bench.driver.probe(never)
   assert.equal(report.ok, false)
   assert.ok(report.problem?.includes(words))
-  assert.match(report.problem ?? '', /kernel\.unprivileged_userns_clone=1/)
-  assert.match(report.problem ?? '', /SANDBOX=none/)
+  assert.match(report.problem ?? '', /RestrictNamespaces=no/)
+  assert.ok(!Object.values(report.isolates).includes(true))
 })
 
 test('a missing bwrap is reported with what to install', async () => {
   const path = await temporary('lh-empty-')
   await using bench = await openBench({ path })
   const report = await bench.driver.probe(never)
-  assert.match(report.problem ?? '', /apt-get install bubblewrap socat util-linux/)
+  assert.match(
+    report.problem ?? '',
+    /missing: bwrap, prlimit.*apt-get install bubblewrap util-linux\./,
+  )
 })
 
 test('a bwrap that only pretends is found out by the self-test', async () => {
   await using bench = await openBench({
-    path: await fakeBwrap('while [ "$1" != -- ]; do shift; done; shift 5; exec "$@"'),
+    path: await fakeBwrap(
+      // The command is in the script that comes through descriptor 6.
+      `[ "$1" = --args ] || exit 1; exec /bin/sh -c "$(sed 's|[.] /run/longhaul/init;|shift 2; exec "$@";|' <&6)"`,
+    ),
   })
   const report = await bench.driver.probe(never)
   assert.equal(report.ok, false)
   assert.match(report.problem ?? '', /self-test failed/)
+  assert.match(report.problem ?? '', /files of the host are not there; that/)
 })
 
 test('a data directory that cannot be passed is named, with the fix', {

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import { sandboxReport } from '@longhaul/client/contract'
 import { traversalProblem } from '../../src/sandbox/directories.ts'
 import { openBench, pidsOfUid, until } from './support.ts'
 
@@ -111,17 +112,18 @@ test('what runs below a server that is not root has its uid, no privilege and no
   const server = startNode(['--input-type=module', '-e', serverProgram(own.dataDir)])
   try {
     const [report] = (await once(server.stdout, 'data')) as [Buffer]
-    const { problem, warnings } = JSON.parse(String(report))
+    const { problem, gaps } = sandboxReport.parse(JSON.parse(String(report)))
+    const said = gaps.map(({ what, consequence, fix }) => `${what} ${consequence} ${fix}`)
     assert.equal(problem, null)
     for (const gap of [
-      /^The server is not root: what runs inside shares its uid\.$/,
+      /^The server is not root\. Sessions share its uid: /,
       /^Memory is not held by a control group here: .* A watchdog adds up/,
       /^Processes are not counted by a control group here: /,
       /^The server is not root, so it cannot mount a file system for each session\. /,
     ])
       assert.ok(
-        warnings.some((each: string) => gap.test(each)),
-        `${gap}: ${warnings.join('\n')}`,
+        said.some((each) => gap.test(each)),
+        `${gap}: ${said.join('\n')}`,
       )
     const pid = await pidOf('sleep')
     const status = await readFile(`/proc/${pid}/status`, 'utf8')

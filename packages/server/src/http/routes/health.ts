@@ -1,4 +1,5 @@
 import { createRoute } from '@hono/zod-openapi'
+import { sandboxReport } from '@longhaul/client/contract'
 import { z } from 'zod'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
@@ -23,11 +24,7 @@ const health = z
     version: z.string(),
     store: part,
     queue: part,
-    sandbox: part.extend({
-      driver: z.string(),
-      isolation: z.enum(['namespaces', 'none']),
-      warnings: z.array(z.string()),
-    }),
+    sandbox: sandboxReport,
     model: part,
     disk: part
       .extend({ free_bytes: z.number().nullable(), floor_bytes: z.number() })
@@ -92,26 +89,18 @@ export function healthRoutes(app: App, deps: AppDeps): void {
       partsOf(deps),
       diskOf(deps),
     ])
-    const well =
-      [store, queue, sandbox, model, disk].every(({ ok }) => ok) && sandbox.warnings.length === 0
-    const status = well && sandbox.isolation !== 'none' ? 'healthy' : 'degraded'
+    const allOk = [store, queue, sandbox, model, disk].every(({ ok }) => ok)
+    const status = allOk && sandbox.gaps.length === 0 ? 'healthy' : 'degraded'
     const parts = { store, queue, sandbox, model, disk }
     return c.json({ status, version: deps.version, ...parts } as const, 200)
   })
 }
 
 async function partsOf({ store, health, clock }: AppDeps) {
-  const sandbox = health.sandbox()
   return {
     store: await pinged((signal) => store.ping(signal), clock),
     queue: partOf(health.queueReady(), 'The queue is not running.'),
-    sandbox: {
-      driver: sandbox.driver,
-      ok: sandbox.ok,
-      isolation: sandbox.isolation,
-      problem: sandbox.problem,
-      warnings: [...sandbox.warnings],
-    },
+    sandbox: health.sandbox(),
     model: partOf(
       health.modelConfigured,
       'No model key is configured: set ANTHROPIC_API_KEY or ANTHROPIC_AUTH_TOKEN.',

@@ -1,8 +1,8 @@
 import { realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Gap } from '@longhaul/client/contract'
 import type { Clock } from '../../clock.ts'
 import { makeTraversable } from '../directories.ts'
-import type { Gap } from '../driver.ts'
 import { type DiskKind, imageIn } from './disk.ts'
 import { type Image, makeImage, mountImage, unmountImage } from './image.ts'
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
+import type { Gap } from '@longhaul/client/contract'
 import type { Clock } from '../../clock.ts'
-import type { Gap } from '../driver.ts'
 import { defaultLimits } from '../limits.ts'
 import { type CgroupFiles, codeOf } from './cgroup-files.ts'
 import { delegate } from './cgroup2.ts'
