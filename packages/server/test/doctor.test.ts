@@ -1,6 +1,6 @@
 /** The doctor on hosts that lack something, each simulated around the command for itself alone. */
 import assert from 'node:assert/strict'
-import { chown, mkdir, readdir } from 'node:fs/promises'
+import { chown, mkdir, readdir, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { type SandboxReport, sandboxReport } from '@longhaul/client/contract'
@@ -196,6 +196,19 @@ test('a data directory that agents cannot pass, or that cannot be made, is named
   const nowhere = await longhaulOn({}, ['doctor'], { DATA_DIR: '/proc/none' })
   assert.equal(nowhere.code, 1)
   assert.match(nowhere.err, /^DATA_DIR \/proc\/none cannot be used: .*\n$/)
+})
+
+test('what a doctor that was killed left long ago goes with the next one, and a living one’s stays', async () => {
+  await using directory = await makeDirectory()
+  const [old, fresh, kept] = ['doctor-1', 'doctor-2', 'doctor-notes'].map((name) =>
+    join(directory.path, name),
+  ) as [string, string, string]
+  for (const path of [old, fresh, kept]) await mkdir(path, { mode: 0o711 })
+  await mkdir(join(old, 'sessions'))
+  for (const path of [old, kept]) await utimes(path, 0, 0)
+  const end = await longhaul(['doctor'], { DATA_DIR: directory.path })
+  assert.equal(end.code, 0, end.out + end.err)
+  assert.deepEqual((await readdir(directory.path)).sort(), ['doctor-2', 'doctor-notes'])
 })
 
 test('a server on a host without a sandbox refuses to start, in the words of the doctor', {
