@@ -41,6 +41,7 @@ export async function openAgentOf(attempt: Attempt, parser: CodeParser): Promise
       calls.saw(event)
       return writer.write(event).catch(() => undefined)
     },
+    scrubber: deps.credentials.scrubber,
     delta: (event) => deps.live.delta(sessionId, event),
     afterTool: () => attempt.limitNotes.look()?.message ?? null,
     stallMs,
