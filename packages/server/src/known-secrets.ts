@@ -45,5 +45,6 @@ function valuesOf(credential: GitCredential): string[] {
 
 function passwordsIn(databaseUrl: string): string[] {
   const { password, searchParams } = new URL(databaseUrl)
-  return [password, decodeURIComponent(password), searchParams.get('password') ?? '']
+  const decoded = new URLSearchParams(`password=${password.replaceAll('+', '%2B')}`)
+  return [password, ...decoded.getAll('password'), ...searchParams.getAll('password')]
 }
