@@ -75,5 +75,7 @@ function mountArguments(mount: Mount): string[] {
       return ['--symlink', mount.target, mount.to]
     case 'memory':
       return ['--perms', '1777', '--size', String(mount.bytesMax), '--tmpfs', mount.to]
+    case 'empty':
+      return ['--perms', '0555', '--tmpfs', mount.to, '--remount-ro', mount.to]
   }
 }

@@ -21,6 +21,7 @@ import type { LimitHolder } from './limits/held-limits.ts'
 import { shellStartPath, shellStartScript } from './limits/oom-score.ts'
 import { bridgePort, sharedSlot } from './limits.ts'
 import { OpenSandbox, type Walls } from './open-sandbox.ts'
+import { procMounts } from './proc-mounts.ts'
 import { killEvery, sandboxedProcesses } from './process-table.ts'
 import { etcFiles, type Mount, systemMounts } from './system-files.ts'
 
@@ -92,6 +93,7 @@ async function openOn(
     'config.yml': ghSettings(paths),
   })
   const mounts = [
+    ...(await procMounts()),
     ...(await systemMounts()),
     ...Object.keys(files).map((name) => readOnly(systemFile(paths, name), `/etc/${name}`)),
     readOnly(systemFile(paths, 'init'), initPath),

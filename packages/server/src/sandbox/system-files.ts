@@ -6,6 +6,7 @@ export type Mount =
   | { readonly kind: 'read_only' | 'read_write'; readonly from: string; readonly to: string }
   | { readonly kind: 'symlink'; readonly target: string; readonly to: string }
   | { readonly kind: 'memory'; readonly bytesMax: number; readonly to: string }
+  | { readonly kind: 'empty'; readonly to: string }
 
 /**
  * What a sandbox sees of the host: /usr with the links that a merged /usr has beside it, and the

@@ -33,6 +33,7 @@ const tables: readonly { readonly file: string; readonly rootOnly: readonly stri
       'system settings do not open for writing',
     ],
   },
+  { file: 'walls/proc.test.ts', rootOnly: [] },
   { file: 'walls/kernel.test.ts', rootOnly: [] },
   {
     file: 'walls/host-git.test.ts',

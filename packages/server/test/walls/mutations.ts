@@ -8,6 +8,7 @@ import { kernelMutations } from './mutations-kernel.ts'
 import { leavingsMutations } from './mutations-leavings.ts'
 import { limitMutations } from './mutations-limits.ts'
 import { modelMutations } from './mutations-model.ts'
+import { procMutations } from './mutations-proc.ts'
 import { repoConfigMutations } from './mutations-repo-config.ts'
 import { secretMutations } from './mutations-secret.ts'
 
@@ -16,6 +17,7 @@ export type { Mutation } from './mutation.ts'
 /** Every wall of the attack tables, and what shows that it is gone. */
 export const mutations: readonly Mutation[] = [
   ...hostMutations,
+  ...procMutations,
   ...kernelMutations,
   ...hostGitMutations,
   ...gatewayMutations,
