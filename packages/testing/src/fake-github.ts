@@ -8,6 +8,7 @@ import { createRepository } from './fake-repository.ts'
 import { GitHttp } from './git-http.ts'
 import { type AppOptions, Apps, type FakeApp, type InstallationToken } from './github-apps.ts'
 import type { BeforeRequest, GitHubRequest, GitHubState, Push } from './github-gate.ts'
+import { githubGraphql } from './github-graphql.ts'
 import { githubRest } from './github-rest.ts'
 import { listen, stop } from './loopback.ts'
 
@@ -60,12 +61,16 @@ export async function startFakeGitHub(options: FakeGitHubOptions = {}): Promise<
     beforeRequest: null,
   }
   const rest = getRequestListener(githubRest(state, apiPath).fetch)
+  const graphql = getRequestListener(githubGraphql(state, graphqlPath).fetch)
   const gitHttp = new GitHttp(state, root)
+  const listenerOf = (path: string) => {
+    if (path === graphqlPath) return graphql
+    return path.startsWith(`${apiPath}/`) ? rest : null
+  }
   const server = createServer((request, response) => {
     response.setHeader('date', new Date(now()).toUTCString())
-    const answered = request.url?.startsWith(`${apiPath}/`)
-      ? rest(request, response)
-      : gitHttp.answer(request, response)
+    const listener = listenerOf(request.url ?? '')
+    const answered = listener?.(request, response) ?? gitHttp.answer(request, response)
     Promise.resolve(answered).catch((error) => response.destroy(error))
   })
   const url = await listen(server, options.port)
@@ -100,3 +105,5 @@ export async function startFakeGitHub(options: FakeGitHubOptions = {}): Promise<
 
 /** Where a GitHub that is not github.com has its REST API. */
 const apiPath = '/api/v3'
+/** Where such a one has its GraphQL. */
+const graphqlPath = '/api/graphql'
