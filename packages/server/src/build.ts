@@ -14,7 +14,6 @@ import { GitCredentials } from './gateway/credentials.ts'
 import { createApp } from './http/app.ts'
 import { ensureFirstKey } from './http/first-key.ts'
 import { listen } from './http/listen.ts'
-import { secretWords } from './known-secrets.ts'
 import type { Log } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { PriceTable } from './prices/price-table.ts'
@@ -31,7 +30,6 @@ import { makeInDataDirectory } from './sandbox/directories.ts'
 import type { SandboxDriver } from './sandbox/driver.ts'
 import { detectRegistries } from './sandbox/registries.ts'
 import { takeUidRange, type UidRange } from './sandbox/uid-range.ts'
-import type { Scrubber } from './scrub/scrubber.ts'
 import { archiveAgent, changeAgent, createAgent } from './sessions/agents.ts'
 import {
   archiveEnvironment,
@@ -70,14 +68,12 @@ export async function buildServer(o: {
   readonly config: Config
   readonly clock: Clock
   readonly log: Log
-  /** Knows what the settings keep secret, and learns what else is. */
-  readonly scrubber: Scrubber
   /** Gives the start up. */
   readonly signal: AbortSignal
   /** How much the disk has left; default: what it says itself. */
   readonly statfs?: Statfs
 }): Promise<Server> {
-  const { config, clock, log, scrubber } = o
+  const { config, clock, log } = o
   const metrics = new Metrics()
   await using opened = new AsyncDisposableStack()
   const dataDir = resolve(config.dataDir)
@@ -88,7 +84,7 @@ export async function buildServer(o: {
   // The store first: it says better that another server has the same directory.
   const store = opened.use(await openStore({ ...o, dataDir, databaseUrl: config.databaseUrl }))
   const { sandboxes, report } = await openSandboxes(o, { dataDir, opened })
-  const audit = opened.use(new AuditWriter({ store, clock, log, scrubber }))
+  const audit = opened.use(new AuditWriter({ store, clock, log }))
   await seedAgents({ store, clock })
   await seedEnvironment({ store, clock })
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
@@ -108,7 +104,7 @@ export async function buildServer(o: {
   }
   const draining = new AbortController()
   const app = createApp({
-    ...{ store, clock, log, scrubber, version, metrics },
+    ...{ store, clock, log, version, metrics },
     measureQueue: () => measureQueue(store.db, metrics),
     tasks,
     agents: {
@@ -135,7 +131,7 @@ export async function buildServer(o: {
       webSocketRoute(readers)(app)
     },
   })
-  const mintedKey = await firstKeyOf(o, store)
+  const mintedKey = await ensureFirstKey({ store, clock }, config.apiKey)
   const listening = opened.use(await listen(app, { ...config, clock }))
   const publicUrl = config.publicUrl ?? new URL(listening.url)
   const worker = opened.use(new Worker({ ...deps, publicUrl }))
@@ -235,25 +231,13 @@ async function openSandboxes(
 const optOut =
   '`longhaul doctor` says all that it found. (SANDBOX=none starts without walls, for trusted work only.)'
 
-async function firstKeyOf(
-  { config, clock, scrubber }: Parameters<typeof buildServer>[0],
-  store: Store,
-): Promise<string | null> {
-  const minted = await ensureFirstKey({ store, clock }, config.apiKey)
-  if (minted !== null) scrubber.learn([minted])
-  return minted
-}
-
 async function openCallbacks(
-  { config, clock, log, scrubber }: Parameters<typeof buildServer>[0],
+  { config, clock, log }: Parameters<typeof buildServer>[0],
   store: Store,
 ): Promise<CallbackSender> {
   const minted = `whsec_${randomBytes(32).toString('base64')}`
   const secret =
     config.callbackSecret ?? (await putSettingIfAbsent(store.db, 'callback_secret', minted))
-  // Both how it is written and the key that it writes.
-  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64').toString('latin1')
-  scrubber.learn([secret, key].flatMap(secretWords))
   return new CallbackSender({ store, clock, log, secret, allow: config.callbackAllow })
 }
 

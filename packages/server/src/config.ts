@@ -174,6 +174,11 @@ const schema = z
       .describe(
         'GiB on disk for mirrors of repositories and package managers’ caches, which make the next task of a repository start sooner; 0: none are kept.',
       ),
+    CHECKPOINT_MAX_MIB: count(0, 1024)
+      .default(64)
+      .describe(
+        'MiB that a checkpoint of a workspace may have, kept in the database while its task runs; 0: none is taken. See checkpoints.md.',
+      ),
     TASK_CONCURRENCY: count(1, 64).default(2).describe('Tasks that run at once.'),
     BASH_TIMEOUT_SECONDS: count(1, 82_800)
       .default(300)
@@ -251,6 +256,8 @@ export type Config = Readonly<{
   callbackAllow: readonly HostPort[]
   callbackSecret: string | null
   repositoryCacheBytes: number
+  /** 0: none is taken. */
+  checkpointBytesMax: number
   taskConcurrency: number
   bashTimeoutMs: number
   /** Null: no Docker tools. Images as `canonicalImage` spells them. */
@@ -336,6 +343,7 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'secrets'
     gatewayAllowPrivate: env.GATEWAY_ALLOW_PRIVATE,
     callbackAllow: env.CALLBACK_ALLOW,
     callbackSecret: env.CALLBACK_SECRET ?? null,
+    checkpointBytesMax: env.CHECKPOINT_MAX_MIB * 1024 ** 2,
     repositoryCacheBytes: env.REPOSITORY_CACHE_GIB * 1024 ** 3,
     taskConcurrency: env.TASK_CONCURRENCY,
     bashTimeoutMs: env.BASH_TIMEOUT_SECONDS * 1000,

@@ -11,6 +11,7 @@ export type IdPrefix =
   | 'task'
   | 'key'
   | 'art'
+  | 'chk'
   | 'dlv'
   | 'repo'
   | 'sched'

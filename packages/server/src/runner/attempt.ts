@@ -9,6 +9,7 @@ import { getTaskBySession } from '../store/tasks.ts'
 import { branchOf } from '../tasks/naming.ts'
 import { type Progress, progressOf } from '../tasks/progress.ts'
 import { Guidance } from '../workspace/guidance.ts'
+import { Checkpoints } from './checkpoints.ts'
 import { commentsOf } from './comments.ts'
 import { runDeployCommands } from './deploy.ts'
 import type { RunnerDeps } from './deps.ts'
@@ -36,6 +37,8 @@ import { work } from './work.ts'
 const strikesMax = 5
 /** Waits before an attempt after one that failed for reasons outside the task; the last repeats. */
 const backoffMs = [5000, 20_000, 60_000] as const
+/** A checkpoint at the end of an attempt may take this long: a server that stops is waited for. */
+const leaveMsMax = 10_000
 
 /**
  * One attempt at the task whose work is leased, top to bottom: walls, clone, agent, checks, push,
@@ -160,6 +163,7 @@ async function perform(
   const workspace = { sandbox: walls.sandbox, signal: ending.signal }
   const attempt: Attempt = {
     ...{ deps, task, lease, hold, branch, writer, transcript, journal, comments, deadline },
+    checkpoints: new Checkpoints({ ...run, writer, journal, branch, workspace, lost: ending.lost }),
     workspace,
     guidance: new Guidance(workspace),
     limitNotes: new LimitNotes({ sandbox: walls.sandbox, writer, metrics: deps.metrics }),
@@ -171,7 +175,10 @@ async function perform(
   }
   const end =
     decided ??
-    stated(await phases(attempt).catch((error: unknown) => caused(error, attempt, ending)), ending)
+    stated(
+      await phases(attempt, ending).catch((error: unknown) => caused(error, attempt, ending)),
+      ending,
+    )
   await walls.sandbox.killAll()
   await spending.settled()
   const { status, reason } = end.state
@@ -182,7 +189,24 @@ async function perform(
   return withKept(end, await keepWork(attempt, { end: status, stop: ending.lost }))
 }
 
-async function phases(attempt: Attempt): Promise<NonNullable<PhaseEnd>> {
+/** Who goes on with it may be on another node: it finds what was done up to here. */
+async function leaveCheckpoint({ checkpoints }: Attempt, { cause }: Ending): Promise<void> {
+  if (cause?.kind === 'parked' || cause?.kind === 'drained') {
+    checkpoints.due()
+    await checkpoints.settle(leaveMsMax)
+  }
+  await checkpoints.stop()
+}
+
+async function phases(attempt: Attempt, ending: Ending): Promise<NonNullable<PhaseEnd>> {
+  try {
+    return await goThrough(attempt)
+  } finally {
+    await leaveCheckpoint(attempt, ending)
+  }
+}
+
+async function goThrough(attempt: Attempt): Promise<NonNullable<PhaseEnd>> {
   if (attempt.deps.config.model.headers === null) return failed('model_not_configured')
   loadAhead()
   if (attempt.journal.progress.strikes > strikesMax) return failed('attempts_exhausted')

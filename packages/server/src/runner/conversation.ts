@@ -1,6 +1,5 @@
 import type { Agent, TurnDeferred, TurnEnd, TurnFailed } from '../agent/open.ts'
 import { CodeParser } from '../agent/tools/code/parser.ts'
-import { readEvents } from '../events/read.ts'
 import { uuidOf } from '../ids.ts'
 import { getSession } from '../store/sessions.ts'
 import {
@@ -11,6 +10,7 @@ import {
   roundFailedPrompt,
 } from '../tasks/prompts.ts'
 import { pinnedAgent } from './agent-profile.ts'
+import { cutOffCalls, lostCalls } from './cut-off.ts'
 import { Inbox } from './inbox.ts'
 import { openAgentOf } from './open-agent.ts'
 import { parkingOf } from './permission.ts'
@@ -19,8 +19,6 @@ import type { Attempt } from './phase.ts'
 /** A model that answers 429 or 5xx, or a process that dies, is tried again for this long. */
 const retryMsMax = 10 * 60_000
 const retryWaitMs = { first: 5000, max: 60_000 } as const
-/** Events that are looked through, from the end, for calls that were cut off. */
-const cutOffEventsMax = 200
 
 /** A turn that does not end this soon after it was interrupted is ended with its process. */
 const interruptMsMax = 5000
@@ -124,9 +122,10 @@ export class Conversation implements AsyncDisposable {
       going.then((end) => end ?? nothingWaited),
     )
     await journal.write({ waitingCall: null })
-    if (end !== nothingWaited) return end
-    const words = continuePrompt({ cutOff: await this.#cutOff(), round: journal.progress })
-    return this.#tell(agent, agent.turn({ parts: [words] }))
+    // What was made anew meanwhile, the call did not know.
+    const isTold = journal.progress.rebuild === undefined || end.kind !== 'finished'
+    if (end !== nothingWaited && isTold) return end
+    return this.#tell(agent, agent.turn({ parts: [await this.#continueText()] }))
   }
 
   async #tell(agent: Agent, turn: Promise<TurnEnd>): Promise<TurnEnd> {
@@ -203,26 +202,20 @@ export class Conversation implements AsyncDisposable {
       const { start } = earlier
       return followUpPrompt({ branch, base: base?.branch ?? 'HEAD', checks, start, setupFailure })
     }
-    return continuePrompt({ cutOff: await this.#cutOff(), round: progress })
+    return this.#continueText()
   }
 
-  /** Tool calls without a result at the end of the log, in words. */
-  async #cutOff(): Promise<string[]> {
-    const { deps, lease } = this.#attempt
-    const session = await getSession(deps.store.db, lease.sessionId)
-    const events = await readEvents(deps.store.db, {
-      sessionId: lease.sessionId,
-      after: Math.max(0, (session?.last_seq ?? 0) - cutOffEventsMax),
-      limit: cutOffEventsMax,
-      types: ['agent.tool_use', 'agent.tool_result', 'agent.mcp_tool_use', 'agent.mcp_tool_result'],
+  /** What a process that is new has to know before it goes on. */
+  async #continueText(): Promise<string> {
+    const { progress } = this.#attempt.journal
+    const { rebuild, setupFailure = null } = progress
+    const lost = await lostCalls(this.#attempt, rebuild)
+    const hasWork = rebuild?.seq !== 0
+    return continuePrompt({
+      cutOff: await cutOffCalls(this.#attempt),
+      rebuilt: rebuild === undefined ? null : { hasWork, lost, setupFailure },
+      round: progress,
     })
-    const open = new Map<unknown, string>()
-    for (const event of events) {
-      if (event.type === 'agent.tool_result') open.delete(event['tool_use_id'])
-      else if (event.type === 'agent.mcp_tool_result') open.delete(event['mcp_tool_use_id'])
-      else open.set(event['tool_use_id'], `${event['name']} ${JSON.stringify(event['input'])}`)
-    }
-    return [...open.values()].map((call) => call.slice(0, 500))
   }
 
   async #close(): Promise<void> {

@@ -1,17 +1,21 @@
 import { join } from 'node:path'
 import { whereFilesAre } from '../sandbox/disk/disk.ts'
 import { putArtifact } from '../store/artifacts.ts'
+import { getCheckpoint } from '../store/checkpoints.ts'
 import { keepDirectory } from '../store/sessions.ts'
 import { patchName } from '../tasks/follow-up.ts'
 import { keptBranchOf } from '../tasks/naming.ts'
 import { presets } from '../tasks/presets.ts'
 import type { Progress } from '../tasks/progress.ts'
+import { excludeByProducts } from '../workspace/by-products.ts'
 import { GitFailed } from '../workspace/git.ts'
 import { bundleOtherWork } from '../workspace/other-work.ts'
 import { patch } from '../workspace/patch.ts'
+import { tryClone } from './clone.ts'
 import { commitWork } from './commit.ts'
 import { type Attempt, isUnchanged } from './phase.ts'
 import { pushBranch } from './push.ts'
+import { backToBase, isPending, lostIn, restore } from './rebuild.ts'
 
 /** Keeping the work of a task may take this long, and no longer. */
 const keepMsMax = 120_000
@@ -36,16 +40,16 @@ export async function keepWork(
   { end, stop }: { readonly end: End; readonly stop: AbortSignal },
 ): Promise<string | null> {
   const { deps, task, workspace, journal } = attempt
-  const { node, kept } = journal.progress
+  const { kept } = journal.progress
   if (!hasWork(journal.progress)) return null
   // What an analysis changes is for itself alone, unless it is cut off and nobody has its report.
   if (end === 'completed' && !presets[task.type].publishes) return null
-  if (node !== deps.node) return `The work so far is still in the workspace on the node ${node}.`
   if (kept === undefined) {
     const late = new AbortController()
     using _timer = deps.clock.after(keepMsMax, () => late.abort(new Error('keeping took too long')))
     const signal = AbortSignal.any([late.signal, stop])
     const bounded = { ...attempt, workspace: { sandbox: workspace.sandbox, signal } }
+    if (isAway(bounded) && !(await bringBack(bounded, stop))) return whereabouts(journal.progress)
     await record(attempt, await keep(bounded, { end, stop }))
   }
   return sentenceOf(journal.progress, end)
@@ -57,6 +61,7 @@ export async function leaveWork(
 ): Promise<string | null> {
   const { progress } = o.journal
   if (!hasWork(progress)) return null
+  if (isAway(o)) return whereabouts(progress)
   if (progress.kept === undefined && !isPushed(progress)) {
     await record(o, { artifacts: [], directory: await workspaceOf(o) })
   }
@@ -64,8 +69,38 @@ export async function leaveWork(
 }
 
 /** Before the agent starts there is no work, only what set-up made. */
-function hasWork({ base, next }: Progress): boolean {
-  return base !== undefined && next !== 'clone' && next !== 'setup'
+function hasWork(progress: Progress): boolean {
+  return progress.base !== undefined && lostIn(progress) !== undefined
+}
+
+/** Whether the work is not in the workspace of this node. */
+function isAway({ deps, journal }: Pick<Attempt, 'deps' | 'journal'>): boolean {
+  return journal.progress.node !== deps.node || isPending(journal.progress)
+}
+
+/** Another node may come back, with it. */
+function whereabouts({ node }: Progress): string {
+  return `The work so far is still in the workspace on the node ${node}.`
+}
+
+/** Makes the workspace anew from the last checkpoint, for what is to be kept of it. */
+async function bringBack(attempt: Attempt, stop: AbortSignal): Promise<boolean> {
+  const { deps, task, lease, journal, workspace } = attempt
+  const { base, byProducts } = journal.progress
+  const found = await getCheckpoint(deps.store.db, lease.sessionId)
+  if (base === undefined || found === undefined) return false
+  try {
+    if (!('commit' in (await tryClone(attempt)))) return false
+    if (!(await backToBase(attempt, base)) || (await restore(attempt, found)) !== null) return false
+    await excludeByProducts(workspace, byProducts)
+  } catch (error) {
+    if (stop.aborted) throw error
+    deps.log.error({ err: error, taskId: task.id }, 'the work could not be brought back')
+    return false
+  }
+  const { next } = lostIn(journal.progress) ?? {}
+  await journal.write({ ...(next && { next }), rebuild: undefined, node: deps.node })
+  return true
 }
 
 /** What was pushed is the work, unless the agent worked on since. */

@@ -39,9 +39,10 @@ export async function openAgentOf(attempt: Attempt, parser: CodeParser): Promise
     // A writer that lost its lease has told `onLost`, which stops this attempt.
     emit: (event) => {
       calls.saw(event)
+      // Each of a turn's calls: what is due already is not due twice.
+      if (event.type.endsWith('tool_result')) attempt.checkpoints.due()
       return writer.write(event).catch(() => undefined)
     },
-    scrubber: deps.credentials.scrubber,
     delta: (event) => deps.live.delta(sessionId, event),
     afterTool: () => attempt.limitNotes.look()?.message ?? null,
     stallMs,

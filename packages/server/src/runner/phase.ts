@@ -8,6 +8,7 @@ import type { Parking } from '../tasks/park.ts'
 import type { Progress } from '../tasks/progress.ts'
 import type { Workspace } from '../workspace/git.ts'
 import type { Guidance } from '../workspace/guidance.ts'
+import type { Checkpoints } from './checkpoints.ts'
 import type { Comments } from './comments.ts'
 import type { RunnerDeps } from './deps.ts'
 import type { Hold } from './hold.ts'
@@ -33,6 +34,7 @@ export interface Attempt {
   readonly journal: Journal
   readonly limitNotes: LimitNotes
   readonly comments: Comments
+  readonly checkpoints: Checkpoints
   /** Epoch milliseconds after which the task has timed out. */
   readonly deadline: number
   /** Stops the attempt, to go on when what the task waits for has come. */
@@ -95,6 +97,11 @@ export function isUnchanged(
 ): boolean {
   const isPublished = earlier?.start === 'branch' && earlier.branch === branch
   return commits.length === 0 || (isPublished && earlier.commit === tip)
+}
+
+/** Whether the workspace is the agent's; before that there is only what the server made. */
+export function hasAgentBegun({ next }: Pick<Progress, 'next'>): boolean {
+  return next !== 'clone' && next !== 'setup'
 }
 
 /** Milliseconds that the task may still take. */

@@ -1,28 +1,17 @@
 import { parseRepoUrl } from '@longhaul/client/contract'
-import { remoteRefs } from '../gateway/remote-refs.ts'
 import { putArtifact } from '../store/artifacts.ts'
+import type { Progress } from '../tasks/progress.ts'
 import { excludeByProducts, listByProducts } from '../workspace/by-products.ts'
 import { seedCaches } from '../workspace/caches.ts'
-import {
-  type Base,
-  BaseRefused,
-  chooseBranch,
-  clearLocks,
-  clone,
-  listRefs,
-  refsToAsk,
-} from '../workspace/clone.ts'
+import { type Base, clearLocks } from '../workspace/clone.ts'
 import { detectPlan, type Plan } from '../workspace/detect.ts'
 import { unfinishedPattern } from '../workspace/files.ts'
-import { GitFailed } from '../workspace/git.ts'
 import { keepHome } from '../workspace/home.ts'
+import { tryClone } from './clone.ts'
 import { runBounded } from './command.ts'
-import { type Attempt, failed, failedWithin, type PhaseEnd } from './phase.ts'
-import { readingPolicyOf } from './policy.ts'
+import { type Attempt, failed, type PhaseEnd } from './phase.ts'
+import { backToBase, isElsewhere, isPending, lostIn, putBack } from './rebuild.ts'
 import { type TakenUp, takeUp } from './take-up.ts'
-
-/** A host that does not answer is tried again, after these waits. */
-const cloneWaitsMs = [2000, 8000] as const
 
 /**
  * Makes the workspace: the clone, the branch, the plan of checks (fixed here, before the agent can
@@ -30,10 +19,10 @@ const cloneWaitsMs = [2000, 8000] as const
  * was not finished is done.
  */
 export async function prepare(attempt: Attempt): Promise<PhaseEnd> {
-  const { journal, deps } = attempt
+  const { journal } = attempt
   await journal.enter('preparing')
   let plan: Plan | null = null
-  if (journal.progress.next === 'clone' || journal.progress.node !== deps.node) {
+  if (journal.progress.next === 'clone' || (await isElsewhere(attempt))) {
     const made = await makeClone(attempt)
     if ('state' in made) return made
     plan = made
@@ -56,7 +45,7 @@ async function makeClone(attempt: Attempt): Promise<Plan | NonNullable<PhaseEnd>
     journal.progress.base === undefined
       ? [...(task.order.checks ?? (task.type === 'analysis' ? [] : plan.checks))]
       : journal.progress.checks
-  await journal.write({ next: 'setup', node: deps.node, checks, commits: [], ...begun }, [
+  await journal.write({ next: 'setup', node: deps.node, checks, ...begun }, [
     {
       type: 'workspace.cloned',
       repo_url: parseRepoUrl(task.order.repoUrl).url,
@@ -73,65 +62,24 @@ async function makeClone(attempt: Attempt): Promise<Plan | NonNullable<PhaseEnd>
   return plan
 }
 
-/** What the branch begins with: the base, and where the task was reopened the work of before. */
-async function begin(
-  attempt: Attempt,
-  cloned: Base,
-): Promise<(Partial<TakenUp> & Pick<TakenUp, 'base'>) | NonNullable<PhaseEnd>> {
-  const { earlier } = attempt.journal.progress
-  if (earlier !== undefined) return takeUp(attempt, { cloned, earlier })
-  return { base: cloned }
+/**
+ * What the branch begins with: the base, and where the task was reopened the work of before. A clone
+ * in place of a lost workspace begins where that one did, as long as the host has it.
+ */
+async function begin(attempt: Attempt, cloned: Base): Promise<Begun | NonNullable<PhaseEnd>> {
+  const { progress } = attempt.journal
+  const { earlier, base } = progress
+  const rebuild = lostIn(progress)
+  if (rebuild !== undefined && base !== undefined && (await backToBase(attempt, base)))
+    return { base, rebuild }
+  const begun =
+    earlier === undefined ? { base: cloned } : await takeUp(attempt, { cloned, earlier })
+  return 'base' in begun ? { commits: [], ...begun, rebuild } : begun
 }
 
-async function tryClone(attempt: Attempt): Promise<Base | NonNullable<PhaseEnd>> {
-  const { task, workspace, deps, branch } = attempt
-  const { repoUrl: url, baseBranch } = task.order
-  for (let tried = 0; ; tried += 1) {
-    try {
-      const order = { url, baseBranch, workBranch: branch }
-      const found = chooseBranch(await refsOf(attempt, refsToAsk(order)), order)
-      const at = { ...found, signal: workspace.signal }
-      const commit = await deps.mirrors.read(task.order, at, (mirror) =>
-        clone(workspace, {
-          ...{ url, branch: found.branch, mirror: mirror?.repository ?? null },
-          ...{ workBranch: branch, excluded: [unfinishedPattern] },
-        }),
-      )
-      return { branch: found.branch, isDefault: found.isDefault, commit }
-    } catch (error) {
-      const refused = (why: string) =>
-        failedWithin(
-          attempt.limitNotes.look(),
-          'repository_unreachable',
-          `${url} could not be cloned: ${why}`,
-        )
-      if (error instanceof BaseRefused) return refused(error.message)
-      if (!(error instanceof GitFailed)) throw error
-      const waitMs = cloneWaitsMs[tried]
-      if (waitMs === undefined || !isPassing(error)) return refused(error.message)
-      await deps.clock.sleep(waitMs, workspace.signal)
-    }
-  }
-}
-
-/** One request of the server's own; a host that it cannot ask is asked by git, which says why. */
-async function refsOf({ deps, task, workspace }: Attempt, names: readonly string[]) {
-  const { clock } = deps
-  const { signal } = workspace
-  try {
-    return await remoteRefs({ policy: readingPolicyOf(deps, task.order), names, clock, signal })
-  } catch {
-    signal.throwIfAborted()
-    return listRefs(workspace, { url: task.order.repoUrl, names })
-  }
-}
-
-/** Whether trying again may help: the host or the way to it failed, not the request. */
-function isPassing({ message }: GitFailed): boolean {
-  return /error: 5\d\d|timed out|took too long|early EOF|hung up|reset by peer|Failed to connect/i.test(
-    message,
-  )
-}
+type Begun = Partial<TakenUp> &
+  Pick<TakenUp, 'base'> &
+  Partial<Pick<Progress, 'rebuild' | 'commits'>>
 
 /** A home that has the packages of the set-up before it. */
 async function seed({ deps, task, workspace }: Attempt): Promise<void> {
@@ -144,7 +92,8 @@ async function keepForNext(
   { base, plan }: { readonly base: Base; readonly plan: Plan },
 ): Promise<void> {
   // The work of before, on a task's own branch, is an agent's.
-  const isTheirs = base.isDefault && journal.progress.earlier === undefined
+  const { earlier, rebuild } = journal.progress
+  const isTheirs = base.isDefault && earlier === undefined && rebuild === undefined
   if (isTheirs) await deps.mirrors.keepCaches(task.order, workspace, plan.packages)
 }
 
@@ -164,10 +113,15 @@ async function setUp(attempt: Attempt, known: Plan | null): Promise<PhaseEnd> {
   }
   const made = commands.length === 0 ? [] : await listByProducts(workspace)
   await excludeByProducts(workspace, made)
-  const { setupFailure } = journal.progress
-  await journal.write({ next: 'agent', byProducts: [unfinishedPattern, ...made] }, [
-    { type: 'workspace.setup_finished', commands, failure: setupFailure ?? null },
-  ])
+  const { setupFailure, rebuild } = journal.progress
+  const byProducts = [unfinishedPattern, ...made]
+  const finished = { type: 'workspace.setup_finished', commands, failure: setupFailure ?? null }
+  if (rebuild !== undefined && isPending(journal.progress)) {
+    const before = journal.progress.byProducts.filter((pattern) => !byProducts.includes(pattern))
+    await excludeByProducts(workspace, before)
+    await journal.write({}, [finished])
+    await putBack(attempt, { byProducts: [...byProducts, ...before], rebuild })
+  } else await journal.write({ next: 'agent', byProducts }, [finished])
   return null
 }
 
@@ -189,7 +143,8 @@ async function runSetUp(attempt: Attempt, commands: readonly string[]): Promise<
     })
     if (result.outcome === 'passed') continue
     const said = `the set-up command ${JSON.stringify(command)} ${result.outcome === 'timed_out' ? 'took too long' : `exited with ${result.exit_code ?? 'a signal'}`}`
-    if (given !== undefined) {
+    // Of a workspace that is made anew the work is not given up for it.
+    if (given !== undefined && journal.progress.rebuild === undefined) {
       return failed(hit?.reason ?? 'setup_failed', `${said}: ${result.output_tail.slice(-500)}`)
     }
     // Detected, not ordered: the agent hears of it, and may make do or mend it.

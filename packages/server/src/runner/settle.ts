@@ -1,6 +1,7 @@
 import { reasons } from '@longhaul/client/contract'
 import { appendEvents } from '../events/append.ts'
 import type { Lease } from '../queue/work-queue.ts'
+import { removeCheckpoints } from '../store/checkpoints.ts'
 import { waitingMessages } from '../store/messages.ts'
 import { getSession, setSessionStatus } from '../store/sessions.ts'
 import type { TaskRow } from '../store/tables.ts'
@@ -34,6 +35,7 @@ export async function endTaskOf(
     const unread = (await waitingMessages(trx, lease.sessionId)).length
     if (unread > 0 && end.state.status === 'completed') throw new SpokenTo()
     const session = await getSession(trx, lease.sessionId)
+    await removeCheckpoints(trx, lease.sessionId)
     return endTask(trx, {
       taskId: task.id,
       end: { ...withUnread(end, unread), result: resultOf(progress, session) },

@@ -36,13 +36,21 @@ export async function work(attempt: Attempt): Promise<PhaseEnd> {
   }
 }
 
-async function converse({ journal }: Attempt, conversation: Conversation): Promise<PhaseEnd> {
+async function converse(
+  { journal, checkpoints }: Attempt,
+  conversation: Conversation,
+): Promise<PhaseEnd> {
   await journal.enter('agent')
   const end = await conversation.work()
   if (end.kind === 'failed') return failed(end.reason, end.message)
+  await checkpoints.settle()
   await conversation.rest()
   const summary = end.text === '' ? journal.progress.summary : end.text
-  await journal.write({ next: 'checks', quota: null, summary: summary.slice(0, summaryCharsMax) })
+  await journal.write({
+    ...{ next: 'checks', quota: null, summary: summary.slice(0, summaryCharsMax) },
+    // It has heard of it.
+    rebuild: undefined,
+  })
   return null
 }
 
@@ -56,6 +64,9 @@ async function check(attempt: Attempt): Promise<PhaseEnd> {
   }
   const changes = await commit(attempt)
   if ('state' in changes) return changes
+  // The commit, too, is found by who goes on elsewhere.
+  attempt.checkpoints.due()
+  await attempt.checkpoints.settle()
   const { tip, commits } = changes
   const unchanged = isUnchanged({ ...journal.progress, tip, commits }, branch)
   const objection = unchanged ? null : await refusalOf(attempt, tip)

@@ -22,6 +22,7 @@ import type {
   Usage,
 } from '@longhaul/client/contract'
 import type { ColumnType, Generated, Kysely, Selectable, Transaction } from 'kysely'
+import type { CheckpointChunks, Checkpoints } from './checkpoint-tables.ts'
 
 /** The database, or a transaction in it: every statement takes either. */
 export type Db = Kysely<Tables>
@@ -359,6 +360,8 @@ export interface Tables {
   events: Events
   artifacts: Artifacts
   artifact_chunks: ArtifactChunks
+  checkpoints: Checkpoints
+  checkpoint_chunks: CheckpointChunks
   diffs: Diffs
   transcript_entries: TranscriptEntries
   deliveries: Deliveries

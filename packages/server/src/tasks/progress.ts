@@ -2,6 +2,8 @@ import { type CheckResult, failedReason } from '@longhaul/client/contract'
 import { z } from 'zod'
 import type { TaskRow } from '../store/tables.ts'
 
+const phase = z.enum(['clone', 'setup', 'agent', 'checks', 'commands', 'publish'])
+
 /**
  * How far a task's work has come, written with the event that says so and read by the next attempt:
  * a phase that is finished here is not done again. It is the server's own record; nothing in it
@@ -9,12 +11,23 @@ import type { TaskRow } from '../store/tables.ts'
  */
 const schema = z.object({
   /** The phase that the next attempt goes on with. */
-  next: z.enum(['clone', 'setup', 'agent', 'checks', 'commands', 'publish']).default('clone'),
+  next: phase.default('clone'),
   base: z
     .object({ branch: z.string(), commit: z.string(), isDefault: z.boolean().default(false) })
     .optional(),
   /** The node that holds the workspace; on another one it is cloned again. */
   node: z.string().optional(),
+  /** Of a workspace that was lost, and is made anew. */
+  rebuild: z
+    .object({
+      /** The phase that it was lost in. */
+      next: phase.exclude(['clone', 'setup']),
+      /** Once it is there: the last event of which it has the changes; 0: of none. */
+      seq: z.number().int().optional(),
+      /** The last event before it was there. */
+      until: z.number().int().optional(),
+    })
+    .optional(),
   /** The commands that decide, fixed before the agent starts. */
   checks: z.array(z.string()).default([]),
   /** Patterns of what set-up left untracked, which no commit carries. */

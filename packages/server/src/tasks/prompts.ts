@@ -100,20 +100,49 @@ const startText: Readonly<Record<FollowUp['start'], (branch: string, base: strin
 /** Sent when the conversation goes on after the worker's process ended. */
 export function continuePrompt({
   cutOff,
+  rebuilt = null,
   round,
 }: {
   /** The tool calls that had no result yet, in words. */
   readonly cutOff: readonly string[]
+  readonly rebuilt?: Rebuilt | null
   /** What the agent was last asked to mend; it may not have seen it. */
   readonly round: Round
 }): string {
   return [
-    'You were stopped while you worked: the server restarted, or the task had to wait. This is the same conversation in the same workspace.',
+    rebuilt === null
+      ? 'You were stopped while you worked: the server restarted, or the task had to wait. This is the same conversation in the same workspace.'
+      : rebuiltText(rebuilt),
     cutOff.length === 0
       ? ''
       : `Cut off was:\n${list(cutOff)}\nIt is not known how far it came: look before you repeat it.`,
     hasFailed(round) ? roundFailedPrompt(round) : '',
     'Look at the state of the workspace (git status) and go on where you were.',
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+}
+
+/** A workspace that took the place of one that was lost. */
+interface Rebuilt {
+  /** Whether what was done up to some call is in it; else it is as it was cloned. */
+  readonly hasWork: boolean
+  /** Calls whose changes it may lack, in words. */
+  readonly lost: readonly string[]
+  readonly setupFailure: CheckResult | null
+}
+
+function rebuiltText({ hasWork, lost, setupFailure }: Rebuilt): string {
+  return [
+    'You were stopped while you worked: the machine with your workspace was lost. This is the same conversation, in a workspace that was made anew on another machine.',
+    hasWork
+      ? 'The repository is there as it was kept last: your commits and branches, and the files, committed or not. Gone is everything else: files that git ignores (what you installed or built), files outside of the repository, whatever ran.'
+      : 'Nothing that you did could be kept: the repository is as it was when you began.',
+    'The set-up commands have run again.',
+    setupFailure === null ? '' : `They failed:\n${quote(setupFailure)}`,
+    lost.length === 0
+      ? ''
+      : `What these calls changed may be missing, too; look before you rely on it:\n${list(lost)}`,
   ]
     .filter((part) => part !== '')
     .join('\n\n')

@@ -124,6 +124,32 @@ function prefixOf(branch: string): string {
 /** The repository answers, but cannot be worked on as ordered; the message says why. */
 export class BaseRefused extends Error {}
 
+/** Whether there is anything in the workspace. */
+export async function hasFiles({ sandbox, signal }: Workspace): Promise<boolean> {
+  const { stdout } = await sandbox.exec(['find', '.', '-mindepth', '1', '-print', '-quit'], {
+    cwd: sandbox.paths.workspace,
+    network: false,
+    timeoutMs: 30_000,
+    outputBytesMax: 4096,
+    signal,
+  })
+  return stdout !== ''
+}
+
+/**
+ * Whether the clone has the commit, fetched by its id if need be; a host that has it no more, or
+ * hands out tips alone, makes it false. Throws `GitFailed` when the host cannot be asked.
+ */
+export async function fetchCommit(workspace: Workspace, commit: string): Promise<boolean> {
+  const has = ['cat-file', '-e', `${commit}^{commit}`]
+  if ((await tryGit(workspace, has)).exitCode === 0) return true
+  const args = ['fetch', '--quiet', '--no-tags', '--no-recurse-submodules', 'origin', commit]
+  const fetched = await tryGit(workspace, args, { network: true, timeoutMs: cloneMsMax })
+  if (fetched.exitCode === 0) return true
+  if (/not our ref|unadvertised object|couldn't find remote ref/i.test(fetched.stderr)) return false
+  throw new GitFailed(args, fetched)
+}
+
 /** Removes the locks of git commands that were killed: every later one would refuse to start. */
 export async function clearLocks({ sandbox, signal }: Workspace): Promise<void> {
   await sandbox.exec(['find', '.git', '-name', '*.lock', '-not', '-path', '*/hooks/*', '-delete'], {

@@ -1,4 +1,4 @@
-import type { ExecResult, Sandbox } from '../sandbox/driver.ts'
+import type { ExecResult, Sandbox, SandboxProcess } from '../sandbox/driver.ts'
 
 /** Longest a local git command may take; a clone or a push has its own, longer bound. */
 const gitMsMax = 120_000
@@ -99,8 +99,25 @@ export function tryGitScript(
   { script, args }: { readonly script: string; readonly args: readonly string[] },
   options: GitOptions = {},
 ): Promise<ExecResult> {
+  return run(workspace, scriptCommand({ script, args }), options)
+}
+
+/**
+ * Starts such a script, without network, for what goes through its pipes as a stream; who starts it
+ * bounds it, and ends it.
+ */
+export function startGitScript(
+  { sandbox }: Pick<Workspace, 'sandbox'>,
+  o: { readonly script: string; readonly args: readonly string[] },
+): SandboxProcess {
+  const { root, workspace } = sandbox.paths
+  const env = { ...environment, GIT_CEILING_DIRECTORIES: root }
+  return sandbox.spawn(scriptCommand(o), { cwd: workspace, env, network: false })
+}
+
+function scriptCommand(o: { readonly script: string; readonly args: readonly string[] }): string[] {
   const own = `git() { command git ${settings.join(' ')} "$@"; }`
-  return run(workspace, ['bash', '-c', `${own}\n${script}`, 'bash', ...args], options)
+  return ['bash', '-c', `${own}\n${o.script}`, 'bash', ...o.args]
 }
 
 function run(

@@ -6,7 +6,6 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type FakeGitHub, type FakeRepository, startFakeGitHub } from '@longhaul/testing'
 import type { GitHubPolicy } from '../../src/gateway/policy.ts'
-import { Scrubber } from '../../src/scrub/scrubber.ts'
 import { startUpstream } from '../gateway/harness.ts'
 import { type Bench, openBench } from '../sandbox/support.ts'
 import { assertUnread, attack, canary } from './attack.ts'
@@ -36,14 +35,7 @@ after(async () => {
 function open(slot: number, o: Partial<GitHubPolicy> = {}) {
   const credential = async () => github.token
   const apiUrl = new URL(github.apiUrl)
-  const named = {
-    apiUrl,
-    owner: 'acme',
-    repo: 'app',
-    graphql: false,
-    credential,
-    scrubber: new Scrubber([]),
-  }
+  const named = { apiUrl, owner: 'acme', repo: 'app', graphql: false, credential }
   return openWayOut(bench, slot, { policy: { github: { ...named, ...o } } })
 }
 

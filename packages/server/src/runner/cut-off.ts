@@ -1,0 +1,68 @@
+import type { SessionEvent } from '@longhaul/client/contract'
+import { readEvents } from '../events/read.ts'
+import { getSession } from '../store/sessions.ts'
+import type { Progress } from '../tasks/progress.ts'
+import type { Attempt } from './phase.ts'
+
+/** Events that are looked through for calls; those of a call are mostly close to each other. */
+const eventsMax = 200
+/** Events after a checkpoint that are looked through, the last ones. */
+const laterEventsMax = 1000
+/** Most calls that the agent is told of, the last ones. */
+const callsMax = 20
+const callCharsMax = 500
+
+type Log = Pick<Attempt, 'deps' | 'lease'>
+
+/** Tool calls without a result at the end of the log, in words. */
+export async function cutOffCalls({ deps, lease }: Log): Promise<string[]> {
+  const session = await getSession(deps.store.db, lease.sessionId)
+  const after = Math.max(0, (session?.last_seq ?? 0) - eventsMax)
+  const calls = callsIn(await toolEvents({ deps, lease }, after))
+  return calls.filter(({ end }) => end === null).map(({ call }) => call)
+}
+
+/** Calls whose results are younger than the checkpoint that took the place of the workspace. */
+export async function lostCalls(
+  { deps, lease }: Log,
+  rebuild: Progress['rebuild'],
+): Promise<string[]> {
+  const { seq, until = 0 } = rebuild ?? {}
+  if (seq === undefined) return []
+  const after = Math.max(0, seq - eventsMax, until - laterEventsMax)
+  const calls = callsIn(await toolEvents({ deps, lease }, after))
+  return calls
+    .filter(({ end }) => end !== null && end > seq && end <= until)
+    .map(({ call }) => call)
+    .slice(-callsMax)
+}
+
+function toolEvents({ deps, lease }: Log, after: number): Promise<SessionEvent[]> {
+  return readEvents(deps.store.db, {
+    sessionId: lease.sessionId,
+    after,
+    limit: eventsMax + laterEventsMax,
+    types: ['agent.tool_use', 'agent.tool_result', 'agent.mcp_tool_use', 'agent.mcp_tool_result'],
+  })
+}
+
+interface Call {
+  readonly call: string
+  /** Number of its result's event; null: it has none. */
+  readonly end: number | null
+}
+
+function callsIn(events: readonly SessionEvent[]): Call[] {
+  const calls = new Map<unknown, Call>()
+  for (const event of events) {
+    const of = event['tool_use_id'] ?? event['mcp_tool_use_id']
+    if (event.type.endsWith('_use')) {
+      const call = `${event['name']} ${JSON.stringify(event['input'])}`.slice(0, callCharsMax)
+      calls.set(of, { call, end: null })
+    } else {
+      const begun = calls.get(of)
+      if (begun !== undefined) calls.set(of, { ...begun, end: event.seq })
+    }
+  }
+  return [...calls.values()]
+}
