@@ -1,11 +1,12 @@
-import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { OrderPolicy, SandboxReport } from '@longhaul/client/contract'
 import { z } from 'zod'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
-import { CallbackSender } from './delivery/callback.ts'
+import { measureDeliveries } from './delivery/measure.ts'
+import { receiverProblem } from './delivery/receiver.ts'
+import { DeliverySender } from './delivery/sender.ts'
 import { sseRoute } from './delivery/sse.ts'
 import { webSocketRoute } from './delivery/websocket.ts'
 import { LiveEvents } from './events/live.ts'
@@ -37,12 +38,21 @@ import {
   createEnvironment,
 } from './sessions/environments.ts'
 import { AuditWriter } from './store/audit-writer.ts'
+import { deliveriesChannel } from './store/deliveries.ts'
+import { Listener } from './store/listen.ts'
 import { openStore, type Store } from './store/open.ts'
 import { putSettingIfAbsent } from './store/settings.ts'
 import { answerApproval } from './tasks/answer.ts'
 import { cancelTask } from './tasks/cancel.ts'
 import { createTask } from './tasks/create.ts'
 import { deleteTask } from './tasks/delete.ts'
+import {
+  changeEndpoint,
+  createEndpoint,
+  mintSecret,
+  rotateEndpoint,
+  testEndpoint,
+} from './tasks/endpoints.ts'
 import { sendMessage } from './tasks/messages.ts'
 import { orderPolicy } from './tasks/policy.ts'
 import { changeRepository, createRepository } from './tasks/repositories.ts'
@@ -89,7 +99,7 @@ export async function buildServer(o: {
   await seedEnvironment({ store, clock })
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
-  const callbacks = opened.use(await openCallbacks(o, store))
+  const sender = await openSender(o, { store, metrics, opened })
   const credentials = new GitCredentials(o.config.github, o)
   const tasks = tasksOf({ ...o, store, queue, metrics })
   const schedules = { store, clock, ...tasks }
@@ -100,12 +110,11 @@ export async function buildServer(o: {
     schedules,
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
     disk: new DiskFloor({ ...o, directory: dataDir, floorBytes: config.diskFloorBytes, metrics }),
-    ended: () => callbacks.poke(),
   }
   const draining = new AbortController()
   const app = createApp({
     ...{ store, clock, log, version, metrics },
-    measureQueue: () => measureQueue(store.db, metrics),
+    measureStore: () => measureStore(store, { metrics, clock }),
     tasks,
     agents: {
       policy: { tools: toolNames(config) },
@@ -115,6 +124,7 @@ export async function buildServer(o: {
     },
     environments: environmentsOf(store, clock),
     schedules: scheduleRoutesOf(schedules),
+    endpoints: endpointsOf(store, o),
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),
       change: (id, patch) => changeRepository({ store, clock }, id, patch),
@@ -137,7 +147,7 @@ export async function buildServer(o: {
   const worker = opened.use(new Worker({ ...deps, publicUrl }))
   // First of all when the server stops: streams end, so that closing need not wait for readers.
   opened.defer(() => draining.abort())
-  callbacks.start()
+  sender.start()
   await worker.start()
   const closing = opened.move()
   return {
@@ -231,14 +241,45 @@ async function openSandboxes(
 const optOut =
   '`longhaul doctor` says all that it found. (SANDBOX=none starts without walls, for trusted work only.)'
 
-async function openCallbacks(
-  { config, clock, log }: Parameters<typeof buildServer>[0],
+function endpointsOf(
   store: Store,
-): Promise<CallbackSender> {
-  const minted = `whsec_${randomBytes(32).toString('base64')}`
+  { config, clock }: Parameters<typeof buildServer>[0],
+): Parameters<typeof createApp>[0]['endpoints'] {
+  const deps = { store, clock }
+  return {
+    problem: (url) => receiverProblem({ url, allow: config.callbackAllow }),
+    create: (trx, given, caller) => createEndpoint(trx, deps, given, caller),
+    change: (id, patch) => changeEndpoint(deps, id, patch),
+    rotate: (id) => rotateEndpoint(deps, id),
+    test: (endpoint, caller) => testEndpoint(deps, endpoint, caller),
+  }
+}
+
+/** Sends what is written, by whichever node, as soon as it is. */
+async function openSender(
+  { config, clock, log }: Parameters<typeof buildServer>[0],
+  o: {
+    readonly store: Store
+    readonly metrics: Metrics
+    readonly opened: AsyncDisposableStack
+  },
+): Promise<DeliverySender> {
+  const { store, metrics, opened } = o
   const secret =
-    config.callbackSecret ?? (await putSettingIfAbsent(store.db, 'callback_secret', minted))
-  return new CallbackSender({ store, clock, log, secret, allow: config.callbackAllow })
+    config.callbackSecret ?? (await putSettingIfAbsent(store.db, 'callback_secret', mintSecret()))
+  const allow = config.callbackAllow
+  const sender = opened.use(new DeliverySender({ store, clock, log, metrics, secret, allow }))
+  const channel = deliveriesChannel
+  opened.use(await Listener.open({ store, channel, log, clock, onHint: () => sender.poke() }))
+  return sender
+}
+
+async function measureStore(
+  { db }: Store,
+  o: { readonly metrics: Metrics; readonly clock: Clock },
+): Promise<void> {
+  await measureQueue(db, o.metrics)
+  await measureDeliveries(db, o)
 }
 
 /** Where agents may go: what the operator lists, and the registries this host is configured for. */

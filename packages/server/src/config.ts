@@ -163,7 +163,9 @@ const schema = z
       .describe('`host:port` list that may resolve to private addresses.'),
     CALLBACK_ALLOW: hostPorts()
       .default([])
-      .describe('`host:port` list of callback receivers that may be private or plain http.'),
+      .describe(
+        '`host:port` list of callback receivers and webhook endpoints that may be private or plain http.',
+      ),
     CALLBACK_SECRET: z
       .string()
       .regex(/^whsec_[A-Za-z0-9+/=]{32,128}$/, 'expected `whsec_` and base64')

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { stringify, v7 } from 'uuid'
 import type { Clock } from './clock.ts'
 
@@ -13,6 +14,7 @@ export type IdPrefix =
   | 'art'
   | 'chk'
   | 'dlv'
+  | 'endp'
   | 'repo'
   | 'sched'
   | 'req'
@@ -27,7 +29,18 @@ const digits = 26
 
 /** A new id, `<prefix>_<26 digits>`; ids of one prefix sort by the time they were made. */
 export function newId(prefix: IdPrefix, clock: Pick<Clock, 'now'>): string {
-  let rest = BigInt(`0x${v7({ msecs: clock.now() }).replaceAll('-', '')}`)
+  return idOf(prefix, v7({ msecs: clock.now() }).replaceAll('-', ''))
+}
+
+/** The id of what is told apart by `parts`: the same ones have the same id, whenever it is made. */
+export function derivedId(prefix: IdPrefix, ...parts: readonly (string | number)[]): string {
+  const hash = createHash('sha256').update(JSON.stringify(parts)).digest('hex')
+  return idOf(prefix, hash.slice(0, 32))
+}
+
+/** Of 128 bits in hexadecimal digits. */
+function idOf(prefix: IdPrefix, hex: string): string {
+  let rest = BigInt(`0x${hex}`)
   let text = ''
   for (let i = 0; i < digits; i += 1) {
     text = `${alphabet[Number(rest % base)] ?? ''}${text}`

@@ -102,6 +102,18 @@ export class Metrics {
     labels: [],
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30],
   })
+  readonly deliveries = this.#counter('deliveries_total', {
+    help: 'Tries to deliver webhooks and callbacks that this process made. Event: what the delivery is about. Outcome: delivered; retried, if it failed and comes again; dead, if it was the last.',
+    labels: ['event', 'outcome'],
+  })
+  readonly deliveriesWaiting = this.#gauge('deliveries_waiting', {
+    help: 'Deliveries of all nodes together that wait for a try, at the time of the scrape.',
+    labels: [],
+  })
+  readonly deliveriesOldestAge = this.#gauge('deliveries_oldest_age_seconds', {
+    help: 'Age of the oldest delivery that waits for a try, at the time of the scrape; 0 if none does.',
+    labels: [],
+  })
   readonly openStreams = this.#gauge('open_streams', {
     help: 'Streams of events that are open now. Kind: sse, websocket.',
     labels: ['kind'],

@@ -20,6 +20,12 @@ export const approvalId = idOf('appr', '01kaw3n6hzs3m8x2q7v5t9d4kc')
 export const keyId = idOf('key', '01kaw3n6hzk5p8v2x7m3q9t4wd')
 export const scheduleId = idOf('sched', '01kaw3n6hzm8k3v9x5t2q7w4cd')
 export const repositoryId = idOf('repo', '01kaw3n6hzq4t7w9x2c5v8b1nd')
+export const endpointId = idOf('endp', '01kaw3n6hzr5m9x3q8w2t6d1vb')
+/** Of a callback that is not the task's first, with its number behind. */
+export const deliveryId = z
+  .string()
+  .regex(new RegExp(`^dlv_${idDigits}(_[0-9]{1,9})?$`), 'expected dlv_ and 26 letters or digits')
+  .meta({ example: 'dlv_01kaw3n6hzv7p1y5r9x4t8f3wc' })
 
 /** RFC 3339 in UTC, milliseconds, as `/v1` writes times. */
 export const timestamp = z.string().meta({ format: 'date-time' })

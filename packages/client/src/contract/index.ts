@@ -48,6 +48,8 @@ export {
   approvalId,
   artifactId,
   countParam,
+  deliveryId,
+  endpointId,
   environmentId,
   isStorable,
   keyId,
@@ -59,7 +61,29 @@ export {
   sessionId,
   taskId,
 } from './common.ts'
+export {
+  type Delivery,
+  type DeliveryStatus,
+  type DeliveryWithTries,
+  deliveryPage,
+  deliveryQuery,
+  deliveryWithTries,
+} from './deliveries.ts'
 export { type DiffFile, type TaskDiff, taskDiff } from './diff.ts'
+export {
+  type Endpoint,
+  type EndpointPatch,
+  endpoint,
+  endpointCreate,
+  endpointDeleted,
+  endpointPage,
+  endpointQuery,
+  endpointUpdate,
+  endpointWithSecret,
+  type NewEndpoint,
+  type TaskWebhook,
+  type WebhookPayload,
+} from './endpoints.ts'
 export {
   type Environment,
   type EnvironmentContent,

@@ -2,11 +2,17 @@ import { type ClientRequest, request as httpRequest, type IncomingMessage } from
 import { request as httpsRequest } from 'node:https'
 import type { LookupFunction } from 'node:net'
 import type { HostPort } from '../config.ts'
-import { AddressRefused, type Lookup, resolveJudged } from '../gateway/resolve.ts'
+import type { Lookup } from '../gateway/resolve.ts'
+import { addressOf, ReceiverRefused } from './receiver.ts'
 
 /** How one try ended: the receiver's answer, or why there is none. */
 export type PostOutcome =
-  | { readonly kind: 'answered'; readonly status: number; readonly body: string }
+  | {
+      readonly kind: 'answered'
+      readonly status: number
+      readonly headers: Readonly<Record<string, string>>
+      readonly body: string
+    }
   | { readonly kind: 'failed'; readonly message: string }
 
 export interface Post {
@@ -19,8 +25,9 @@ export interface Post {
   readonly lookup?: Lookup
 }
 
-/** Bytes of the receiver's answer that are read, for the reason of a failure. */
-const answerBytesMax = 1024
+/** Bytes of the receiver's answer that are read, and characters of its headers that are kept: for the log. */
+const answerBytesMax = 4096
+const headerCharsMax = 4096
 
 /**
  * Sends one POST to a URL that a stranger chose. The host is resolved once and judged, and exactly
@@ -29,24 +36,10 @@ const answerBytesMax = 1024
  */
 export async function post(o: Post): Promise<PostOutcome> {
   const url = new URL(o.url)
-  const host = url.hostname.replace(/^\[|\]$/g, '')
-  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
-  const listed = o.allow.some((entry) => entry.host === host && entry.port === port)
-  if (url.protocol !== 'https:' && !listed)
-    return failed(`${host}:${port} is not reached over https and not in CALLBACK_ALLOW`)
   try {
-    const { signal, lookup, allow: allowPrivate } = o
-    const address = await resolveJudged({
-      host,
-      port,
-      allowPrivate,
-      signal,
-      ...(lookup && { lookup }),
-    })
-    return await send(o, url, address)
+    return await send(o, url, await addressOf({ ...o, url }))
   } catch (error) {
-    if (error instanceof AddressRefused)
-      return failed(`${host}:${port} is not a public address and not in CALLBACK_ALLOW`)
+    if (error instanceof ReceiverRefused) return failed(error.message)
     const cause: unknown = o.signal.aborted ? o.signal.reason : error
     return failed(cause instanceof Error ? cause.message : String(cause))
   }
@@ -92,7 +85,21 @@ async function outcomeOf(outgoing: ClientRequest, answer: IncomingMessage): Prom
     outgoing.destroy()
   }
   const body = Buffer.concat(chunks).subarray(0, answerBytesMax).toString()
-  return { kind: 'answered', status: answer.statusCode ?? 0, body }
+  return { kind: 'answered', status: answer.statusCode ?? 0, headers: headersOf(answer), body }
+}
+
+/** As many of them as are kept. */
+function headersOf(answer: IncomingMessage): Record<string, string> {
+  let room = headerCharsMax
+  const headers = Object.entries(answer.headers).map(
+    ([name, value]) => [name, String(value)] as const,
+  )
+  return Object.fromEntries(
+    headers.filter(([name, value]) => {
+      room -= name.length + value.length
+      return room >= 0
+    }),
+  )
 }
 
 function failed(message: string): PostOutcome {

@@ -3,9 +3,11 @@ import type {
   AgentPatch,
   AgentPolicy,
   ApprovalAnswer,
+  EndpointPatch,
   EnvironmentContent,
   EnvironmentPatch,
   GivenOrder,
+  NewEndpoint,
   NewRepository,
   OrderPolicy,
   SandboxReport,
@@ -20,7 +22,14 @@ import type { Metrics } from '../metrics.ts'
 import type { AgentRow } from '../store/agents.ts'
 import type { EnvironmentRow } from '../store/environments.ts'
 import type { Store } from '../store/open.ts'
-import type { RepositoryRow, ScheduleFireRow, ScheduleRow, TaskRow, Trx } from '../store/tables.ts'
+import type {
+  EndpointRow,
+  RepositoryRow,
+  ScheduleFireRow,
+  ScheduleRow,
+  TaskRow,
+  Trx,
+} from '../store/tables.ts'
 import type { Answered } from '../tasks/answer.ts'
 import type { MessageSent, Saying } from '../tasks/messages.ts'
 import type { App } from './env.ts'
@@ -31,8 +40,8 @@ export interface AppDeps {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
-  /** Brings the queue's part of the metrics up to date. */
-  readonly measureQueue: () => Promise<void>
+  /** Brings up to date what all nodes share: the queue and the outbox. */
+  readonly measureStore: () => Promise<void>
   /** The server's version, for `/health` and the OpenAPI document. */
   readonly version: string
   readonly tasks: {
@@ -106,6 +115,22 @@ export interface AppDeps {
     ) => Promise<RepositoryRow | undefined>
     /** Undefined: there is no such repository. */
     readonly change: (id: string, patch: SettingsPatch) => Promise<RepositoryRow | undefined>
+  }
+  readonly endpoints: {
+    /** Why a receiver cannot be taken, from where its name leads now; null: it can. */
+    readonly problem: (url: URL) => Promise<string | null>
+    /** Undefined: the caller has as many as it may. */
+    readonly create: (
+      trx: Trx,
+      given: NewEndpoint,
+      caller: Caller,
+    ) => Promise<EndpointRow | undefined>
+    /** Undefined: there is no such endpoint. */
+    readonly change: (id: string, patch: EndpointPatch) => Promise<EndpointRow | undefined>
+    /** Undefined: there is no such endpoint. */
+    readonly rotate: (id: string) => Promise<EndpointRow | undefined>
+    /** The id of the delivery that was written. */
+    readonly test: (endpoint: EndpointRow, caller: Caller) => Promise<string>
   }
   readonly health: {
     readonly queueReady: () => boolean

@@ -73,6 +73,11 @@ export const refusals = {
       'task_not_ended',
       `The task has not ended: it is ${status}, ${reason}. Cancel it, or wait for its end.`,
     ),
+  endpointDisabled: () =>
+    refusals.conflict(
+      'endpoint_disabled',
+      'The endpoint is disabled: enable it first, with {"disabled": false}.',
+    ),
   busy: (code: string, message: string) =>
     new ApiError(429, message, { details: { error_code: code } }),
   tooLarge: (bytesMax: number) =>

@@ -14,3 +14,8 @@ export function scopeOf({ method, path }: { method: string; path: string }): Sco
 export function allows(held: readonly string[], needed: Scope): boolean {
   return held.includes('*') || held.includes(needed)
 }
+
+/** Whether a key with these scopes sees what belongs to other keys. */
+export function seesAll(held: readonly string[]): boolean {
+  return held.includes('*')
+}

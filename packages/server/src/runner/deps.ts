@@ -44,6 +44,4 @@ export interface RunnerDeps {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
-  /** Told after a task ended, so that its callback leaves at once. */
-  readonly ended: () => void
 }

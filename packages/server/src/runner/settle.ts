@@ -18,7 +18,7 @@ import type { RunnerDeps } from './deps.ts'
  * waits for a follow-up, and its sentence says so.
  */
 export async function endTaskOf(
-  { store, queue, clock, metrics, ended }: RunnerDeps,
+  { store, queue, clock, metrics }: RunnerDeps,
   o: {
     readonly task: TaskRow
     readonly lease: Lease
@@ -50,7 +50,6 @@ export async function endTaskOf(
     if (error instanceof SpokenTo) return false
     throw error
   }
-  ended()
   return true
 }
 

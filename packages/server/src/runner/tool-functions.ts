@@ -5,6 +5,7 @@ import type { TaskFunctions } from '../agent/tools/task.ts'
 import { ToolRefused } from '../agent/tools/tool.ts'
 import { GitHubRefused } from '../gateway/github-call.ts'
 import { countArtifacts, putArtifact } from '../store/artifacts.ts'
+import { reportProgress } from '../tasks/report-progress.ts'
 import * as files from '../workspace/files.ts'
 import { GitFailed, type Workspace } from '../workspace/git.ts'
 import { FileRefused } from '../workspace/path.ts'
@@ -23,7 +24,7 @@ const attachedPrefix = 'attached-'
 
 /** What the tools about the task do in this attempt. */
 export function taskFunctions(attempt: Attempt): TaskFunctions {
-  const { deps, writer } = attempt
+  const { deps, writer, task, lease } = attempt
   let lastMs = Number.NEGATIVE_INFINITY
   let attached: Promise<unknown> = Promise.resolve()
   let count = 0
@@ -33,7 +34,13 @@ export function taskFunctions(attempt: Attempt): TaskFunctions {
       if (now - lastMs < progressGapMs || count >= progressMax) return false
       lastMs = now
       count += 1
-      await writer.write({ type: 'task.progress', ...progress })
+      // What the agent said before belongs before it in the log.
+      await writer.flush()
+      await deps.store.db.transaction().execute((trx) =>
+        reportProgress(trx, {
+          ...{ taskId: task.id, attempt: lease.attempt, progress, clock: deps.clock },
+        }),
+      )
       return true
     },
     attachArtifact(file, signal) {

@@ -1,12 +1,24 @@
+import { type RawBuilder, sql } from 'kysely'
 import type { Db, DeliveryRow } from './tables.ts'
 import { toText } from './values.ts'
 
+/** Notified at commit when something is to be sent. */
+export const deliveriesChannel = 'longhaul_deliveries'
+
+/** Sent once at most: what it says is soon said better, or is asked for again. */
+export const sentOnce: readonly string[] = ['task.progress', 'endpoint.test']
+
 export interface NewDelivery {
-  /** Deterministic where the same end must be told once. */
+  /** Deterministic where the same event must be told once. */
   readonly id: string
-  readonly sessionId: string
+  /** Null: it is about none. */
+  readonly sessionId: string | null
   readonly taskId: string | null
   readonly attempt: number | null
+  /** Null or absent: the callback of an order. */
+  readonly endpointId?: string | null
+  /** Of the endpoint: it waits for those before it there. */
+  readonly lane?: string | null
   readonly type: string
   readonly url: string
   /** Sent byte for byte: JSON text. */
@@ -26,7 +38,7 @@ export interface DeliveryPatch {
   readonly lastError?: string | null
 }
 
-/** An id that is there already is left as it is. */
+/** An id that is there already is left as it is. Every sender is told at commit. */
 export async function insertDelivery(db: Db, delivery: NewDelivery): Promise<void> {
   await db
     .insertInto('deliveries')
@@ -35,40 +47,112 @@ export async function insertDelivery(db: Db, delivery: NewDelivery): Promise<voi
       session_id: delivery.sessionId,
       task_id: delivery.taskId,
       attempt: delivery.attempt,
+      endpoint_id: delivery.endpointId ?? null,
+      lane: delivery.lane ?? null,
       type: delivery.type,
       url: delivery.url,
       body: toText(delivery.body),
       next_try_at: delivery.nextTryAt,
       created_by: delivery.createdBy,
       created_at: delivery.now,
+      queued_at: delivery.now,
     })
     .onConflict((conflict) => conflict.column('id').doNothing())
     .execute()
+  await notifySenders(db)
 }
 
-/** Those to try now, the oldest first, locked until the caller's transaction ends. */
-export function dueDeliveries(db: Db, now: Date, limit: number): Promise<DeliveryRow[]> {
-  return db
-    .selectFrom('deliveries')
-    .selectAll()
-    .where('delivered_at', 'is', null)
-    .where('gave_up_at', 'is', null)
-    .where('next_try_at', '<=', now)
-    .orderBy('next_try_at')
-    .limit(limit)
-    .forUpdate()
-    .skipLocked()
-    .execute()
+async function notifySenders(db: Db): Promise<void> {
+  await sql`select pg_notify(${deliveriesChannel}, '')`.execute(db)
 }
 
-export async function updateDelivery(db: Db, id: string, patch: DeliveryPatch): Promise<void> {
-  await db
+/** Milliseconds between two tries to tell an endpoint of the progress of one task. */
+const progressGapMs = 2000
+
+/**
+ * Makes room for a newer delivery of a lane: progress that was not sent yet is told by it, or is old
+ * news. With `all`, progress that was sent goes, too, so that the log of a lane keeps one. When the
+ * next one may be sent; null: at any time.
+ */
+export async function dropProgress(
+  trx: Db,
+  o: { readonly endpointId: string; readonly lane: string; readonly all: boolean },
+): Promise<Date | null> {
+  const ofLane = sql`type = 'task.progress' and endpoint_id = ${o.endpointId} and lane = ${o.lane}`
+  const { rows } = await sql<{ at: Date | null }>`
+    select max(coalesce(tried_at + make_interval(secs => ${progressGapMs / 1000}), next_try_at)) as at
+    from deliveries where ${ofLane}`.execute(trx)
+  const settled = sql`delivered_at is not null or gave_up_at is not null`
+  await sql`delete from deliveries where ${ofLane}
+    and (${o.all ? sql`${settled} or` : sql``} (tries = 0 and ${isWaiting}))`.execute(trx)
+  return rows[0]?.at ?? null
+}
+
+/**
+ * Takes deliveries to try now, the longest due first, for whoever sends them until `until`; each is
+ * taken by one sender, on whichever node. A delivery of a lane is taken once all before it in that
+ * lane are settled, and of one endpoint at most `perEndpoint`.
+ */
+export async function claimDeliveries(
+  db: Db,
+  o: {
+    readonly now: Date
+    readonly until: Date
+    readonly limit: number
+    readonly perEndpoint: number
+    /** Endpoints that have enough to do. */
+    readonly busy: readonly string[]
+  },
+): Promise<DeliveryRow[]> {
+  // What another sender took meanwhile is locked, or no longer due when its lock is gone: the outer
+  // conditions are looked at again then.
+  const { rows } = await sql<DeliveryRow>`
+    with due as (
+      select id, row_number() over
+        (partition by coalesce(endpoint_id, id) order by next_try_at, position) as place
+      from deliveries as mine
+      where ${isWaiting} and next_try_at <= ${o.now} and ${isFirst}
+        and (endpoint_id is null or endpoint_id <> all(${[...o.busy]}::text[]))
+    ), chosen as (
+      select deliveries.id from deliveries
+      join due on due.id = deliveries.id and due.place <= ${o.perEndpoint}
+      where ${isWaiting} and next_try_at <= ${o.now}
+      order by next_try_at, position
+      limit ${o.limit}
+      for update of deliveries skip locked
+    )
+    update deliveries
+    set tries = tries + 1, next_try_at = ${o.until}, tried_at = ${o.now}
+    from chosen where deliveries.id = chosen.id
+    returning deliveries.*`.execute(db)
+  return rows
+}
+
+/** Neither arrived nor given up. */
+const isWaiting: RawBuilder<boolean> = sql`delivered_at is null and gave_up_at is null`
+
+/** Nothing before it in its lane waits. */
+const isFirst: RawBuilder<boolean> = sql`(mine.lane is null or not exists (
+  select 1 from deliveries as earlier
+  where earlier.endpoint_id = mine.endpoint_id and earlier.lane = mine.lane
+    and earlier.position < mine.position
+    and earlier.delivered_at is null and earlier.gave_up_at is null))`
+
+/** Of one that has arrived, only that stays. Undefined: it is gone, or has arrived before. */
+export async function updateDelivery(
+  db: Db,
+  id: string,
+  patch: DeliveryPatch,
+): Promise<{ readonly id: string } | undefined> {
+  let query = db
     .updateTable('deliveries')
     .set({
       id, // So that an empty patch is a statement too.
       ...(patch.tries === undefined ? {} : { tries: patch.tries }),
       ...(patch.nextTryAt === undefined ? {} : { next_try_at: patch.nextTryAt }),
-      ...(patch.deliveredAt === undefined ? {} : { delivered_at: patch.deliveredAt }),
+      ...(patch.deliveredAt === undefined
+        ? {}
+        : { delivered_at: patch.deliveredAt, gave_up_at: null }),
       ...(patch.gaveUpAt === undefined ? {} : { gave_up_at: patch.gaveUpAt }),
       ...(patch.lastStatus === undefined ? {} : { last_status: patch.lastStatus }),
       ...(patch.lastError === undefined
@@ -76,22 +160,43 @@ export async function updateDelivery(db: Db, id: string, patch: DeliveryPatch): 
         : { last_error: patch.lastError && toText(patch.lastError) }),
     })
     .where('id', '=', id)
-    .execute()
-  if (patch.deliveredAt === undefined && patch.gaveUpAt === undefined) return
+  // Of two senders, one of which was thought dead, the one that was heard is right.
+  if (patch.deliveredAt === undefined) query = query.where('delivered_at', 'is', null)
+  const row = await query.returning(['id']).executeTakeFirst()
+  if (patch.deliveredAt === undefined && patch.gaveUpAt === undefined) return row
   // Of a session that was deleted meanwhile nothing stays.
-  await db.deleteFrom('deliveries').where('id', '=', id).where('session_id', 'is', null).execute()
+  await db
+    .deleteFrom('deliveries')
+    .where('id', '=', id)
+    .where('session_id', 'is', null)
+    .where('type', '!=', 'endpoint.test')
+    .execute()
+  return row
 }
 
-/** When the next try is due; null when none is. */
+/** When the next try is due of those that wait for nothing else; null when none is. */
 export async function nextDeliveryAt(db: Db): Promise<Date | null> {
-  const row = await db
-    .selectFrom('deliveries')
-    .select('next_try_at')
-    .where('delivered_at', 'is', null)
-    .where('gave_up_at', 'is', null)
-    .where('next_try_at', 'is not', null)
-    .orderBy('next_try_at')
-    .limit(1)
-    .executeTakeFirst()
-  return row?.next_try_at ?? null
+  const { rows } = await sql<{ next_try_at: Date }>`
+    select next_try_at from deliveries as mine
+    where ${isWaiting} and next_try_at is not null and ${isFirst}
+    order by next_try_at limit 1`.execute(db)
+  return rows[0]?.next_try_at ?? null
+}
+
+/**
+ * Sends it again: at once, with 24 hours of its own. One that was settled leaves its lane: what came
+ * after it there has been sent. Undefined: there is none.
+ */
+export async function requeueDelivery(
+  db: Db,
+  o: { readonly id: string; readonly url: string; readonly now: Date },
+): Promise<DeliveryRow | undefined> {
+  const { rows } = await sql<DeliveryRow>`
+    update deliveries set url = ${o.url}, next_try_at = ${o.now}, queued_at = ${o.now},
+      tries = case when ${isWaiting} then tries else 0 end,
+      lane = case when ${isWaiting} then lane end,
+      delivered_at = null, gave_up_at = null, last_status = null, last_error = null
+    where id = ${o.id} returning *`.execute(db)
+  await notifySenders(db)
+  return rows[0]
 }

@@ -14,6 +14,7 @@ import { approvals } from './migrations/0014-approvals.ts'
 import { checkpoints } from './migrations/0016-checkpoints.ts'
 import { spending } from './migrations/0017-spending.ts'
 import { schedules } from './migrations/0018-schedules.ts'
+import { endpoints } from './migrations/0019-endpoints.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -38,6 +39,7 @@ const migrations: readonly Migration[] = [
   checkpoints,
   spending,
   schedules,
+  endpoints,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

@@ -23,6 +23,8 @@ import type {
 } from '@longhaul/client/contract'
 import type { ColumnType, Generated, Kysely, Selectable, Transaction } from 'kysely'
 import type { CheckpointChunks, Checkpoints } from './checkpoint-tables.ts'
+import type { Json, JsonDefault, Optional, OptionalJson } from './columns.ts'
+import type { Deliveries, DeliveryTries, Endpoints } from './delivery-tables.ts'
 
 /** The database, or a transaction in it: every statement takes either. */
 export type Db = Kysely<Tables>
@@ -30,14 +32,6 @@ export type Db = Kysely<Tables>
 export type Trx = Transaction<Tables>
 
 export type JsonObject = Readonly<Record<string, unknown>>
-
-/** A JSON column: read as what it holds, written as text made by `toJson`. */
-type Json<T> = ColumnType<T, string, string>
-/** The same, with a default of the database. */
-type JsonDefault<T> = ColumnType<T, string | undefined, string>
-/** A column that may be left out when a row is inserted. */
-type Optional<T> = ColumnType<T | null, T | null | undefined, T | null>
-type OptionalJson<T> = ColumnType<T | null, string | null | undefined, string | null>
 
 interface Keys {
   id: string
@@ -250,26 +244,6 @@ interface TranscriptEntries {
   entry: Json<unknown>
 }
 
-interface Deliveries {
-  id: string
-  /** Null: it was deleted, and this goes once it is settled. */
-  session_id: string | null
-  task_id: Optional<string>
-  attempt: Optional<number>
-  type: string
-  url: string
-  /** Sent as it is: the signature covers these bytes. */
-  body: string
-  tries: Generated<number>
-  next_try_at: Optional<Date>
-  delivered_at: Optional<Date>
-  gave_up_at: Optional<Date>
-  last_status: Optional<number>
-  last_error: Optional<string>
-  created_by: Optional<string>
-  created_at: Date
-}
-
 interface IdempotencyKeys {
   /** The caller's API key. */
   key_id: string
@@ -365,6 +339,8 @@ export interface Tables {
   diffs: Diffs
   transcript_entries: TranscriptEntries
   deliveries: Deliveries
+  delivery_tries: DeliveryTries
+  endpoints: Endpoints
   idempotency_keys: IdempotencyKeys
   repositories: Repositories
   schedules: Schedules
@@ -384,6 +360,8 @@ export type EventRow = Selectable<Events>
 export type ArtifactRow = Selectable<Artifacts>
 export type DiffRow = Selectable<Diffs>
 export type DeliveryRow = Selectable<Deliveries>
+export type DeliveryTryRow = Selectable<DeliveryTries>
+export type EndpointRow = Selectable<Endpoints>
 export type IdempotencyRow = Selectable<IdempotencyKeys>
 export type AuditRow = Selectable<Audit>
 export type RepositoryRow = Selectable<Repositories>

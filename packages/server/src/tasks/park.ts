@@ -80,6 +80,7 @@ export async function parkTask(
       attempt: lease.attempt,
       ...(message === undefined ? {} : { message }),
       progress,
+      about: waitingFor(asked, until),
       clock,
     },
     parkedEvents(parking, asked),
@@ -108,6 +109,22 @@ function ask(
     deadlineAt: new Date(now + minutes * 60_000),
     now: new Date(now),
   })
+}
+
+/** What a webhook says of a wait: whom it waits for, or until when. */
+function waitingFor(asked: ApprovalRow | undefined, until: Date | null) {
+  return {
+    approval: asked
+      ? {
+          id: asked.id,
+          kind: asked.kind,
+          request: asked.request,
+          on_deadline: asked.on_deadline,
+          deadline_at: asked.deadline_at.toISOString(),
+        }
+      : null,
+    until: until?.toISOString() ?? null,
+  }
 }
 
 /** In the words of the Managed Agents API: idle, since something is required of somebody. */

@@ -1,10 +1,16 @@
-import type { Reason } from '@longhaul/client/contract'
-import { reasons } from '@longhaul/client/contract'
+import {
+  type Reason,
+  reasons,
+  type TaskError,
+  type TaskResult,
+  type TaskWebhook,
+} from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import { appendEvents, type NewEvent } from '../events/append.ts'
 import { setSessionStatus } from '../store/sessions.ts'
 import type { Db, TaskRow } from '../store/tables.ts'
 import { lockTask, updateTask } from '../store/tasks.ts'
+import { announce } from './announce.ts'
 import { hasEnded, mayMove, type TaskState } from './machine.ts'
 import type { Progress } from './progress.ts'
 
@@ -17,6 +23,10 @@ export interface Step {
   /** Replaces the sentence of the reason. */
   readonly message?: string
   readonly progress?: Progress
+  /** Of an end. */
+  readonly outcome?: { readonly result: TaskResult | null; readonly error: TaskError | null }
+  /** What else webhooks of this step say. */
+  readonly about?: Readonly<Record<string, unknown>>
   readonly clock: Clock
 }
 
@@ -28,7 +38,7 @@ class InvalidMove extends Error {
 }
 
 /**
- * Takes the step and appends `events` after the step's own. Throws `InvalidMove` when the task is
+ * Takes the step, appends `events` after the step's own, and writes what is to be told of it. Throws `InvalidMove` when the task is
  * elsewhere by now, and `LeaseLost` when the attempt is no longer the session's.
  */
 export async function moveTask(
@@ -51,10 +61,11 @@ export async function moveTask(
     ...(step.progress === undefined ? {} : { progress: step.progress }),
     ...(row.started_at === null && to.status === 'running' ? { startedAt: now } : {}),
     ...(ended ? { completedAt: now } : {}),
+    ...step.outcome,
   })
   const sessionStatus = ended ? 'terminated' : to.status === 'running' ? 'running' : 'idle'
   await setSessionStatus(trx, { id: row.session_id, status: sessionStatus, now })
-  await appendEvents(trx, {
+  const [first] = await appendEvents(trx, {
     sessionId: row.session_id,
     ...(step.attempt === undefined ? {} : { attempt: step.attempt }),
     events: [
@@ -70,7 +81,17 @@ export async function moveTask(
     ],
     clock,
   })
+  const event = webhookOf(row, to)
+  if (event !== null)
+    await announce(trx, { event, task: moved, seq: first?.seq ?? 0, about: step.about, clock })
   return moved
+}
+
+/** What a webhook calls the step; null: none is sent of it. */
+function webhookOf(before: TaskRow, to: TaskState): TaskWebhook | null {
+  if (to.status === 'completed' || to.status === 'failed') return `task.${to.status}`
+  if (to.reason.startsWith('waiting_')) return 'task.waiting'
+  return to.status === 'running' && before.started_at === null ? 'task.started' : null
 }
 
 /** The state that a row is in. The columns are written by `moveTask` and `createTask` alone. */

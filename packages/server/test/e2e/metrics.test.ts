@@ -40,7 +40,11 @@ test('one task and one reader move every metric there is', async () => {
   // Work that waits is measured where no worker takes it at once: test/http/metrics.test.ts.
   // A limit is hit in test/e2e/limits.test.ts.
   // A provider without quota closes the breaker in test/gateway/breaker.test.ts.
+  // Deliveries are counted in test/delivery/receivers.test.ts.
   const elsewhere = [
+    'longhaul_deliveries_total',
+    'longhaul_deliveries_waiting',
+    'longhaul_deliveries_oldest_age_seconds',
     'longhaul_queue_oldest_age_seconds',
     'longhaul_sandbox_limits_reached_total',
     'longhaul_model_breaker_open',

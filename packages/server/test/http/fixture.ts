@@ -1,9 +1,12 @@
 import type { SandboxReport } from '@longhaul/client/contract'
 import { type Clock, systemClock } from '../../src/clock.ts'
-import { loadConfig } from '../../src/config.ts'
+import { type HostPort, loadConfig } from '../../src/config.ts'
+import { measureDeliveries } from '../../src/delivery/measure.ts'
+import { receiverProblem } from '../../src/delivery/receiver.ts'
 import { sseRoute } from '../../src/delivery/sse.ts'
 import { webSocketRoute } from '../../src/delivery/websocket.ts'
 import { LiveEvents } from '../../src/events/live.ts'
+import type { Lookup } from '../../src/gateway/resolve.ts'
 import { createApp } from '../../src/http/app.ts'
 import type { AppDeps } from '../../src/http/deps.ts'
 import type { App } from '../../src/http/env.ts'
@@ -25,6 +28,12 @@ import { answerApproval } from '../../src/tasks/answer.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
 import { createTask } from '../../src/tasks/create.ts'
 import { deleteTask } from '../../src/tasks/delete.ts'
+import {
+  changeEndpoint,
+  createEndpoint,
+  rotateEndpoint,
+  testEndpoint,
+} from '../../src/tasks/endpoints.ts'
 import { fireDue } from '../../src/tasks/fire.ts'
 import { sendMessage } from '../../src/tasks/messages.ts'
 import { orderPolicy } from '../../src/tasks/policy.ts'
@@ -43,6 +52,7 @@ export interface TestApp extends AsyncDisposable {
   readonly store: Store
   readonly live: LiveEvents
   readonly key: string
+  readonly metrics: Metrics
   /** Ends every stream, as the server's drain does. */
   readonly drain: AbortController
   /** Sends a request with the key; a body that is neither text nor bytes is sent as JSON. */
@@ -66,10 +76,14 @@ export async function openTestApp(
     readonly clock?: Clock
     /** Time of the streams alone. */
     readonly streamClock?: Clock
+    /** Receivers that may be private. */
+    readonly callbackAllow?: readonly HostPort[]
+    /** Of receivers' names; without it each leads to one public address. */
+    readonly lookup?: Lookup
   } = {},
 ): Promise<TestApp> {
   await using opened = new AsyncDisposableStack()
-  const { clock = systemClock } = o
+  const { clock = systemClock, callbackAllow = [], lookup = somewhere } = o
   const log = o.log ?? createLog('silent')
   const metrics = new Metrics()
   const postgres = opened.use(await startPostgres())
@@ -85,7 +99,7 @@ export async function openTestApp(
     webSocketRoute({ ...readers, ...(socketsMax !== undefined && { socketsMax }) })(app)
   }
   const tasks: AppDeps['tasks'] = {
-    policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock }),
+    policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow, clock }),
     create: (trx, order, caller, o) => createTask(trx, { queue, clock, limits }, order, caller, o),
     cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
     delete: (id) => deleteTask({ store, clock }, id),
@@ -95,7 +109,10 @@ export async function openTestApp(
   const schedules: ScheduleDeps = { store, clock, ...tasks }
   const app = createApp({
     ...{ store, clock, log, metrics, version: '0.0.0-test', mount },
-    measureQueue: () => measureQueue(store.db, metrics),
+    measureStore: async () => {
+      await measureQueue(store.db, metrics)
+      await measureDeliveries(store.db, { metrics, clock })
+    },
     tasks,
     agents: {
       policy: { tools: toolNames({ tools: [], docker: null }) },
@@ -117,6 +134,13 @@ export async function openTestApp(
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),
       change: (id, patch) => changeRepository({ store, clock }, id, patch),
     },
+    endpoints: {
+      problem: (url) => receiverProblem({ url, allow: callbackAllow, lookup }),
+      create: (trx, given, caller) => createEndpoint(trx, { clock }, given, caller),
+      change: (id, patch) => changeEndpoint({ store, clock }, id, patch),
+      rotate: (id) => rotateEndpoint({ store, clock }, id),
+      test: (endpoint, caller) => testEndpoint({ store, clock }, endpoint, caller),
+    },
     health: { ...healthy, queueReady: () => queue.ready() },
   })
   const key = await createKey({ store, clock }, { name: 'tests' })
@@ -136,7 +160,7 @@ export async function openTestApp(
   }
 
   return {
-    ...{ app, store, live, key, drain, send },
+    ...{ app, store, live, key, drain, send, metrics },
     fireDue: () => fireDue({ ...schedules, log }),
     async order(given = {}) {
       const answer = await send('POST', '/v1/tasks', { body: { ...order, ...given } })
@@ -148,6 +172,8 @@ export async function openTestApp(
     },
   }
 }
+
+const somewhere: Lookup = async () => [{ address: '93.184.215.14', family: 4 }]
 
 function bodyOf(body: unknown): string | Uint8Array<ArrayBuffer> {
   if (typeof body === 'string') return body

@@ -34,7 +34,7 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
   return createApp({
     ...{ store, clock: systemClock, log: createLog('silent'), version: '0.0.0-test' },
     metrics: new Metrics(),
-    measureQueue: () => Promise.resolve(),
+    measureStore: () => Promise.resolve(),
     agents: { policy: { tools: [] }, create: never, change: never, archive: never },
     tasks: {
       policy: orderPolicy(nowhere),
@@ -47,6 +47,7 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
     environments: { create: never, change: never, archive: never },
     repositories: { create: never, change: never },
     schedules: { create: never, change: never, fireNow: never },
+    endpoints: { problem: never, create: never, change: never, rotate: never, test: never },
     health: { ...healthy, ...health },
   })
 }

@@ -44,7 +44,7 @@ after(async () => {
 /** What a worker does with a lease, without an agent: begins, then ends the task or hands it back. */
 async function attempt(queue: WorkQueue, lease: Lease): Promise<void> {
   const metrics = new Metrics()
-  const deps = { store, queue, clock, metrics, ended: () => undefined } as RunnerDeps
+  const deps = { store, queue, clock, metrics } as RunnerDeps
   const task = await getTaskBySession(store.db, lease.sessionId)
   if (task === undefined || task.completed_at !== null) {
     return store.db.transaction().execute((trx) => queue.complete(trx, lease))

@@ -62,7 +62,6 @@ test('a worker that claims what it still runs ends the earlier attempt before it
     publicUrl: new URL('http://127.0.0.1'),
     schedules: { ...nobodyOrders, store, clock },
     egress: { presets: { package_registries: [] }, env: {} },
-    ended: () => undefined,
   })
   const cloning = holdFirstFetch(github)
   const { sessionId, taskId } = await order(store, { queue, github })

@@ -11,7 +11,7 @@ import {
   putArtifact,
 } from '../../src/store/artifacts.ts'
 import {
-  dueDeliveries,
+  claimDeliveries,
   insertDelivery,
   nextDeliveryAt,
   updateDelivery,
@@ -31,6 +31,7 @@ import {
   setSessionStatus,
 } from '../../src/store/sessions.ts'
 import { getSetting, putSettingIfAbsent } from '../../src/store/settings.ts'
+import type { Db } from '../../src/store/tables.ts'
 import { listTasks } from '../../src/store/task-search.ts'
 import {
   getTask,
@@ -277,13 +278,13 @@ test('a due delivery is taken by one sender, and an id is stored once', async ()
   await insert('dlv_a', later(1))
   await insert('dlv_a', later(9))
   assert.deepEqual(await nextDeliveryAt(store.db), later(1))
+  const claim = async (db: Db): Promise<string[]> => {
+    const o = { now: later(5), until: later(65), limit: 10, perEndpoint: 10, busy: [] }
+    return (await claimDeliveries(db, o)).map(({ id }) => id).sort()
+  }
   await store.db.transaction().execute(async (trx) => {
-    const due = await dueDeliveries(trx, later(5), 10)
-    assert.deepEqual(
-      due.map((delivery) => delivery.id),
-      ['dlv_a', 'dlv_b'],
-    )
-    assert.deepEqual(await dueDeliveries(store.db, later(5), 10), [])
+    assert.deepEqual(await claim(trx), ['dlv_a', 'dlv_b'])
+    assert.deepEqual(await claim(store.db), [])
     await updateDelivery(trx, 'dlv_a', { deliveredAt: later(5), tries: 1, lastStatus: 200 })
     await updateDelivery(trx, 'dlv_b', { tries: 1, nextTryAt: later(60), lastError: 'refused\0' })
   })

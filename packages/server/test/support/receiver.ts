@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 
 /** A request as it came. */
-interface Received {
+export interface Received {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
@@ -13,7 +13,9 @@ export interface Receiver extends AsyncDisposable {
   readonly port: number
   readonly received: Received[]
   /** What it answers; null: nothing, ever. */
-  answer: () => { status: number; headers?: Record<string, string>; body?: string } | null
+  answer: (
+    request: Received,
+  ) => { status: number; headers?: Record<string, string>; body?: string } | null
 }
 
 /** Starts a receiver that answers 200. */
@@ -24,8 +26,9 @@ export async function openReceiver(): Promise<Receiver> {
     for await (const chunk of request) chunks.push(Buffer.from(chunk))
     const body = Buffer.concat(chunks).toString()
     const headers = Object.entries(request.headers).map(([name, value]) => [name, String(value)])
-    received.push({ path: request.url ?? '', headers: Object.fromEntries(headers), body })
-    const answer = self.answer()
+    const got = { path: request.url ?? '', headers: Object.fromEntries(headers), body }
+    received.push(got)
+    const answer = self.answer(got)
     if (answer) response.writeHead(answer.status, answer.headers).end(answer.body)
   }
   const web = createServer((request, response) => void take(request, response))

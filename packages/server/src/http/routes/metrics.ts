@@ -19,10 +19,10 @@ const scrape = createRoute({
   },
 })
 
-/** The metrics of this process, and of the queue that all processes share. */
-export function metricsRoute(app: App, { metrics, measureQueue }: AppDeps): void {
+/** The metrics of this process, and of the queue and the outbox that all share. */
+export function metricsRoute(app: App, { metrics, measureStore }: AppDeps): void {
   app.openapi(scrape, async (c) => {
-    await measureQueue()
+    await measureStore()
     const { text, contentType } = await metrics.render()
     return c.text(text, 200, { 'content-type': contentType })
   })

@@ -4,7 +4,9 @@ import { agentRoutes } from './agents.ts'
 import { approvalRoutes } from './approvals.ts'
 import { artifactRoutes } from './artifacts.ts'
 import { auditRoutes } from './audit.ts'
+import { deliveryRoutes } from './deliveries.ts'
 import { diffRoutes } from './diff.ts'
+import { endpointRoutes } from './endpoints.ts'
 import { environmentRoutes } from './environments.ts'
 import { eventRoutes } from './events.ts'
 import { healthRoutes } from './health.ts'
@@ -35,6 +37,8 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   transcriptRoutes(app, deps)
   sessionRoutes(app, deps)
   eventRoutes(app, deps)
+  endpointRoutes(app, deps)
+  deliveryRoutes(app, deps)
   auditRoutes(app, deps)
   keyRoutes(app, deps)
   healthRoutes(app, deps)

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import { Webhook } from 'standardwebhooks'
 import type { HostPort } from '../../src/config.ts'
-import { CallbackSender, type CallbackSenderOptions } from '../../src/delivery/callback.ts'
+import { DeliverySender, type DeliverySenderOptions } from '../../src/delivery/sender.ts'
 import { newId } from '../../src/ids.ts'
 import { createLog } from '../../src/log.ts'
+import { Metrics } from '../../src/metrics.ts'
 import { insertDelivery } from '../../src/store/deliveries.ts'
 import type { DeliveryRow } from '../../src/store/tables.ts'
 import { openTestApp, type TestApp } from '../http/fixture.ts'
@@ -35,10 +36,11 @@ beforeEach(() => {
 
 const local = (): HostPort => ({ host: '127.0.0.1', port: receiver.port })
 
-function start(o: Partial<CallbackSenderOptions> = {}): CallbackSender {
+function start(o: Partial<DeliverySenderOptions> = {}): DeliverySender {
   const { store } = server
   const log = createLog('silent')
-  const sender = new CallbackSender({ store, clock, log, secret, allow: [local()], ...o })
+  const metrics = new Metrics()
+  const sender = new DeliverySender({ store, clock, log, metrics, secret, allow: [local()], ...o })
   sender.start()
   return sender
 }

@@ -1,0 +1,240 @@
+import type { Clock } from '../clock.ts'
+import type { HostPort } from '../config.ts'
+import type { Lookup } from '../gateway/resolve.ts'
+import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+import { claimDeliveries, nextDeliveryAt, sentOnce, updateDelivery } from '../store/deliveries.ts'
+import { insertTry, removeSettled } from '../store/delivery-log.ts'
+import { disableEndpoint, getEndpoint } from '../store/endpoints.ts'
+import type { Store } from '../store/open.ts'
+import type { DeliveryRow, EndpointRow } from '../store/tables.ts'
+import { type PostOutcome, post } from './post.ts'
+import { secretsOf, signedHeaders } from './signature.ts'
+import { judge, type Verdict } from './verdict.ts'
+
+export interface DeliverySenderOptions {
+  readonly store: Store
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  /** Of callbacks: `whsec_…`, as Standard Webhooks writes secrets. Endpoints have their own. */
+  readonly secret: string
+  /** Receivers that may be private and may speak plain http: CALLBACK_ALLOW. */
+  readonly allow: readonly HostPort[]
+  /** Milliseconds that one try may take, resolving included. */
+  readonly fetchTimeoutMs?: number
+  readonly lookup?: Lookup
+}
+
+const defaultTimeoutMs = 15_000
+/** Tries under way at once; and those to one endpoint that are begun at once, so that a slow one leaves room. */
+const inFlightMax = 20
+const perEndpointMax = 4
+/** A claimed delivery is due again after this: its sender is dead by then. */
+const claimMs = 60_000
+/** A lost hint keeps nothing back for longer. */
+const pollMsMax = 10_000
+/** After a failure of the store, and while another node holds what is due. */
+const pollMsMin = 250
+/** How long deliveries to endpoints are kept once they are settled, and how often old ones are removed. */
+const keptMs = 30 * 24 * 3_600_000
+const sweepMs = 600_000
+
+/**
+ * Sends the outbox: rows that were written in the transaction they tell about. A try is claimed in
+ * the store before it is made, so a crash repeats one and loses none; receivers tell repeats by
+ * `webhook-id`. Several senders, on as many nodes, share one outbox, and keep the order of its lanes.
+ */
+export class DeliverySender implements AsyncDisposable {
+  readonly #o: DeliverySenderOptions
+  readonly #stop = new AbortController()
+  readonly #inFlight = new Map<DeliveryRow, Promise<void>>()
+  #wake = new AbortController()
+  #poked = false
+  #sweptAt = 0
+  #running: Promise<void> = Promise.resolve()
+
+  constructor(o: DeliverySenderOptions) {
+    this.#o = o
+  }
+
+  /** Begins to send, and goes on until disposal. */
+  start(): void {
+    this.#running = this.#run()
+  }
+
+  /** Says that something may be due: it leaves at once. */
+  poke(): void {
+    this.#poked = true
+    this.#wake.abort()
+  }
+
+  /** Breaks off what is under way, to be tried again by the next sender, and waits for its end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    this.#wake.abort()
+    await this.#running
+    await Promise.all(this.#inFlight.values())
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        const claimed = await this.#claim()
+        for (const row of claimed) this.#begin(row)
+        if (claimed.length === 0) await this.#rest()
+      } catch (error) {
+        this.#o.log.warn({ err: error }, 'the outbox could not be read')
+        await this.#sleep(pollMsMax)
+      }
+    }
+  }
+
+  #claim(): Promise<DeliveryRow[]> {
+    const limit = inFlightMax - this.#inFlight.size
+    if (limit <= 0) return Promise.resolve([])
+    const now = this.#o.clock.now()
+    return claimDeliveries(this.#o.store.db, {
+      now: new Date(now),
+      until: new Date(now + claimMs),
+      ...{ limit, perEndpoint: perEndpointMax, busy: this.#busy() },
+    })
+  }
+
+  #busy(): string[] {
+    const counts = new Map<string, number>()
+    for (const { endpoint_id: id } of this.#inFlight.keys())
+      if (id !== null) counts.set(id, (counts.get(id) ?? 0) + 1)
+    return [...counts].filter(([, count]) => count >= perEndpointMax).map(([id]) => id)
+  }
+
+  #begin(row: DeliveryRow): void {
+    const ended = this.#send(row)
+      .catch((error: unknown) => {
+        const about = { delivery: row.id, task: row.task_id, tries: row.tries }
+        this.#o.log.warn({ err: error, ...about }, 'the end of a delivery could not be stored')
+      })
+      .then(() => {
+        this.#inFlight.delete(row)
+        // There is room again, and what waited behind it in its lane may go.
+        this.poke()
+      })
+    this.#inFlight.set(row, ended)
+  }
+
+  /** One try, and what became of it. Rejects when the store does not answer. */
+  async #send(row: DeliveryRow): Promise<void> {
+    const { clock, store, secret } = this.#o
+    const endpoint = row.endpoint_id === null ? null : await getEndpoint(store.db, row.endpoint_id)
+    // It was deleted meanwhile, and everything for it.
+    if (endpoint === undefined) return
+    const refused = refusalOf(row, endpoint)
+    if (refused !== null) return this.#giveUp(row, refused)
+    const startedAt = clock.now()
+    const secrets = endpoint === null ? [secret] : secretsOf(endpoint, startedAt)
+    const headers = signedHeaders(row, { secrets, now: startedAt })
+    const outcome = await this.#post(row, headers)
+    // A try that the stop of the server broke off does not count.
+    if (this.#stop.signal.aborted && outcome.kind === 'failed') {
+      const patch = { tries: row.tries - 1, nextTryAt: new Date(clock.now()) }
+      await updateDelivery(store.db, row.id, patch)
+      return
+    }
+    const verdict = judge(row, outcome, clock.now())
+    await this.#store(row, { verdict, outcome, headers, startedAt })
+    this.#count(row, verdict)
+  }
+
+  async #giveUp(row: DeliveryRow, lastError: string): Promise<void> {
+    const patch = { gaveUpAt: new Date(this.#o.clock.now()), nextTryAt: null, lastError }
+    const stored = await updateDelivery(this.#o.store.db, row.id, patch)
+    if (stored) this.#count(row, { outcome: 'dead', patch, gone: false })
+  }
+
+  async #post(row: DeliveryRow, headers: Readonly<Record<string, string>>): Promise<PostOutcome> {
+    const { clock, allow, lookup, fetchTimeoutMs = defaultTimeoutMs } = this.#o
+    const limit = new AbortController()
+    const stop = (): void => limit.abort(new Error('the server is stopping'))
+    this.#stop.signal.addEventListener('abort', stop, { once: true })
+    if (this.#stop.signal.aborted) stop()
+    using _timer = clock.after(fetchTimeoutMs, () =>
+      limit.abort(new Error(`no answer within ${fetchTimeoutMs} ms`)),
+    )
+    try {
+      const { url, body } = row
+      const signal = limit.signal
+      return await post({ url, body, headers, allow, signal, ...(lookup && { lookup }) })
+    } finally {
+      this.#stop.signal.removeEventListener('abort', stop)
+    }
+  }
+
+  /** The end of a try, with its entry in the log; a receiver that is gone is told nothing more. */
+  #store(
+    row: DeliveryRow,
+    o: {
+      readonly verdict: Verdict
+      readonly outcome: PostOutcome
+      readonly headers: Readonly<Record<string, string>>
+      readonly startedAt: number
+    },
+  ): Promise<void> {
+    const { clock, store } = this.#o
+    const { verdict, outcome, headers, startedAt } = o
+    const now = new Date(clock.now())
+    return store.db.transaction().execute(async (trx) => {
+      // The endpoint is locked before its deliveries, as everywhere.
+      if (verdict.gone && row.endpoint_id !== null)
+        await disableEndpoint(trx, { id: row.endpoint_id, reason: 'gone', now })
+      await updateDelivery(trx, row.id, verdict.patch)
+      await insertTry(trx, {
+        deliveryId: row.id,
+        startedAt: new Date(startedAt),
+        durationMs: now.getTime() - startedAt,
+        requestHeaders: headers,
+        answer: outcome.kind === 'answered' ? outcome : null,
+        error: verdict.patch.lastError ?? null,
+      })
+    })
+  }
+
+  #count(row: DeliveryRow, { outcome, patch }: Verdict): void {
+    this.#o.metrics.deliveries.inc({ event: row.type, outcome })
+    const about = { delivery: row.id, task: row.task_id, tries: row.tries, outcome }
+    const { lastStatus: status, lastError: error } = patch
+    this.#o.log.info({ ...about, ...(status ? { status } : { error }) }, 'delivery')
+  }
+
+  /** Waits for the next due delivery, or for a poke. */
+  async #rest(): Promise<void> {
+    const { store, clock } = this.#o
+    await this.#sweep()
+    const isFull = this.#inFlight.size >= inFlightMax
+    const next = isFull ? null : await nextDeliveryAt(store.db)
+    const ms = next === null ? pollMsMax : next.getTime() - clock.now()
+    if (!this.#poked) await this.#sleep(Math.max(pollMsMin, Math.min(ms, pollMsMax)))
+    this.#poked = false
+  }
+
+  async #sweep(): Promise<void> {
+    const now = this.#o.clock.now()
+    if (now - this.#sweptAt < sweepMs) return
+    this.#sweptAt = now
+    await removeSettled(this.#o.store.db, new Date(now - keptMs))
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    this.#wake = new AbortController()
+    if (this.#stop.signal.aborted) return
+    // Rejects when it is woken, which is no error.
+    await this.#o.clock.sleep(ms, this.#wake.signal).catch(() => undefined)
+  }
+}
+
+/** Why it is not sent after all; null: it is. */
+function refusalOf(row: DeliveryRow, endpoint: EndpointRow | null): string | null {
+  if (endpoint !== null && endpoint.disabled_at !== null) return 'the endpoint was disabled'
+  return sentOnce.includes(row.type) && row.tries > 1
+    ? 'its sender was cut off, and it is sent once'
+    : null
+}

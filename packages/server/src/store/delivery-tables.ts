@@ -1,0 +1,69 @@
+import type { TaskWebhook, WebhookPayload } from '@longhaul/client/contract'
+import type { Generated } from 'kysely'
+import type { Json, Optional, OptionalJson } from './columns.ts'
+
+export interface Endpoints {
+  id: string
+  url: string
+  name: string
+  /** Null: every event. */
+  events: Optional<TaskWebhook[]>
+  payload: WebhookPayload
+  /** `whsec_…`: it signs, so that it is stored as it is. */
+  secret: string
+  /** Of before the last rotation; it signs, too, until then. */
+  previous_secret: Optional<string>
+  previous_secret_until: Optional<Date>
+  disabled_at: Optional<Date>
+  /** `gone`: it answered 410. */
+  disabled_reason: Optional<'gone' | 'requested'>
+  /** The key whose tasks it is told of. */
+  created_by: string
+  created_at: Date
+  updated_at: Date
+}
+
+export interface Deliveries {
+  id: string
+  /** In the order of writing. */
+  position: Generated<number>
+  /** Null: it was deleted, and this goes once it is settled; or it is about no session. */
+  session_id: Optional<string>
+  task_id: Optional<string>
+  attempt: Optional<number>
+  /** Null: the callback of an order. */
+  endpoint_id: Optional<string>
+  /** Waits until those before it in the same lane of its endpoint are settled; null: for none. */
+  lane: Optional<string>
+  type: string
+  url: string
+  /** Sent as it is: the signature covers these bytes. */
+  body: string
+  tries: Generated<number>
+  next_try_at: Optional<Date>
+  /** When the last try began. */
+  tried_at: Optional<Date>
+  delivered_at: Optional<Date>
+  gave_up_at: Optional<Date>
+  last_status: Optional<number>
+  last_error: Optional<string>
+  created_by: Optional<string>
+  created_at: Date
+  /** When it was written, or sent again on request: its 24 hours begin here. */
+  queued_at: Date
+}
+
+type Headers = Readonly<Record<string, string>>
+
+export interface DeliveryTries {
+  position: Generated<number>
+  delivery_id: string
+  started_at: Date
+  duration_ms: number
+  request_headers: Json<Headers>
+  /** Null: there was no answer. */
+  status: Optional<number>
+  response_headers: OptionalJson<Headers>
+  response_body: Optional<string>
+  error: Optional<string>
+}

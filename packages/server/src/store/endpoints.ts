@@ -1,0 +1,174 @@
+import type { EndpointPatch, NewEndpoint, TaskWebhook } from '@longhaul/client/contract'
+import { sql } from 'kysely'
+import type { Db, EndpointRow, Trx } from './tables.ts'
+import { toText } from './values.ts'
+
+/** Endpoints of one key, at most: each is written to at every step of its tasks. */
+export const endpointsMax = 20
+
+/** Stores an endpoint; undefined: the key has as many as it may. */
+export async function insertEndpoint(
+  trx: Trx,
+  o: NewEndpoint & {
+    readonly id: string
+    readonly secret: string
+    readonly createdBy: string
+    readonly now: Date
+  },
+): Promise<EndpointRow | undefined> {
+  // Requests of one key come one after the other here, so that none is counted too late.
+  await sql`select 1 from keys where id = ${o.createdBy} for update`.execute(trx)
+  const mine = await trx
+    .selectFrom('endpoints')
+    .select('id')
+    .where('created_by', '=', o.createdBy)
+    .execute()
+  if (mine.length >= endpointsMax) return undefined
+  return trx
+    .insertInto('endpoints')
+    .values({
+      ...{ id: o.id, url: o.url, name: toText(o.name), payload: o.payload, secret: o.secret },
+      events: o.events && [...o.events],
+      ...{ created_by: o.createdBy, created_at: o.now, updated_at: o.now },
+    })
+    .returningAll()
+    .executeTakeFirstOrThrow()
+}
+
+export function getEndpoint(db: Db, id: string): Promise<EndpointRow | undefined> {
+  return db.selectFrom('endpoints').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+/** Newest first; `before` is the id of the last one of the page before. */
+export function listEndpoints(
+  db: Db,
+  o: {
+    /** Null: those of every key. */
+    readonly keyId: string | null
+    readonly before?: string | undefined
+    readonly limit: number
+  },
+): Promise<EndpointRow[]> {
+  let query = db.selectFrom('endpoints').selectAll()
+  if (o.keyId !== null) query = query.where('created_by', '=', o.keyId)
+  if (o.before !== undefined) query = query.where('id', '<', o.before)
+  return query.orderBy('id', 'desc').limit(o.limit).execute()
+}
+
+/**
+ * The endpoints that are to be told of an event of a key's task. None of them is disabled or deleted
+ * before the caller's transaction ends, so that what is written for it then is seen by whoever does.
+ */
+export function endpointsFor(
+  trx: Db,
+  o: { readonly keyId: string; readonly event: TaskWebhook },
+): Promise<EndpointRow[]> {
+  return (
+    trx
+      .selectFrom('endpoints')
+      .selectAll()
+      .where('created_by', '=', o.keyId)
+      .where('disabled_at', 'is', null)
+      .where(sql<boolean>`(events is null or ${o.event} = any(events))`)
+      // A key that was revoked may have been a thief's: nothing more is told to its endpoints.
+      .where(sql<boolean>`exists (
+        select 1 from keys where keys.id = endpoints.created_by and keys.revoked_at is null)`)
+      .orderBy('id')
+      .forShare()
+      .execute()
+  )
+}
+
+/** Changes an endpoint; what waits for it goes to its new address. Undefined: there is none. */
+export async function updateEndpoint(
+  trx: Trx,
+  o: { readonly id: string; readonly patch: Omit<EndpointPatch, 'disabled'>; readonly now: Date },
+): Promise<EndpointRow | undefined> {
+  const { url, name, events, payload } = o.patch
+  const row = await trx
+    .updateTable('endpoints')
+    .set({
+      updated_at: o.now,
+      ...(url !== undefined && { url }),
+      ...(name !== undefined && { name: toText(name) }),
+      ...(events !== undefined && { events: events && [...events] }),
+      ...(payload !== undefined && { payload }),
+    })
+    .where('id', '=', o.id)
+    .returningAll()
+    .executeTakeFirst()
+  if (row === undefined || url === undefined) return row
+  await trx
+    .updateTable('deliveries')
+    .set({ url })
+    .where('endpoint_id', '=', o.id)
+    .where('delivered_at', 'is', null)
+    .where('gave_up_at', 'is', null)
+    .execute()
+  return row
+}
+
+/** Gives it a new secret; the present one signs, too, until `until`. Undefined: there is none. */
+export function rotateSecret(
+  db: Db,
+  o: { readonly id: string; readonly secret: string; readonly until: Date; readonly now: Date },
+): Promise<EndpointRow | undefined> {
+  return db
+    .updateTable('endpoints')
+    .set({
+      previous_secret: sql`secret`,
+      previous_secret_until: o.until,
+      secret: o.secret,
+      updated_at: o.now,
+    })
+    .where('id', '=', o.id)
+    .returningAll()
+    .executeTakeFirst()
+}
+
+/**
+ * Tells an endpoint nothing more: what waits for it is given up, and may be sent again on request
+ * once it is enabled. One that is disabled already stays as it is.
+ */
+export async function disableEndpoint(
+  trx: Trx,
+  o: { readonly id: string; readonly reason: 'gone' | 'requested'; readonly now: Date },
+): Promise<void> {
+  const disabled = await trx
+    .updateTable('endpoints')
+    .set({ disabled_at: o.now, disabled_reason: o.reason, updated_at: o.now })
+    .where('id', '=', o.id)
+    .where('disabled_at', 'is', null)
+    .returning('id')
+    .executeTakeFirst()
+  if (disabled === undefined) return
+  await trx
+    .updateTable('deliveries')
+    .set({ gave_up_at: o.now, next_try_at: null, last_error: 'the endpoint was disabled' })
+    .where('endpoint_id', '=', o.id)
+    .where('delivered_at', 'is', null)
+    .where('gave_up_at', 'is', null)
+    .execute()
+}
+
+export async function enableEndpoint(
+  trx: Trx,
+  o: { readonly id: string; readonly now: Date },
+): Promise<void> {
+  await trx
+    .updateTable('endpoints')
+    .set({ disabled_at: null, disabled_reason: null, updated_at: o.now })
+    .where('id', '=', o.id)
+    .where('disabled_at', 'is not', null)
+    .execute()
+}
+
+/** Whether there was one; everything that was to be delivered to it goes with it. */
+export async function deleteEndpoint(db: Db, id: string): Promise<boolean> {
+  const gone = await db
+    .deleteFrom('endpoints')
+    .where('id', '=', id)
+    .returning('id')
+    .executeTakeFirst()
+  return gone !== undefined
+}
