@@ -181,6 +181,16 @@ const schema = z
       .describe(
         'MiB that a checkpoint of a workspace may have, kept in the database while its task runs; 0: none is taken. See checkpoints.md.',
       ),
+    RETENTION_RECORDINGS_DAYS: count(1, 36_500)
+      .optional()
+      .describe(
+        'Days after its end that a task keeps its transcript and artifacts; absent: for ever.',
+      ),
+    RETENTION_TASKS_DAYS: count(1, 36_500)
+      .optional()
+      .describe(
+        'Days after its end that a task is kept at all, with its log; then it is deleted. Absent: for ever.',
+      ),
     TASK_CONCURRENCY: count(1, 64).default(2).describe('Tasks that run at once.'),
     BASH_TIMEOUT_SECONDS: count(1, 82_800)
       .default(300)
@@ -260,6 +270,8 @@ export type Config = Readonly<{
   repositoryCacheBytes: number
   /** 0: none is taken. */
   checkpointBytesMax: number
+  /** Null: for ever. */
+  retention: { recordingsDays: number | null; tasksDays: number | null }
   taskConcurrency: number
   bashTimeoutMs: number
   /** Null: no Docker tools. Images as `canonicalImage` spells them. */
@@ -347,6 +359,10 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'secrets'
     callbackSecret: env.CALLBACK_SECRET ?? null,
     checkpointBytesMax: env.CHECKPOINT_MAX_MIB * 1024 ** 2,
     repositoryCacheBytes: env.REPOSITORY_CACHE_GIB * 1024 ** 3,
+    retention: {
+      recordingsDays: env.RETENTION_RECORDINGS_DAYS ?? null,
+      tasksDays: env.RETENTION_TASKS_DAYS ?? null,
+    },
     taskConcurrency: env.TASK_CONCURRENCY,
     bashTimeoutMs: env.BASH_TIMEOUT_SECONDS * 1000,
     docker:

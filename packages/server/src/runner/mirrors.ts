@@ -176,6 +176,13 @@ export class Mirrors {
     await this.#makeRoom(name, signal)
   }
 
+  /** Removes every mirror that nobody is in; how many. The next task of each fetches it anew. */
+  async giveUpUnused(signal: AbortSignal): Promise<number> {
+    const unused = (await this.#notes.beyond(0)).filter((name) => this.#at(name).door.isFree)
+    for (const name of unused) await this.#giveUp(name, signal)
+    return unused.length
+  }
+
   async #makeRoom(latest: string, signal: AbortSignal): Promise<void> {
     const { config, log } = this.#deps
     for (const name of await this.#notes.beyond(config.repositoryCacheBytes)) {

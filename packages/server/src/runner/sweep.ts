@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { listLeftPlaces, releaseLeftPlace } from '../store/left-places.ts'
 import { listEndedSlots, releaseSlot } from '../store/sessions.ts'
 import type { RunnerDeps } from './deps.ts'
 import { limitsOf } from './limits.ts'
@@ -8,13 +9,28 @@ import { limitsOf } from './limits.ts'
  * hold slots and disk, and their tasks have said for long where the work is.
  */
 const keptDirectoriesMax = 20
+/** Places that one sweep removes; the rest follows with the next. */
+const leftPlacesMax = 50
 
 /**
  * Removes what an ended session left on this node, its processes first, and gives its slot back.
  * The slot is still the session's own while that happens, so nobody else's process is touched.
  */
 async function clear(
-  { config, sandboxes, store, dataDir }: RunnerDeps,
+  deps: RunnerDeps,
+  session: { readonly id: string; readonly slot: number },
+  release: () => Promise<void>,
+): Promise<void> {
+  await remove(deps, session)
+    .then(release)
+    .catch((error: unknown) => {
+      // Tried again at the next sweep; the others need not wait for it.
+      deps.log.error({ err: error, sessionId: session.id }, 'a workspace could not be removed')
+    })
+}
+
+async function remove(
+  { config, sandboxes, dataDir }: RunnerDeps,
   session: { readonly id: string; readonly slot: number },
 ): Promise<void> {
   const sandbox = await sandboxes.open({
@@ -26,10 +42,12 @@ async function clear(
     gitRewrite: [],
   })
   await sandbox.destroy()
-  await releaseSlot(store.db, session.id)
 }
 
-/** `clear`s every ended session: after an end, and for those whose process died right after it. */
+/**
+ * `clear`s every ended session, after an end and for those whose process died right after it; and the
+ * places that sessions left for another node.
+ */
 export async function sweep(deps: RunnerDeps): Promise<void> {
   const { store, node, log } = deps
   for (const session of await listEndedSlots(store.db, { node, keptMax: keptDirectoriesMax })) {
@@ -39,9 +57,10 @@ export async function sweep(deps: RunnerDeps): Promise<void> {
         'work that was not kept elsewhere gives way to newer work',
       )
     }
-    await clear(deps, session).catch((error: unknown) => {
-      // Tried again at the next sweep; the others need not wait for it.
-      log.error({ err: error, sessionId: session.id }, 'a workspace could not be removed')
-    })
+    await clear(deps, session, () => releaseSlot(store.db, session.id))
   }
+  for (const place of await listLeftPlaces(store.db, { node, limit: leftPlacesMax }))
+    await clear(deps, { id: place.sessionId, slot: place.slot }, () =>
+      releaseLeftPlace(store.db, { ...place, node }),
+    )
 }

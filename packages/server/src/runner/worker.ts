@@ -5,6 +5,7 @@ import { wakeDue } from '../tasks/wake.ts'
 import { runAttempt } from './attempt.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Ending } from './ending.ts'
+import { reap } from './reaper.ts'
 import { sweep } from './sweep.ts'
 
 /** Wait after a claim that failed, most likely because the store is away. */
@@ -21,6 +22,7 @@ export class Worker implements AsyncDisposable {
   readonly #running = new Set<Running>()
   #loop: Promise<void> = Promise.resolve()
   #sweeping: Promise<void> = Promise.resolve()
+  #reaping: Promise<void> = Promise.resolve()
 
   constructor(deps: RunnerDeps) {
     this.#deps = deps
@@ -37,6 +39,8 @@ export class Worker implements AsyncDisposable {
     if (recovered.length > 0) log.info({ sessions: recovered }, 'work was taken up again')
     await this.#sweep()
     this.#loop = this.#claim()
+    const { signal } = this.#stop
+    this.#reaping = reap(this.#deps, { sweep: () => this.#sweep(), signal })
   }
 
   /** Takes nothing new and hands back what runs; resolves when nothing runs any more. */
@@ -45,6 +49,7 @@ export class Worker implements AsyncDisposable {
     await this.#loop
     for (const { ending } of this.#running) ending.end({ kind: 'drained' })
     await Promise.all(Array.from(this.#running, ({ over }) => over))
+    await this.#reaping
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -15,6 +15,7 @@ import { checkpoints } from './migrations/0016-checkpoints.ts'
 import { spending } from './migrations/0017-spending.ts'
 import { schedules } from './migrations/0018-schedules.ts'
 import { endpoints } from './migrations/0019-endpoints.ts'
+import { leftPlaces } from './migrations/0020-left-places.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -40,6 +41,7 @@ const migrations: readonly Migration[] = [
   spending,
   schedules,
   endpoints,
+  leftPlaces,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

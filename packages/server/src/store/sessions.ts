@@ -1,5 +1,6 @@
 import type { SessionStatus, Usage } from '@longhaul/client/contract'
 import { sql } from 'kysely'
+import { comeBack, leavePlace } from './left-places.ts'
 import type { Db, JsonObject, SessionRow } from './tables.ts'
 import { inTransaction, toJson } from './values.ts'
 
@@ -41,18 +42,20 @@ export function getSession(db: Db, id: string): Promise<SessionRow | undefined> 
 
 /**
  * Starts the next attempt: from here on nothing of an earlier one is written. A session that comes
- * to another node gives its slot back, which was one of the old node's.
+ * to another node leaves its slot there, until that node has removed its files.
  */
-export function claimSession(
-  db: Db,
+export async function claimSession(
+  trx: Db,
   o: { id: string; node: string; now: Date },
 ): Promise<{ attempt: number }> {
-  return db
+  await leavePlace(trx, o)
+  const slot = await comeBack(trx, o)
+  return trx
     .updateTable('sessions')
     .set((set) => ({
       attempt: set('attempt', '+', 1),
       status: 'running' as const,
-      slot: sql<number | null>`case when node = ${o.node} then slot end`,
+      slot: sql<number | null>`case when node = ${o.node} then slot else ${slot}::int end`,
       node: o.node,
       updated_at: o.now,
     }))
@@ -80,7 +83,9 @@ export function leaseSlot(
           where not exists (
             select from sessions as other
             where other.node = ${o.node} and other.slot = n
-              and other.id <> ${o.id})))
+              and other.id <> ${o.id})
+          and not exists (
+            select from left_places where node = ${o.node} and slot = n)))
       where id = ${o.id} and status <> 'terminated'
       returning slot`.execute(trx)
     const slot = rows[0]?.slot

@@ -1,0 +1,64 @@
+import { removeExpiredKeys } from '../store/idempotency.ts'
+import { listOldTasks, removeOldSpending, removeRecordings } from '../store/retention.ts'
+import { deleteTask } from '../tasks/delete.ts'
+import type { RunnerDeps } from './deps.ts'
+
+/** Between two looks at what is left over on this node and in the store. */
+const reapMs = 60_000
+const dayMs = 24 * 3_600_000
+/** As long as an idempotency key is remembered. */
+const idempotencyMs = 30 * dayMs
+const reservationMs = dayMs
+const spendingMs = 400 * dayMs
+/** Batches of one look; the rest follows a minute later. */
+const batchesMax = 10
+
+type Deps = Pick<RunnerDeps, 'store' | 'config' | 'clock' | 'log' | 'disk' | 'mirrors'>
+
+/**
+ * Looks once a minute, until the signal aborts, for what nobody else removes: directories of sessions
+ * that went on elsewhere or were over when their node died (`sweep`), what is older than it is kept
+ * for, and, while the disk has too little room for new work, mirrors, which can be had again.
+ */
+export async function reap(
+  deps: Deps,
+  { sweep, signal }: { readonly sweep: () => Promise<void>; readonly signal: AbortSignal },
+): Promise<void> {
+  const { clock, log } = deps
+  while (!signal.aborted) {
+    await clock.sleep(reapMs, signal).catch(() => undefined)
+    if (signal.aborted) return
+    await sweep()
+    for (const part of [makeRoom, forget])
+      await part(deps, signal).catch((error: unknown) => {
+        if (!signal.aborted) log.error({ err: error }, 'what is left over could not be removed')
+      })
+  }
+}
+
+async function makeRoom({ disk, mirrors, log }: Deps, signal: AbortSignal): Promise<void> {
+  const { problem } = await disk.look()
+  if (problem === null) return
+  const given = await mirrors.giveUpUnused(signal)
+  if (given > 0) log.warn({ mirrors: given }, 'mirrors give way: the disk is nearly full')
+}
+
+/** What is older than it is kept for. Any number of nodes may do so at once. */
+async function forget({ store, config, clock, log }: Deps, signal: AbortSignal): Promise<void> {
+  const now = clock.now()
+  const before = (ms: number) => new Date(now - ms)
+  await removeExpiredKeys(store.db, before(idempotencyMs))
+  await removeOldSpending(store.db, {
+    reservedBefore: before(reservationMs),
+    dayBefore: before(spendingMs),
+  })
+  const { recordingsDays, tasksDays } = config.retention
+  for (let n = 0; n < batchesMax && !signal.aborted; n += 1) {
+    const removed =
+      recordingsDays === null ? 0 : await removeRecordings(store.db, before(recordingsDays * dayMs))
+    const old = tasksDays === null ? [] : await listOldTasks(store.db, before(tasksDays * dayMs))
+    for (const id of old) await deleteTask({ store, clock }, id)
+    if (removed + old.length === 0) return
+    log.info({ recordings: removed, tasks: old.length }, 'what was kept for long enough is gone')
+  }
+}

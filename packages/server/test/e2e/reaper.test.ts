@@ -1,0 +1,91 @@
+/** What is left over goes by itself: places of sessions that went on elsewhere, old tasks, mirrors. */
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { Approval } from '@longhaul/client/contract'
+import { say, script, use, when } from '@longhaul/testing'
+import { JumpClock } from '../support/jump-clock.ts'
+import { startPostgres } from '../support/postgres.ts'
+import { until } from '../support/until.ts'
+import { brokenSum, makeWorld, mend } from '../support/world.ts'
+
+const dayMs = 24 * 3_600_000
+const waitMs = 60_000
+const dear = { input_tokens: 1_000_000, output_tokens: 10 }
+const scenario = script(
+  when('Mend', use('Bash', { command: mend }), say('Mended.')),
+  when('Spend', use('Bash', { command: 'true' }, { usage: dear }), say('Spent.')),
+)
+
+test('the directory of a session that went on elsewhere is removed from the node that it left', async () => {
+  await using postgres = await startPostgres()
+  await using first = await makeWorld([scenario])
+  await using second = await makeWorld([])
+  const shared = {
+    DATABASE_URL: (await postgres.createDatabase()).replace('@/', '@localhost/'),
+    ANTHROPIC_BASE_URL: first.model.url,
+    GITHUB_URL: first.github.url,
+    GITHUB_API_URL: first.github.apiUrl,
+  }
+  const repository = await first.repository('sum', brokenSum)
+  const left = await first.start(shared)
+  const order = { repoUrl: repository.url, instructions: 'Spend.', maxBudgetUsd: 0.5 }
+  const { id } = await left.order(order)
+  await left.event(id, ({ type }) => type === 'task.approval_requested')
+  const { session_id: sessionId } = await left.task(id)
+  const directory = join(first.dataDir, 'sessions', sessionId)
+  assert.ok(existsSync(directory))
+  await left.stop()
+
+  const other = await second.start(shared)
+  const { data } = await other.get<{ data: Approval[] }>(`/v1/tasks/${id}/approvals`)
+  await other.post(`/v1/tasks/${id}/approvals/${data[0]?.id}`, { decision: 'raise', limit_usd: 99 })
+  assert.equal((await other.ended(id)).status, 'completed')
+  await until(
+    'its second place to go',
+    () => !existsSync(join(second.dataDir, 'sessions', sessionId)),
+  )
+  assert.ok(existsSync(directory))
+  const back = await first.start(shared)
+  await until('its first place to go', () => !existsSync(directory), waitMs)
+  // The other world, which goes first, knows nothing of this one's processes.
+  await back.stop()
+})
+
+test('recordings and tasks are kept for as long as the settings say', async () => {
+  await using world = await makeWorld([scenario])
+  const clock = new JumpClock()
+  const settings = { RETENTION_RECORDINGS_DAYS: '1', RETENTION_TASKS_DAYS: '3' }
+  const server = await world.startInProcess(clock, { settings })
+  const repository = await world.repository('sum', brokenSum)
+  const { id } = await server.order({ repoUrl: repository.url, instructions: 'Mend.' })
+  await server.ended(id)
+  const artifacts = async () =>
+    (await server.get<{ data: object[] }>(`/v1/tasks/${id}/artifacts`)).data.length
+  assert.ok((await artifacts()) > 0)
+  clock.jump(2 * dayMs)
+  await until('its artifacts to go', async () => (await artifacts()) === 0, waitMs)
+  assert.equal((await server.task(id)).reason, 'done')
+  assert.ok((await server.events(id)).length > 0)
+  clock.jump(2 * dayMs)
+  const gone = async () => (await server.request(`/v1/tasks/${id}`)).status === 404
+  await until('it to be deleted', gone, waitMs)
+})
+
+test('while the disk is nearly full, mirrors go', async () => {
+  await using world = await makeWorld([scenario])
+  const clock = new JumpClock()
+  let isFull = false
+  const statfs = async () => ({ bavail: isFull ? 1 : 1_000_000_000, bsize: 4096 })
+  const server = await world.startInProcess(clock, { statfs })
+  const repository = await world.repository('sum', brokenSum)
+  const { id } = await server.order({ repoUrl: repository.url, instructions: 'Mend.' })
+  assert.equal((await server.ended(id)).reason, 'done')
+  const mirrors = () =>
+    readdirSync(join(world.dataDir, 'repositories')).filter((name) => !name.endsWith('.json'))
+  assert.equal(mirrors().length, 1)
+  isFull = true
+  clock.jump(61_000)
+  await until('the mirror to go', () => mirrors().length === 0, waitMs)
+})
