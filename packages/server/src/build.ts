@@ -15,6 +15,7 @@ import { GitCredentials } from './gateway/credentials.ts'
 import { createApp } from './http/app.ts'
 import { ensureFirstKey } from './http/first-key.ts'
 import { listen } from './http/listen.ts'
+import { secretWords } from './known-secrets.ts'
 import type { Log } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { PriceTable } from './prices/price-table.ts'
@@ -31,6 +32,7 @@ import { makeInDataDirectory } from './sandbox/directories.ts'
 import type { SandboxDriver } from './sandbox/driver.ts'
 import { detectRegistries } from './sandbox/registries.ts'
 import { takeUidRange, type UidRange } from './sandbox/uid-range.ts'
+import type { Scrubber } from './scrub/scrubber.ts'
 import { archiveAgent, changeAgent, createAgent } from './sessions/agents.ts'
 import {
   archiveEnvironment,
@@ -78,12 +80,14 @@ export async function buildServer(o: {
   readonly config: Config
   readonly clock: Clock
   readonly log: Log
+  /** Knows what the settings keep secret, and learns what else is. */
+  readonly scrubber: Scrubber
   /** Gives the start up. */
   readonly signal: AbortSignal
   /** How much the disk has left; default: what it says itself. */
   readonly statfs?: Statfs
 }): Promise<Server> {
-  const { config, clock, log } = o
+  const { config, clock, log, scrubber } = o
   const metrics = new Metrics()
   await using opened = new AsyncDisposableStack()
   const dataDir = resolve(config.dataDir)
@@ -94,7 +98,7 @@ export async function buildServer(o: {
   // The store first: it says better that another server has the same directory.
   const store = opened.use(await openStore({ ...o, dataDir, databaseUrl: config.databaseUrl }))
   const { sandboxes, report } = await openSandboxes(o, { dataDir, opened })
-  const audit = opened.use(new AuditWriter({ store, clock, log }))
+  const audit = opened.use(new AuditWriter({ store, clock, log, scrubber }))
   await seedAgents({ store, clock })
   await seedEnvironment({ store, clock })
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
@@ -113,7 +117,7 @@ export async function buildServer(o: {
   }
   const draining = new AbortController()
   const app = createApp({
-    ...{ store, clock, log, version, metrics },
+    ...{ store, clock, log, scrubber, version, metrics },
     measureStore: () => measureStore(store, { metrics, clock }),
     tasks,
     agents: {
@@ -141,7 +145,7 @@ export async function buildServer(o: {
       webSocketRoute(readers)(app)
     },
   })
-  const mintedKey = await ensureFirstKey({ store, clock }, config.apiKey)
+  const mintedKey = await firstKeyOf(o, store)
   const listening = opened.use(await listen(app, { ...config, clock }))
   const publicUrl = config.publicUrl ?? new URL(listening.url)
   const worker = opened.use(new Worker({ ...deps, publicUrl }))
@@ -241,6 +245,15 @@ async function openSandboxes(
 const optOut =
   '`longhaul doctor` says all that it found. (SANDBOX=none starts without walls, for trusted work only.)'
 
+async function firstKeyOf(
+  { config, clock, scrubber }: Parameters<typeof buildServer>[0],
+  store: Store,
+): Promise<string | null> {
+  const minted = await ensureFirstKey({ store, clock }, config.apiKey)
+  if (minted !== null) scrubber.learn([minted])
+  return minted
+}
+
 function endpointsOf(
   store: Store,
   { config, clock }: Parameters<typeof buildServer>[0],
@@ -257,7 +270,7 @@ function endpointsOf(
 
 /** Sends what is written, by whichever node, as soon as it is. */
 async function openSender(
-  { config, clock, log }: Parameters<typeof buildServer>[0],
+  { config, clock, log, scrubber }: Parameters<typeof buildServer>[0],
   o: {
     readonly store: Store
     readonly metrics: Metrics
@@ -267,6 +280,9 @@ async function openSender(
   const { store, metrics, opened } = o
   const secret =
     config.callbackSecret ?? (await putSettingIfAbsent(store.db, 'callback_secret', mintSecret()))
+  // Both how it is written and the key that it writes.
+  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64').toString('latin1')
+  scrubber.learn([secret, key].flatMap(secretWords))
   const allow = config.callbackAllow
   const sender = opened.use(new DeliverySender({ store, clock, log, metrics, secret, allow }))
   const channel = deliveriesChannel

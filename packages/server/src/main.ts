@@ -1,7 +1,9 @@
 import { buildServer, type Server } from './build.ts'
 import { systemClock } from './clock.ts'
 import type { Config } from './config.ts'
+import { knownSecrets } from './known-secrets.ts'
 import { createLog } from './log.ts'
+import { Scrubber } from './scrub/scrubber.ts'
 
 /** A stop that takes longer than this is forced: what runs is taken up again at the next start. */
 const stopMsMax = 30_000
@@ -11,7 +13,8 @@ const stopMsMax = 30_000
  * when everything has stopped; rejects with one sentence when it cannot start.
  */
 export async function serve(config: Config): Promise<void> {
-  const log = createLog(config.logLevel)
+  const scrubber = new Scrubber(knownSecrets(config))
+  const log = createLog(config.logLevel, scrubber)
   const stopped = Promise.withResolvers<string>()
   const stop = (why: NodeJS.Signals | string): void => stopped.resolve(why)
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop)
@@ -19,6 +22,7 @@ export async function serve(config: Config): Promise<void> {
     config,
     clock: systemClock,
     log,
+    scrubber,
     signal: startSignal(stopped),
   })
   server.lost.addEventListener('abort', () => stop('another server took the data directory over'))

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts'
 import type { NewEvent } from '../events/append.ts'
 import type { Log } from '../log.ts'
 import type { Sandbox } from '../sandbox/driver.ts'
+import type { Scrubber } from '../scrub/scrubber.ts'
 import type { AgentProfile } from './options.ts'
 import type { Permission } from './permissions.ts'
 import type { Toolbox } from './tools/server.ts'
@@ -62,6 +63,8 @@ export interface AgentOptions {
   readonly emit: (event: NewEvent) => Promise<void>
   /** A live preview, for who watches right now. */
   readonly delta: (event: NewEvent) => void
+  /** Takes secrets out of deltas; absent: none is known. */
+  readonly scrubber?: Scrubber
   /**
    * Asked after every call of a tool: a sentence about what happened to its surroundings meanwhile,
    * which the model reads with the call's result; null: nothing did.

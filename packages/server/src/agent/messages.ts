@@ -1,6 +1,7 @@
 import type { SDKMessage } from '@anthropic-ai/claude-agent-sdk'
 import type { Clock } from '../clock.ts'
 import type { NewEvent } from '../events/append.ts'
+import { Scrubber } from '../scrub/scrubber.ts'
 import { type Fields, fieldsOf, listOf, textOf } from './fields.ts'
 import { Previews } from './previews.ts'
 import { modelError } from './session-error.ts'
@@ -34,13 +35,15 @@ export class MessageMap {
   constructor(o: {
     readonly sessionId: string
     readonly clock: Clock
+    /** Takes secrets out of deltas; absent: none is known. */
+    readonly scrubber?: Scrubber
     /** What becomes of the calls of a tool, by the SDK's name. */
     readonly access: (name: string) => 'allow' | 'ask' | 'deny'
   }) {
     this.#access = o.access
     this.#sessionId = o.sessionId
     this.#spans = new Spans(o.clock)
-    this.#previews = new Previews(o.clock)
+    this.#previews = new Previews({ scrubber: new Scrubber([]), ...o })
   }
 
   map(message: SDKMessage): Mapped {

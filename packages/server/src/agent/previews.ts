@@ -1,6 +1,8 @@
 import type { Clock } from '../clock.ts'
 import type { NewEvent } from '../events/append.ts'
 import { newId } from '../ids.ts'
+import type { ScrubbedText } from '../scrub/scrubbed-text.ts'
+import type { Scrubber } from '../scrub/scrubber.ts'
 import { type Fields, fieldsOf, textOf } from './fields.ts'
 
 /** Promised ids and streaming answers that are remembered; beyond them there are no previews. */
@@ -12,32 +14,43 @@ const previewed: ReadonlyMap<unknown, string> = new Map([
   ['thinking', 'agent.thinking'],
 ])
 
+/** An answer that streams. */
+interface Streaming {
+  readonly messageId: string
+  eventId: string | null
+  /** Of the current block: a secret may be split over two of its pieces. */
+  text: ScrubbedText
+}
+
 /**
  * Live previews of events that are not written yet. `event_start` promises an id, `event_delta`
- * brings text, and the event that is stored at last carries the promised id.
+ * brings text, a word at a time, and the event that is stored at last carries the promised id.
  */
 export class Previews {
   readonly #clock: Clock
+  readonly #scrubber: Scrubber
   /** The answer that streams, by thread, and the event its current block will be. */
-  readonly #open = new Map<string, { messageId: string; eventId: string | null }>()
+  readonly #open = new Map<string, Streaming>()
   /** Ids in the order of their blocks, by message and event type. */
   readonly #promised = new Map<string, string[]>()
 
-  constructor(clock: Clock) {
-    this.#clock = clock
+  constructor(o: { readonly clock: Clock; readonly scrubber: Scrubber }) {
+    this.#clock = o.clock
+    this.#scrubber = o.scrubber
   }
 
   /** A frame of a streamed answer, as deltas for who watches. */
   streamed(thread: string, frame: Fields): NewEvent[] {
     if (frame['type'] === 'message_start' && this.#open.size < promisedMax) {
       const messageId = textOf(fieldsOf(frame['message'])['id'])
-      this.#open.set(thread, { messageId, eventId: null })
+      this.#open.set(thread, { messageId, eventId: null, text: this.#scrubber.pieces() })
     }
     const open = this.#open.get(thread)
     if (open === undefined) return []
     switch (frame['type']) {
       case 'content_block_start': {
         const type = previewed.get(fieldsOf(frame['content_block'])['type'])
+        open.text = this.#scrubber.pieces()
         open.eventId = type === undefined ? null : this.#promise(open.messageId, type)
         return open.eventId === null
           ? []
@@ -45,11 +58,10 @@ export class Previews {
       }
       case 'content_block_delta': {
         const { type, text } = fieldsOf(frame['delta'])
-        if (type !== 'text_delta' || open.eventId === null) return []
-        const content = { type: 'text', text: textOf(text) }
-        const delta = { type: 'content_delta', index: 0, content }
-        return [{ type: 'event_delta', event_id: open.eventId, delta }]
+        return type === 'text_delta' ? deltasOf(open, open.text.push(textOf(text))) : []
       }
+      case 'content_block_stop':
+        return deltasOf(open, open.text.end())
       case 'message_stop':
         this.#open.delete(thread)
         return []
@@ -82,4 +94,10 @@ export class Previews {
     else ids.push(id)
     return id
   }
+}
+
+function deltasOf({ eventId }: Streaming, text: string): NewEvent[] {
+  if (eventId === null || text === '') return []
+  const delta = { type: 'content_delta', index: 0, content: { type: 'text', text } }
+  return [{ type: 'event_delta', event_id: eventId, delta }]
 }

@@ -4,6 +4,7 @@ import { newId } from '../ids.ts'
 import { artifactBytesMax, putArtifact } from '../store/artifacts.ts'
 import { insertEvents } from '../store/events.ts'
 import { LeaseLost } from '../store/lease-lost.ts'
+import { scrubberOf } from '../store/scrubbing-dialect.ts'
 import type { Db } from '../store/tables.ts'
 import { inTransaction, toJson } from '../store/values.ts'
 import { toSessionEvent } from './read.ts'
@@ -30,7 +31,8 @@ export const eventsChannel = 'longhaul_events'
  * Appends events to a session's log, in the caller's transaction or in one of its own. The numbers
  * are dense and in commit order. With `attempt` it is fenced: throws LeaseLost when another attempt
  * has the session, and nothing is written. An event beyond 64 KiB keeps the first 8 KiB of each long
- * text, is marked `truncated`, and names the `artifact` that holds it whole.
+ * text, is marked `truncated`, and names the `artifact` that holds it whole. Secrets are taken out
+ * before that, so that none is cut in two.
  */
 export function appendEvents(
   db: Db,
@@ -44,7 +46,9 @@ export function appendEvents(
   const { sessionId, clock, attempt = null } = o
   if (o.events.length === 0) return Promise.resolve([])
   const now = new Date(clock.now())
-  const prepared = o.events.map((event) => prepare(event, clock))
+  const scrubber = scrubberOf(db)
+  const events = scrubber?.value(o.events) ?? o.events
+  const prepared = events.map((event) => prepare(event, clock))
   return inTransaction(db, async (trx) => {
     const rows = prepared.map(({ id, type, threadId, json }) => ({
       id,

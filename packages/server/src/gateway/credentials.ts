@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
 import { type GitCredential, matchesOf } from '../credentials-file/credentials.ts'
 import type { Log } from '../log.ts'
+import { Scrubber } from '../scrub/scrubber.ts'
 import { type Credential, fixedCredential } from './credential.ts'
 import { type Access, AppTokens } from './github-app.ts'
 
@@ -22,15 +23,18 @@ type App = Extract<GitCredential, { kind: 'app' }>
 export class GitCredentials {
   readonly #config: Config['github']
   readonly #o: { readonly clock: Clock; readonly log: Log }
+  /** Knows all of them, and takes them out of what is said on GitHub. */
+  readonly scrubber: Scrubber
   /** By app, so that all of its repositories share one knowledge of it. */
   readonly #apps = new Map<KeyObject, AppTokens>()
 
   constructor(
     config: Config['github'],
-    { clock, log }: { readonly clock: Clock; readonly log: Log },
+    o: { readonly clock: Clock; readonly log: Log; readonly scrubber?: Scrubber },
   ) {
     this.#config = config
-    this.#o = { clock, log }
+    this.#o = o
+    this.scrubber = o.scrubber ?? new Scrubber([])
   }
 
   /** Null where the server has none: another host, or a repository without one. `path`: `/acme/app`. */
@@ -63,7 +67,10 @@ export class GitCredentials {
   #appOf(app: App): AppTokens {
     const known = this.#apps.get(app.privateKey)
     if (known !== undefined) return known
-    const made = new AppTokens({ ...this.#o, ...app, apiUrl: this.#config.apiUrl })
+    const made = new AppTokens({
+      ...{ ...this.#o, ...app, scrubber: this.scrubber },
+      apiUrl: this.#config.apiUrl,
+    })
     this.#apps.set(app.privateKey, made)
     return made
   }

@@ -2,6 +2,7 @@ import { type KeyObject, sign } from 'node:crypto'
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import type { Scrubber } from '../scrub/scrubber.ts'
 import { createCall, GitHubRefused, withRetries } from './github-call.ts'
 import { withLimit } from './limits.ts'
 
@@ -15,6 +16,8 @@ const jwtSeconds = 9 * 60
 const jwtBackSeconds = 60
 /** A clock that differs by more from GitHub's is corrected. */
 const skewMsMax = 30_000
+/** A token is still kept out of everything so long after it ended. */
+const forgottenMs = 24 * 60 * 60_000
 /** Tokens that are kept; the oldest go first. */
 const tokensMax = 1000
 
@@ -53,6 +56,8 @@ interface AppOptions {
   readonly installationId: number | null
   readonly privateKey: KeyObject
   readonly apiUrl: URL
+  /** Learns every token. */
+  readonly scrubber: Scrubber
   readonly clock: Clock
   readonly log: Log
 }
@@ -120,7 +125,10 @@ export class AppTokens {
       const made = tokenAnswer.parse(
         await ask(route, { repositories: [repo], permissions: granted }),
       )
-      return { token: made.token, expiresAt: Date.parse(made.expires_at) }
+      const expiresAt = Date.parse(made.expires_at)
+      const now = this.#o.clock.now()
+      this.#o.scrubber.learnUntil(made.token, { until: expiresAt + forgottenMs, now })
+      return { token: made.token, expiresAt }
     } catch (error) {
       if (!(error instanceof GitHubRefused)) throw error
       const { status, message } = error

@@ -2,6 +2,7 @@ import { request as octokit } from '@octokit/request'
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import type { Scrubber } from '../scrub/scrubber.ts'
 import { type Credential, withCredential } from './credential.ts'
 import { withLimit } from './limits.ts'
 
@@ -33,10 +34,14 @@ const redirect = 'manual' as const
 /** One request below `/repos/{owner}/{repo}`, and its parsed answer. */
 export type Call = (route: string, fields: object, signal: AbortSignal) => Promise<unknown>
 
-/** Requests with the credential; each is bounded in time and size, and follows no redirect. */
+/**
+ * Requests with the credential, and without any secret in what they say; each is bounded in time and
+ * size, and follows no redirect.
+ */
 export function createCall(o: {
   apiUrl: URL | string
   credential: Credential
+  scrubber: Scrubber
   owner: string
   repo: string
   log: Log
@@ -58,7 +63,7 @@ export function createCall(o: {
       const request = { signal: limited, redirect, fetch: boundedFetch, log: o.log }
       const send = (secret: string | null) =>
         client(route, {
-          ...fields,
+          ...o.scrubber.value(fields),
           ...(secret !== null && { headers: { authorization: `Bearer ${secret}` } }),
           request,
         })

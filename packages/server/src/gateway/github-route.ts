@@ -2,7 +2,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import type { HostPort } from '../config.ts'
-import { Scrubber } from '../scrub.ts'
+import { Scrubber } from '../scrub/scrubber.ts'
 import { BodyTooLarge, bounded, readBody } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { withCredential } from './credential.ts'
@@ -91,7 +91,7 @@ async function bodyOf(
       ? await context.hooks.mayComment(judged.number, signal)
       : problemOf(given)
     : 'The body of the request is not what this path takes.'
-  if (why === null) return Buffer.from(JSON.stringify(parsed.data))
+  if (why === null) return Buffer.from(JSON.stringify(o.github.scrubber.value(parsed.data)))
   await deny(context, { ...o, why })
   return null
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import type { Scrubber } from '../scrub/scrubber.ts'
 import type { Credential } from './credential.ts'
 import { createCall, refusalOf, withRetries } from './github-call.ts'
 
@@ -58,6 +59,7 @@ interface NewPullRequest {
 export function createGitHub(o: {
   apiUrl: URL | string
   credential: Credential
+  scrubber: Scrubber
   owner: string
   repo: string
   log: Log

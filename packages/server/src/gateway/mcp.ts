@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import type { HostPort } from '../config.ts'
-import { Scrubber } from '../scrub.ts'
+import { Scrubber } from '../scrub/scrubber.ts'
 import { BodyTooLarge, bounded, readBody } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { pickHeaders } from './headers.ts'

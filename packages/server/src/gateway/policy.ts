@@ -1,6 +1,7 @@
 import type { Usage } from '@longhaul/client/contract'
 import type { HostPort } from '../config.ts'
 import type { BoundSecret } from '../credentials-file/credentials.ts'
+import type { Scrubber } from '../scrub/scrubber.ts'
 import type { Credential } from './credential.ts'
 
 /**
@@ -84,6 +85,8 @@ export interface GitHubPolicy {
   readonly credential: Credential
   /** Whether the credential is good for this repository alone: no path shows what GraphQL asks for. */
   readonly graphql: boolean
+  /** Takes secrets out of what is said there. */
+  readonly scrubber: Scrubber
 }
 
 /** What the owner of a gateway is told and asked. The `on…` must not throw. */

@@ -1,6 +1,6 @@
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
-import { Scrubber } from '../scrub.ts'
+import { Scrubber } from '../scrub/scrubber.ts'
 import { BodyTooLarge, bounded } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { forwardableHeaders, framingOf } from './headers.ts'

@@ -19,9 +19,9 @@ export function createApp(deps: AppDeps): App {
   app.onError((error, c) => {
     if (isUnexpected(error))
       deps.log.error({ err: error, request_id: c.get('requestId') }, 'failed')
-    return errorResponse(c, error)
+    return errorResponse(c, error, deps.scrubber)
   })
-  app.notFound((c) => errorResponse(c, missingRoute(app, c)))
+  app.notFound((c) => errorResponse(c, missingRoute(app, c), deps.scrubber))
   app.use(requestLog(deps), authenticate(deps), jsonBody())
   mountRoutes(app, deps)
   openApiRoute(app, deps.version)

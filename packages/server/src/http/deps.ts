@@ -19,6 +19,7 @@ import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
+import type { Scrubber } from '../scrub/scrubber.ts'
 import type { AgentRow } from '../store/agents.ts'
 import type { EnvironmentRow } from '../store/environments.ts'
 import type { Store } from '../store/open.ts'
@@ -39,6 +40,8 @@ export interface AppDeps {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
+  /** Takes secrets out of what an error says; absent: none is known. */
+  readonly scrubber?: Scrubber
   readonly metrics: Metrics
   /** Brings up to date what all nodes share: the queue and the outbox. */
   readonly measureStore: () => Promise<void>

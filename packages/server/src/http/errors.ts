@@ -2,6 +2,7 @@ import type { Approval, ErrorBody, ErrorType, FieldError } from '@longhaul/clien
 import type { Context } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import type { Scrubber } from '../scrub/scrubber.ts'
 import { AgentRefused } from '../sessions/agents.ts'
 import { EnvironmentRefused } from '../sessions/environments.ts'
 import { ScheduleRefused } from '../tasks/schedules.ts'
@@ -112,16 +113,23 @@ export const refusals = {
     }),
 } as const
 
-/** Turns anything thrown into the one envelope. What was not meant for a client is not shown. */
-export function errorResponse(c: Context<AppEnv>, error: unknown): Response {
+/**
+ * Turns anything thrown into the one envelope. What was not meant for a client is not shown, nor is a
+ * secret that was sent in the wrong place.
+ */
+export function errorResponse(
+  c: Context<AppEnv>,
+  error: unknown,
+  scrubber: Scrubber | undefined,
+): Response {
   const known = toApiError(error)
   for (const [name, value] of Object.entries(known.headers)) c.header(name, value)
   const body: ErrorBody = {
     type: 'error',
     error: {
       type: errorTypeOf(known.status),
-      message: known.message,
-      ...(known.details && { details: known.details }),
+      message: scrubber?.text(known.message) ?? known.message,
+      ...(known.details && { details: scrubber?.value(known.details) ?? known.details }),
     },
     request_id: c.get('requestId'),
   }

@@ -43,6 +43,7 @@ export async function openAgentOf(attempt: Attempt, parser: CodeParser): Promise
       if (event.type.endsWith('tool_result')) attempt.checkpoints.due()
       return writer.write(event).catch(() => undefined)
     },
+    scrubber: deps.credentials.scrubber,
     delta: (event) => deps.live.delta(sessionId, event),
     afterTool: () => attempt.limitNotes.look()?.message ?? null,
     stallMs,

@@ -146,15 +146,18 @@ function reachOf(deps: Reaching, order: TaskOrder, hold: Guarding | undefined) {
   if (at === null) return null
   const { config, clock, log } = deps
   const { owner, repo } = at
+  const { scrubber } = deps.credentials
   const credential = hold === undefined ? at.credential : hold.guard(at.credential)
-  return { owner, repo, credential, apiUrl: config.github.apiUrl.href, log, clock }
+  return { owner, repo, credential, scrubber, apiUrl: config.github.apiUrl.href, log, clock }
 }
 
 function gitHubPolicyOf(deps: Authorized, order: TaskOrder): GitHubPolicy | null {
   const at = gitHubPlaceOf(deps, order)
   if (at === null) return null
   const { owner, repo, credential, isScoped } = at
-  return { apiUrl: deps.config.github.apiUrl, owner, repo, credential, graphql: isScoped }
+  const { apiUrl } = deps.config.github
+  const { scrubber } = deps.credentials
+  return { apiUrl, owner, repo, credential, scrubber, graphql: isScoped }
 }
 
 /** Null where the repository is no GitHub's that the server has a credential for. */

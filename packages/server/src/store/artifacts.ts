@@ -1,5 +1,7 @@
+import { setImmediate } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { newId } from '../ids.ts'
+import { scrubberOf } from './scrubbing-dialect.ts'
 import type { ArtifactRow, Db } from './tables.ts'
 import { inTransaction, toText } from './values.ts'
 
@@ -16,14 +18,24 @@ export interface NewArtifact {
   readonly name: string
   readonly contentType: string
   readonly data: Buffer
+  /**
+   * A format of machines, with lengths and hashes of its own, that only the server reads (a git
+   * bundle): kept as it is, for scrubbing would break it. Everything else is scrubbed.
+   */
+  readonly isMachineFormat?: boolean
   readonly createdBy: string | null
   readonly now: Date
 }
 
-/** Stores an artifact, in place of one with its name. Throws RangeError beyond 64 MiB. */
-export function putArtifact(db: Db, artifact: NewArtifact): Promise<ArtifactRow> {
-  const { data, sessionId } = artifact
-  const name = toText(artifact.name)
+/**
+ * Stores an artifact without the secrets in it, in place of one with its name. Throws RangeError
+ * beyond 64 MiB.
+ */
+export async function putArtifact(db: Db, artifact: NewArtifact): Promise<ArtifactRow> {
+  const { sessionId } = artifact
+  // Its name is looked for by what is stored.
+  const name = scrubberOf(db)?.text(toText(artifact.name)) ?? toText(artifact.name)
+  const data = artifact.isMachineFormat === true ? artifact.data : await scrubbed(db, artifact.data)
   if (data.length > artifactBytesMax)
     throw new RangeError(`artifact ${name} is larger than ${artifactBytesMax} bytes`)
   return inTransaction(db, async (trx) => {
@@ -58,6 +70,19 @@ export function putArtifact(db: Db, artifact: NewArtifact): Promise<ArtifactRow>
     }
     return row
   })
+}
+
+/** All of it, before it is cut into rows; others get a turn between two pieces. */
+async function scrubbed(db: Db, data: Buffer): Promise<Buffer> {
+  const scrubber = scrubberOf(db)
+  if (scrubber === null) return data
+  async function* pieces() {
+    for (let at = 0; at < data.length; at += chunkBytes) {
+      if (at > 0) await setImmediate()
+      yield data.subarray(at, at + chunkBytes)
+    }
+  }
+  return Buffer.concat(await Array.fromAsync(scrubber.stream(pieces())))
 }
 
 export interface StoredArtifact {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Clock, Timer } from '../clock.ts'
 import { newId } from '../ids.ts'
 import type { Log } from '../log.ts'
+import { Scrubber } from '../scrub/scrubber.ts'
 import { auditHash, insertAudit, type NewAuditRow, noHash } from './audit.ts'
 import type { Store } from './open.ts'
 import type { JsonObject } from './tables.ts'
@@ -38,6 +39,7 @@ export class AuditWriter implements AsyncDisposable {
   readonly #store: Pick<Store, 'db'>
   readonly #clock: Clock
   readonly #log: Log
+  readonly #scrubber: Scrubber
   readonly #writer: string
   #seq = 0
   #hash = noHash
@@ -46,10 +48,17 @@ export class AuditWriter implements AsyncDisposable {
   #storing: Promise<void> | undefined
   readonly #late = new AbortController()
 
-  constructor(o: { store: Pick<Store, 'db' | 'node'>; clock: Clock; log: Log }) {
+  /** `scrubber`: takes secrets out of every entry; absent: none is known. */
+  constructor(o: {
+    store: Pick<Store, 'db' | 'node'>
+    clock: Clock
+    log: Log
+    scrubber?: Scrubber
+  }) {
     this.#store = o.store
     this.#clock = o.clock
     this.#log = o.log
+    this.#scrubber = o.scrubber ?? new Scrubber([])
     const start = new Date(o.clock.now()).toISOString()
     this.#writer = `${o.store.node}/${start}/${randomBytes(4).toString('hex')}`
   }
@@ -73,7 +82,7 @@ export class AuditWriter implements AsyncDisposable {
       session_id: sessionId,
       kind,
       // As the store will give it back: the hash is of what can be read.
-      entry: JSON.parse(toJson(entry)),
+      entry: JSON.parse(toJson(this.#scrubber.value(entry))),
     }
     this.#seq = row.seq
     this.#hash = auditHash(row)

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { LeaseLost } from './lease-lost.ts'
+import { scrubberOf } from './scrubbing-dialect.ts'
 import type { Db, DiffRow } from './tables.ts'
 
 /** What a task has changed between two commits. */
@@ -12,14 +13,20 @@ export interface NewDiff {
   readonly body: Buffer
 }
 
-/** Stores a session's difference, in place of the one before. Throws LeaseLost as `insertEvents` does. */
+/**
+ * Stores a session's difference without the secrets in it, in place of the one before. Throws
+ * LeaseLost as `insertEvents` does.
+ */
 export async function putDiff(
   db: Db,
   o: { readonly sessionId: string; readonly attempt: number; readonly now: Date } & NewDiff,
 ): Promise<void> {
+  const scrubber = scrubberOf(db)
+  const patch = scrubber?.bytes(o.patch) ?? o.patch
+  const body = Buffer.from(scrubber?.json(o.body.toString()) ?? o.body)
   const { rows } = await sql`
     insert into diffs (session_id, attempt, base_commit, commit, patch, body, created_at)
-    select id, attempt, ${o.baseCommit}, ${o.commit}, ${o.patch}::bytea, ${o.body}::bytea,
+    select id, attempt, ${o.baseCommit}, ${o.commit}, ${patch}::bytea, ${body}::bytea,
       ${o.now}::timestamptz
     from sessions where id = ${o.sessionId} and attempt = ${o.attempt} for share
     on conflict (session_id) do update set attempt = excluded.attempt,

@@ -3,9 +3,11 @@ import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import { Scrubber } from '../scrub/scrubber.ts'
 import { EmbeddedPostgres } from './embedded.ts'
 import { NodeLock, nodeOf } from './lock.ts'
 import { migrate } from './migrate.ts'
+import { ScrubbingDialect } from './scrubbing-dialect.ts'
 import type { Tables } from './tables.ts'
 
 /** Connections of the whole server, but for the lock and the listeners. */
@@ -44,6 +46,8 @@ export interface StoreOptions {
   readonly dataDir: string
   /** An external PostgreSQL, 16 or newer. */
   readonly databaseUrl?: string | null
+  /** Takes secrets out of all that is stored; absent: none is known. */
+  readonly scrubber?: Scrubber
   readonly log: Log
   readonly clock: Clock
   /** Ends the opening. */
@@ -73,7 +77,8 @@ export async function openStore(o: StoreOptions): Promise<Store> {
   if (embedded) opened.use(embedded)
   opened.defer(() => lock.stopWatching())
   const pool = openPool(connection(), o.log)
-  const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) })
+  const scrubber = o.scrubber ?? new Scrubber([])
+  const db = new Kysely<Tables>({ dialect: new ScrubbingDialect({ pool }, scrubber) })
   opened.defer(() => drain(db, o))
   await bringUpToDate(connection(), o.log)
 

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { type FakeGitHub, type FakeRepository, startFakeGitHub } from '@longhaul/testing'
 import type { GatewayHooks, GitHubPolicy } from '../../src/gateway/policy.ts'
+import { Scrubber } from '../../src/scrub/scrubber.ts'
 import { askRaw, startGateway, startUpstream, type TestGateway, until } from './harness.ts'
 
 const token = 'canary"github/token>91ab'
@@ -28,7 +29,7 @@ function open(
 ): Promise<TestGateway> {
   const { policy, ...hooks } = o
   const apiUrl = new URL(github.apiUrl)
-  const named = { apiUrl, owner: 'acme', repo: 'app', graphql: false }
+  const named = { apiUrl, owner: 'acme', repo: 'app', graphql: false, scrubber: new Scrubber([]) }
   return startGateway({
     policy: { github: { ...named, credential: async () => token, ...policy } },
     ...hooks,

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { judgeGitHubRequest } from '../../src/gateway/github-scope.ts'
+import { Scrubber } from '../../src/scrub/scrubber.ts'
 
 const github = {
   apiUrl: new URL('https://api.example'),
@@ -9,6 +10,7 @@ const github = {
   repo: 'app',
   credential: async () => null,
   graphql: false,
+  scrubber: new Scrubber([]),
 }
 const judge = (method: string, url: string, graphql = false) =>
   judgeGitHubRequest({ method, url, github: { ...github, graphql } })

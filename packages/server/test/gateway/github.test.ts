@@ -5,6 +5,7 @@ import { type Clock, systemClock } from '../../src/clock.ts'
 import { fixedCredential } from '../../src/gateway/credential.ts'
 import { createGitHub } from '../../src/gateway/github.ts'
 import { GitHubRefused } from '../../src/gateway/github-call.ts'
+import { Scrubber } from '../../src/scrub/scrubber.ts'
 import { log, startUpstream, type Upstream } from './harness.ts'
 
 const signal = new AbortController().signal
@@ -21,6 +22,7 @@ function github(upstream: Upstream, waits: number[] = []) {
   return createGitHub({
     apiUrl,
     credential: fixedCredential('real'),
+    scrubber: new Scrubber([]),
     owner: 'acme',
     repo: 'app',
     log,
@@ -198,6 +200,7 @@ test('owner and repository must be names', () => {
       createGitHub({
         apiUrl: 'http://127.0.0.1:9',
         credential: fixedCredential(null),
+        scrubber: new Scrubber([]),
         owner,
         repo: 'app',
         log,

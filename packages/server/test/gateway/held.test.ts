@@ -10,6 +10,7 @@ import { startFakeGitHub } from '@longhaul/testing'
 import { secretMethods } from '../../src/credentials-file/credentials.ts'
 import { fixedCredential } from '../../src/gateway/credential.ts'
 import type { GatewayHooks } from '../../src/gateway/policy.ts'
+import { Scrubber } from '../../src/scrub/scrubber.ts'
 import { authority, certified } from '../support/tls.ts'
 import { type Ask, startBridge, startGateway, startUpstream, type Upstream } from './harness.ts'
 
@@ -125,7 +126,13 @@ function gatewayTo(
         pushRefs: ['refs/heads/agent/x'],
       },
       github: {
-        ...{ apiUrl: new URL(origin), owner: 'acme', repo: 'app', graphql: false },
+        ...{
+          apiUrl: new URL(origin),
+          owner: 'acme',
+          repo: 'app',
+          graphql: false,
+          scrubber: new Scrubber([]),
+        },
         credential: fixedCredential('token'),
       },
       mcp: [{ name: 'tickets', url: new URL(origin), headers: {}, secretHeaders: {}, secrets: [] }],

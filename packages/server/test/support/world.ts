@@ -11,7 +11,9 @@ import {
 import { buildServer, type Server } from '../../src/build.ts'
 import type { Clock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config.ts'
+import { knownSecrets } from '../../src/known-secrets.ts'
 import { createLog, type Log } from '../../src/log.ts'
+import { Scrubber } from '../../src/scrub/scrubber.ts'
 import { assertNothingIn, processesIn, watchHandles } from './leaks.ts'
 import { makeDirectory } from './postgres.ts'
 import { ServerProcess } from './server.ts'
@@ -92,8 +94,10 @@ export async function makeWorld(scenarios: readonly Scenario[]): Promise<World> 
       return server
     },
     async startInProcess(clock, { settings, ...o } = {}) {
+      const config = loadConfig({ ...base, PORT: '0', LONGHAUL_API_KEY: testKey, ...settings })
       inProcess = await buildServer({
-        config: loadConfig({ ...base, PORT: '0', LONGHAUL_API_KEY: testKey, ...settings }),
+        config,
+        scrubber: new Scrubber(knownSecrets(config)),
         clock,
         log: createLog('silent'),
         signal: AbortSignal.timeout(60_000),

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type FakeGitHub, type FakeRepository, startFakeGitHub } from '@longhaul/testing'
 import type { GitHubPolicy } from '../../src/gateway/policy.ts'
+import { Scrubber } from '../../src/scrub/scrubber.ts'
 import { startUpstream } from '../gateway/harness.ts'
 import { type Bench, openBench } from '../sandbox/support.ts'
 import { assertUnread, attack, canary } from './attack.ts'
@@ -35,7 +36,14 @@ after(async () => {
 function open(slot: number, o: Partial<GitHubPolicy> = {}) {
   const credential = async () => github.token
   const apiUrl = new URL(github.apiUrl)
-  const named = { apiUrl, owner: 'acme', repo: 'app', graphql: false, credential }
+  const named = {
+    apiUrl,
+    owner: 'acme',
+    repo: 'app',
+    graphql: false,
+    credential,
+    scrubber: new Scrubber([]),
+  }
   return openWayOut(bench, slot, { policy: { github: { ...named, ...o } } })
 }
 

@@ -1,0 +1,144 @@
+import { formsOf } from './forms.ts'
+import { Needles } from './needles.ts'
+import { ScrubbedText } from './scrubbed-text.ts'
+
+/** Secrets that are known for a time only; beyond them the oldest are forgotten. */
+const passingMax = 5000
+
+/**
+ * Takes secrets out of texts, as they are or in any of the usual encodings: JSON, URLs, HTML, base64
+ * and hex. What disguises them in another way is not found. What is left never depends on a part of
+ * a secret, or it could be guessed character by character.
+ */
+export class Scrubber {
+  readonly #secrets: Set<string>
+  /** Until when, in epoch milliseconds; the oldest first. */
+  readonly #passing = new Map<string, number>()
+  #needles = new Needles()
+  #hasSpaces = false
+
+  /** Secrets are printable ASCII of 8 characters or more; shorter ones would be found everywhere. */
+  constructor(secrets: readonly string[]) {
+    this.#secrets = new Set(secrets)
+    for (const secret of secrets) this.#add(secret)
+  }
+
+  /** From now on, these are secret, too. */
+  learn(secrets: readonly string[]): void {
+    for (const secret of secrets) {
+      this.#secrets.add(secret)
+      this.#add(secret)
+    }
+  }
+
+  /** The same, for one that is worth nothing after `until` (epoch milliseconds); so is `now`. */
+  learnUntil(secret: string, o: { readonly until: number; readonly now: number }): void {
+    this.#passing.delete(secret)
+    this.#passing.set(secret, o.until)
+    this.#add(secret)
+    const past = [...this.#passing].filter(([, until]) => until < o.now).map(([each]) => each)
+    const tooMany = [...this.#passing.keys()].slice(0, Math.max(0, this.#passing.size - passingMax))
+    for (const each of [...past, ...tooMany]) this.#passing.delete(each)
+    if (past.length + tooMany.length === 0) return
+    this.#needles = new Needles()
+    for (const each of [...this.#secrets, ...this.#passing.keys()]) this.#add(each)
+  }
+
+  text(text: string): string {
+    let done = ''
+    let from = 0
+    for (let found = this.#needles.find(text, 0); found; found = this.#needles.find(text, from)) {
+      done += text.slice(from, found.at) + mark
+      from = found.end
+    }
+    return from === 0 ? text : done + text.slice(from)
+  }
+
+  /** Every text in a JSON value, names of fields as well; the same value where there is no secret. */
+  value<T>(value: T): T
+  value(value: unknown): unknown {
+    if (typeof value === 'string') return this.text(value)
+    if (typeof value !== 'object' || value === null) return value
+    if (Array.isArray(value)) {
+      const scrubbed = value.map((each: unknown) => this.value(each))
+      return scrubbed.every((each, at) => Object.is(each, value[at])) ? value : scrubbed
+    }
+    // What makes JSON of itself (a date) is no text of anybody's.
+    if ('toJSON' in value) return value
+    let isSame = true
+    const entries = Object.entries(value).map(([name, own]): [string, unknown] => {
+      const scrubbed: [string, unknown] = [this.text(name), this.value(own)]
+      isSame &&= scrubbed[0] === name && Object.is(scrubbed[1], own)
+      return scrubbed
+    })
+    return isSame ? value : Object.fromEntries(entries)
+  }
+
+  /** A text that may be JSON, and is JSON afterwards if it was. */
+  json(text: string): string {
+    if (this.#needles.find(text, 0) === null) return text
+    const parsed = parseJson(text)
+    return parsed === undefined ? this.text(text) : JSON.stringify(this.value(parsed))
+  }
+
+  bytes(bytes: Buffer): Buffer {
+    // One character a byte: every form is ASCII, and no other character is torn apart.
+    const text = bytes.toString('latin1')
+    return this.#needles.find(text, 0) === null ? bytes : Buffer.from(this.text(text), 'latin1')
+  }
+
+  /**
+   * The start of a text that was cut at its end, which may have cut a secret in two: as much is left
+   * out as a secret could take, whatever it says.
+   */
+  cut(text: string): string {
+    const scrubbed = this.text(text)
+    return scrubbed.slice(0, Math.max(0, scrubbed.length - this.#tail))
+  }
+
+  /** A text that comes in pieces. */
+  pieces(): ScrubbedText {
+    const needles = this.#needles
+    return new ScrubbedText({
+      scrub: (text) => this.text(text),
+      find: (text, from) => needles.find(text, from),
+      tail: this.#tail,
+      hasSpaces: this.#hasSpaces,
+    })
+  }
+
+  /** The same chunks; the end of a line that has not ended waits, as much as a secret could take. */
+  async *stream(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    const pieces = this.pieces()
+    for await (const chunk of chunks) {
+      const text = pieces.push(chunk.toString('latin1'))
+      if (text !== '') yield Buffer.from(text, 'latin1')
+    }
+    const rest = pieces.end()
+    if (rest !== '') yield Buffer.from(rest, 'latin1')
+  }
+
+  /** Characters that any form takes, at most, less one. */
+  get #tail(): number {
+    return Math.max(0, this.#needles.longest - 1)
+  }
+
+  #add(secret: string): void {
+    for (const form of formsOf(secret)) {
+      this.#needles.add(form)
+      this.#hasSpaces ||= form.includes(' ')
+    }
+  }
+}
+
+const mark = '[secret]'
+
+/** Undefined: it is none, or a text or number of its own. */
+function parseJson(text: string): unknown {
+  if (!/^\s*[[{]/.test(text)) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

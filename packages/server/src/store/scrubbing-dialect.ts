@@ -1,0 +1,62 @@
+import {
+  PostgresAdapter,
+  PostgresDialect,
+  type PostgresDialectConfig,
+  PostgresQueryCompiler,
+} from 'kysely'
+import type { Scrubber } from '../scrub/scrubber.ts'
+import type { Db } from './tables.ts'
+
+/**
+ * PostgreSQL, to which no secret is sent: every text of every statement is scrubbed, JSON so that it
+ * stays JSON. Bytes are left as they are, for who stores them in pieces has to scrub them before.
+ */
+export class ScrubbingDialect extends PostgresDialect {
+  readonly #scrubber: Scrubber
+
+  constructor(config: PostgresDialectConfig, scrubber: Scrubber) {
+    super(config)
+    this.#scrubber = scrubber
+  }
+
+  override createQueryCompiler(): PostgresQueryCompiler {
+    return new ScrubbingCompiler(this.#scrubber)
+  }
+
+  override createAdapter(): PostgresAdapter {
+    return new ScrubbingAdapter(this.#scrubber)
+  }
+}
+
+/** What takes the secrets out of what is written to this database; null: it was opened without. */
+export function scrubberOf(db: Db): Scrubber | null {
+  const { adapter } = db.getExecutor()
+  return adapter instanceof ScrubbingAdapter ? adapter.scrubber : null
+}
+
+class ScrubbingCompiler extends PostgresQueryCompiler {
+  readonly #scrubber: Scrubber
+
+  constructor(scrubber: Scrubber) {
+    super()
+    this.#scrubber = scrubber
+  }
+
+  protected override addParameter(parameter: unknown): void {
+    super.addParameter(this.#scrubbed(parameter))
+  }
+
+  #scrubbed(parameter: unknown): unknown {
+    if (typeof parameter === 'string') return this.#scrubber.json(parameter)
+    return Array.isArray(parameter) ? parameter.map((each) => this.#scrubbed(each)) : parameter
+  }
+}
+
+class ScrubbingAdapter extends PostgresAdapter {
+  readonly scrubber: Scrubber
+
+  constructor(scrubber: Scrubber) {
+    super()
+    this.scrubber = scrubber
+  }
+}
