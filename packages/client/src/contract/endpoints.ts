@@ -13,6 +13,18 @@ const taskWebhook = z.enum([
 ])
 export type TaskWebhook = z.infer<typeof taskWebhook>
 
+/** What it can be told of a session, in the words and the form of the Managed Agents API. */
+const sessionWebhook = z.enum([
+  'session.status_run_started',
+  'session.status_idled',
+  'session.status_rescheduled',
+  'session.status_terminated',
+])
+export type SessionWebhook = z.infer<typeof sessionWebhook>
+
+const webhookEvent = z.enum([...taskWebhook.options, ...sessionWebhook.options])
+export type WebhookEvent = z.infer<typeof webhookEvent>
+
 /** `full`: the task with its result; `thin`: its ids, for a receiver that asks for the rest. */
 const payload = z.enum(['full', 'thin'])
 export type WebhookPayload = z.infer<typeof payload>
@@ -23,8 +35,8 @@ const nameCharsMax = 100
 export interface NewEndpoint {
   readonly url: string
   readonly name: string
-  /** Null: every event, those that come with a later version too. */
-  readonly events: readonly TaskWebhook[] | null
+  /** Null: every event of a task, those that come with a later version too. */
+  readonly events: readonly WebhookEvent[] | null
   readonly payload: WebhookPayload
 }
 
@@ -32,7 +44,7 @@ export interface NewEndpoint {
 export interface EndpointPatch {
   readonly url?: string | undefined
   readonly name?: string | undefined
-  readonly events?: readonly TaskWebhook[] | null | undefined
+  readonly events?: readonly WebhookEvent[] | null | undefined
   readonly payload?: WebhookPayload | undefined
   readonly disabled?: boolean | undefined
 }
@@ -44,12 +56,14 @@ function endpointFields(policy: OrderPolicy) {
     ),
     name: storable(nameCharsMax).describe('Yours, to tell endpoints apart.'),
     events: z
-      .array(taskWebhook)
+      .array(webhookEvent)
       .min(1)
-      .max(taskWebhook.options.length)
+      .max(webhookEvent.options.length)
       .superRefine(check(eventsProblem))
       .nullable()
-      .describe('Only these; null: all of them, those that come with a later version too.'),
+      .describe(
+        'Only these; null: all of a task, those that come with a later version too. Those of its session are sent to who names them.',
+      ),
     payload: payload.describe('full: the task with its result; thin: its ids and its status.'),
   }
 }
@@ -88,7 +102,7 @@ export const endpoint = z
     type: z.literal('endpoint'),
     url: z.string(),
     name: z.string(),
-    events: z.array(taskWebhook).nullable(),
+    events: z.array(webhookEvent).nullable(),
     payload,
     disabled_at: timestamp.nullable(),
     disabled_reason: z

@@ -81,7 +81,9 @@ export {
   endpointUpdate,
   endpointWithSecret,
   type NewEndpoint,
+  type SessionWebhook,
   type TaskWebhook,
+  type WebhookEvent,
   type WebhookPayload,
 } from './endpoints.ts'
 export {

@@ -7,6 +7,7 @@ import { LeaseLost } from '../store/lease-lost.ts'
 import { scrubberOf } from '../store/scrubbing-dialect.ts'
 import type { Db } from '../store/tables.ts'
 import { inTransaction, toJson } from '../store/values.ts'
+import { announceStatus } from './announce.ts'
 import { toSessionEvent } from './read.ts'
 import { shorten } from './shorten.ts'
 
@@ -60,6 +61,7 @@ export function appendEvents(
     for (const { artifact } of prepared)
       if (artifact)
         await putArtifact(trx, { ...artifact, sessionId, attempt, createdBy: null, now })
+    await announceStatus(trx, { sessionId, events: prepared, clock })
     return prepared.map(({ id, type, threadId, payload }, at) =>
       toSessionEvent({
         id,

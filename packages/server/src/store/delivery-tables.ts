@@ -1,4 +1,4 @@
-import type { TaskWebhook, WebhookPayload } from '@longhaul/client/contract'
+import type { WebhookEvent, WebhookPayload } from '@longhaul/client/contract'
 import type { Generated } from 'kysely'
 import type { Json, Optional, OptionalJson } from './columns.ts'
 
@@ -6,8 +6,8 @@ export interface Endpoints {
   id: string
   url: string
   name: string
-  /** Null: every event. */
-  events: Optional<TaskWebhook[]>
+  /** Null: every event of a task. */
+  events: Optional<WebhookEvent[]>
   payload: WebhookPayload
   /** `whsec_…`: it signs, so that it is stored as it is. */
   secret: string

@@ -1,4 +1,4 @@
-import type { EndpointPatch, NewEndpoint, TaskWebhook } from '@longhaul/client/contract'
+import type { EndpointPatch, NewEndpoint, WebhookEvent } from '@longhaul/client/contract'
 import { sql } from 'kysely'
 import type { Db, EndpointRow, Trx } from './tables.ts'
 import { toText } from './values.ts'
@@ -56,12 +56,12 @@ export function listEndpoints(
 }
 
 /**
- * The endpoints that are to be told of an event of a key's task. None of them is disabled or deleted
+ * The endpoints that are to be told of an event of a key's task or its session. None of them is disabled or deleted
  * before the caller's transaction ends, so that what is written for it then is seen by whoever does.
  */
 export function endpointsFor(
   trx: Db,
-  o: { readonly keyId: string; readonly event: TaskWebhook },
+  o: { readonly keyId: string; readonly event: WebhookEvent },
 ): Promise<EndpointRow[]> {
   return (
     trx
@@ -69,7 +69,9 @@ export function endpointsFor(
       .selectAll()
       .where('created_by', '=', o.keyId)
       .where('disabled_at', 'is', null)
-      .where(sql<boolean>`(events is null or ${o.event} = any(events))`)
+      .where(
+        sql<boolean>`(${o.event} = any(events) or events is null and ${o.event} like 'task.%')`,
+      )
       // A key that was revoked may have been a thief's: nothing more is told to its endpoints.
       .where(sql<boolean>`exists (
         select 1 from keys where keys.id = endpoints.created_by and keys.revoked_at is null)`)
