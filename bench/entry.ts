@@ -3,15 +3,20 @@ export interface Entry {
   readonly name: string
   /** One sentence: what the figure is. */
   readonly what: string
-  readonly unit: 'ratio' | 'ms' | 'MB' | 'per second'
+  readonly unit: 'ratio' | 'ms' | 'MB' | 'per second' | 'processes'
   readonly aim: { readonly atMost: number } | { readonly atLeast: number }
 }
 
 /** Entries that are measured together, because they need the same things running. */
 export interface Bench {
   readonly entries: readonly Entry[]
-  /** The figure of each entry, by its name. */
-  measure(signal: AbortSignal): Promise<Readonly<Record<string, number>>>
+  /** Too long to be measured with the others: only when it is asked for. */
+  readonly onRequest?: boolean
+  /**
+   * The figure of each entry, by its name. `size`, of those that fill a store: the share of what they
+   * are meant to put in, 1 where it counts.
+   */
+  measure(signal: AbortSignal, size: number): Promise<Readonly<Record<string, number>>>
 }
 
 /** Whether a figure is as it has to be. */

@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
 import { say, script, when } from '@longhaul/testing'
 import type { Bench } from './entry.ts'
 import { openPlace, type Place } from './place.ts'
+import { commandOf, descendantsOf, proportionalMb, residentMb } from './processes.ts'
 
 /** Tasks that are added while one runs: what the first one makes the server load is not theirs. */
 const added = 4
@@ -60,37 +60,4 @@ async function hold(place: Place, repoUrl: string) {
 function withoutClaudeMb(server: number): number {
   const others = descendantsOf(server).filter((pid) => !/claude|postgres/.test(commandOf(pid)))
   return residentMb(server) + others.map(proportionalMb).reduce((a, b) => a + b, 0)
-}
-
-function residentMb(pid: number): number {
-  return megabytes(readFileSync(`/proc/${pid}/status`, 'utf8'), /^VmRSS:\s+(\d+) kB$/m)
-}
-
-function proportionalMb(pid: number): number {
-  return megabytes(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'), /^Pss:\s+(\d+) kB$/m)
-}
-
-function megabytes(text: string, field: RegExp): number {
-  return (Number(field.exec(text)?.[1]) * 1024) / 1e6
-}
-
-function commandOf(pid: number): string {
-  return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
-}
-
-function descendantsOf(pid: number): number[] {
-  const parents = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        const stat = readFileSync(`/proc/${name}/stat`, 'utf8')
-        const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
-        return [{ pid: Number(name), parent }]
-      } catch {
-        return [] // Gone meanwhile.
-      }
-    })
-  const below = (of: number): number[] =>
-    parents.filter(({ parent }) => parent === of).flatMap(({ pid }) => [pid, ...below(pid)])
-  return below(pid)
 }

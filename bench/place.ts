@@ -33,8 +33,15 @@ export interface Place extends AsyncDisposable {
   readonly dataDir: string
   /** Of the server's process. */
   readonly pid: number
+  /** What the server answers; rejects with a refusal. */
+  json<T>(path: string, init?: RequestInit): Promise<T>
   /** Orders a task; its id and its session's. */
-  order(o: { readonly repoUrl: string; readonly instructions: string }): Promise<Ordered>
+  order(o: {
+    readonly repoUrl: string
+    readonly instructions: string
+    /** Of an agent; absent: that of the task's type. */
+    readonly agent?: string
+  }): Promise<Ordered>
   /** The events of a session as they come, from the first on. */
   follow(sessionId: string, signal: AbortSignal): AsyncGenerator<LoggedEvent>
   events(sessionId: string): Promise<LoggedEvent[]>
@@ -78,11 +85,11 @@ export async function openPlace(
   const json = async <T>(path: string, init?: RequestInit): Promise<T> =>
     (await (await request(path, init)).json()) as T
   return {
-    ...{ model, github, dataDir, pid: server.pid ?? 0 },
-    order: ({ repoUrl, instructions }) =>
+    ...{ model, github, dataDir, pid: server.pid ?? 0, json },
+    order: ({ repoUrl, ...order }) =>
       json('/v1/tasks', {
         method: 'POST',
-        body: JSON.stringify({ type: 'refactor', repo_url: repoUrl, instructions }),
+        body: JSON.stringify({ type: 'refactor', repo_url: repoUrl, ...order }),
       }),
     async *follow(sessionId, signal) {
       const response = await request(`/v1/sessions/${sessionId}/events/stream?after=0`, { signal })
