@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { systemClock } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
+import type { Scrubber } from '../../src/scrub/scrubber.ts'
 import { EmbeddedPostgres } from '../../src/store/embedded.ts'
 import { findBinaries } from '../../src/store/embedded-binaries.ts'
 import { openStore, type Store } from '../../src/store/open.ts'
@@ -83,7 +84,7 @@ export interface TestPostgres extends AsyncDisposable {
   /** A fresh database, as a `DATABASE_URL`. */
   createDatabase(): Promise<string>
   /** A store in a fresh database with the seeded agents, as a node of its own; close it before the PostgreSQL. */
-  openStore(o?: { readonly databaseUrl?: string }): Promise<Store>
+  openStore(o?: { readonly databaseUrl?: string; readonly scrubber?: Scrubber }): Promise<Store>
 }
 
 /**
@@ -124,6 +125,7 @@ export async function startPostgres(): Promise<TestPostgres> {
       const dataDir = join(directory.path, `node${made}`)
       const store = await openStore({
         ...shared,
+        ...(o.scrubber && { scrubber: o.scrubber }),
         dataDir,
         databaseUrl,
         signal: AbortSignal.timeout(60_000),

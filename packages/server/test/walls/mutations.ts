@@ -10,6 +10,7 @@ import { limitMutations } from './mutations-limits.ts'
 import { modelMutations } from './mutations-model.ts'
 import { procMutations } from './mutations-proc.ts'
 import { repoConfigMutations } from './mutations-repo-config.ts'
+import { scrubbingMutations } from './mutations-scrubbing.ts'
 import { secretMutations } from './mutations-secret.ts'
 
 export type { Mutation } from './mutation.ts'
@@ -23,6 +24,7 @@ export const mutations: readonly Mutation[] = [
   ...gatewayMutations,
   ...gitHubMutations,
   ...secretMutations,
+  ...scrubbingMutations,
   ...leavingsMutations,
   ...modelMutations,
   ...repoConfigMutations,

@@ -1,0 +1,112 @@
+import type { Mutation } from './mutation.ts'
+
+const test = 'packages/server/test/walls/scrubbing.test.ts'
+const source = 'packages/server/src'
+/** Behind every room that writes: what is taken away before it must not be caught by it. */
+const dialect = {
+  file: `${source}/store/scrubbing-dialect.ts`,
+  find: 'super.addParameter(this.#scrubbed(parameter))',
+  replace: 'super.addParameter(parameter)',
+}
+const events = {
+  file: `${source}/events/append.ts`,
+  find: 'scrubber?.value(o.events) ?? o.events',
+  replace: 'o.events',
+}
+const audit = {
+  file: `${source}/store/audit-writer.ts`,
+  find: 'toJson(this.#scrubber.value(entry))',
+  replace: 'toJson(entry)',
+}
+
+/** The walls of `scrubbing.test.ts`. */
+export const scrubbingMutations: readonly Mutation[] = [
+  {
+    wall: 'events are scrubbed, and what is sent to the database',
+    ...events,
+    also: [dialect],
+    test,
+    title: 'an event does not say the secret',
+  },
+  {
+    wall: 'events are scrubbed before they are cut',
+    ...events,
+    test,
+    title: 'a long text is not cut within the secret, where a part of it would be left',
+  },
+  {
+    wall: 'what is sent to the database is scrubbed',
+    ...dialect,
+    test,
+    title: 'what a schedule orders, as all that is in the database, does not say the secret',
+  },
+  {
+    wall: 'artifacts are scrubbed',
+    file: `${source}/store/artifacts.ts`,
+    find: ' : await scrubbed(db, artifact.data)',
+    replace: ' : artifact.data',
+    test,
+    title: 'an artifact does not say the secret',
+  },
+  {
+    wall: 'artifacts are scrubbed before they are cut',
+    file: `${source}/store/artifacts.ts`,
+    find: 'Array.fromAsync(scrubber.stream(pieces()))',
+    replace: 'Array.fromAsync(pieces(), (piece) => scrubber.bytes(piece))',
+    test,
+    title: 'an artifact does not say the secret where one of its rows ends',
+  },
+  {
+    wall: 'differences are scrubbed',
+    file: `${source}/store/diffs.ts`,
+    find: 'scrubber?.bytes(o.patch) ?? o.patch',
+    replace: 'o.patch',
+    test,
+    title: 'a difference that is read as a patch does not say the secret',
+  },
+  {
+    wall: 'differences are scrubbed',
+    file: `${source}/store/diffs.ts`,
+    find: 'scrubber?.json(o.body.toString()) ?? o.body',
+    replace: 'o.body',
+    test,
+    title: 'a difference that is read as JSON does not say the secret',
+  },
+  {
+    wall: 'what is sent to GitHub is scrubbed',
+    file: `${source}/gateway/github-call.ts`,
+    find: '...o.scrubber.value(fields),',
+    replace: '...fields,',
+    test,
+    title: 'a pull request does not say the secret',
+  },
+  {
+    wall: 'deltas are scrubbed, across their pieces',
+    file: `${source}/agent/previews.ts`,
+    find: 'open.text.push(textOf(text))',
+    replace: 'textOf(text)',
+    test,
+    title: 'an answer that streams does not say the secret, whatever its pieces',
+  },
+  {
+    wall: 'the audit is scrubbed, and what is sent to the database',
+    ...audit,
+    also: [dialect],
+    test,
+    title: 'the audit does not say the secret',
+  },
+  {
+    wall: 'the audit is scrubbed before it is hashed',
+    ...audit,
+    test,
+    title: 'the audit’s hashes are of what can be read, without the secret',
+  },
+  {
+    wall: 'the log is scrubbed',
+    file: `${source}/log.ts`,
+    find: 'const scrubbed = scrubber.json(line)',
+    replace: 'const scrubbed = line',
+    test,
+    title: 'a line of the log does not say the secret',
+  },
+]
