@@ -19,7 +19,7 @@ import { secretWords } from './known-secrets.ts'
 import type { Log } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { PriceTable } from './prices/price-table.ts'
-import { measureQueue } from './queue/depth.ts'
+import { measureQueue, oldestWaitMs } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
 import type { RunnerDeps } from './runner/deps.ts'
 import { DiskFloor, type Statfs } from './runner/disk-floor.ts'
@@ -61,6 +61,8 @@ import { changeRepository, createRepository } from './tasks/repositories.ts'
 import { changeSchedule, createSchedule, fireNow, type ScheduleDeps } from './tasks/schedules.ts'
 import { seedAgents } from './tasks/seed-agents.ts'
 import { seedEnvironment } from './tasks/seed-environment.ts'
+import { Alerts } from './telemetry/alerts.ts'
+import { conditionsOf } from './telemetry/conditions.ts'
 
 /** A running server. Disposing drains it: what runs is handed back, then everything is closed. */
 export interface Server extends AsyncDisposable {
@@ -115,6 +117,7 @@ export async function buildServer(o: {
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
     disk: new DiskFloor({ ...o, directory: dataDir, floorBytes: config.diskFloorBytes, metrics }),
   }
+  const alerts = opened.use(alertsOf(deps))
   const draining = new AbortController()
   const app = createApp({
     ...{ store, clock, log, scrubber, version, metrics },
@@ -137,6 +140,7 @@ export async function buildServer(o: {
       queueReady: () => queue.ready(),
       sandbox: () => report,
       modelConfigured: config.model.headers !== null,
+      alerts: () => alerts.list(),
       disk: () => deps.disk.look(),
     },
     mount: (app) => {
@@ -152,6 +156,7 @@ export async function buildServer(o: {
   // First of all when the server stops: streams end, so that closing need not wait for readers.
   opened.defer(() => draining.abort())
   sender.start()
+  alerts.start()
   await worker.start()
   const closing = opened.move()
   return {
@@ -161,6 +166,19 @@ export async function buildServer(o: {
     lost: store.lost,
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
   }
+}
+
+function alertsOf(deps: Omit<RunnerDeps, 'publicUrl'>): Alerts {
+  const { config, store, disk, audit, breaker, clock } = deps
+  const conditions = conditionsOf({
+    oldestWaitMs: () => oldestWaitMs(store.db),
+    queueWaitMs: config.queueWaitAlertMs,
+    disk: () => disk.look(),
+    isAuditBehind: () => audit.isBehind,
+    modelLimitedUntil: () => breaker.closedUntil,
+    clock,
+  })
+  return new Alerts({ ...deps, conditions })
 }
 
 /** The server's version, from its package. */

@@ -192,6 +192,11 @@ const schema = z
         'Days after its end that a task is kept at all, with its log; then it is deleted. Absent: for ever.',
       ),
     TASK_CONCURRENCY: count(1, 64).default(2).describe('Tasks that run at once.'),
+    QUEUE_WAIT_ALERT_MINUTES: count(0, 10_080)
+      .default(15)
+      .describe(
+        'Minutes after which a task that could start and has no slot raises an alert; 0: never.',
+      ),
     BASH_TIMEOUT_SECONDS: count(1, 82_800)
       .default(300)
       .describe(
@@ -273,6 +278,8 @@ export type Config = Readonly<{
   /** Null: for ever. */
   retention: { recordingsDays: number | null; tasksDays: number | null }
   taskConcurrency: number
+  /** 0: no alert. */
+  queueWaitAlertMs: number
   bashTimeoutMs: number
   /** Null: no Docker tools. Images as `canonicalImage` spells them. */
   docker: { engine: { socketPath: string } | { url: URL }; baseImages: readonly string[] } | null
@@ -364,6 +371,7 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'secrets'
       tasksDays: env.RETENTION_TASKS_DAYS ?? null,
     },
     taskConcurrency: env.TASK_CONCURRENCY,
+    queueWaitAlertMs: env.QUEUE_WAIT_ALERT_MINUTES * 60_000,
     bashTimeoutMs: env.BASH_TIMEOUT_SECONDS * 1000,
     docker:
       env.DOCKER_ENGINE === undefined

@@ -72,6 +72,10 @@ export class Metrics {
     help: 'DISK_FLOOR_MIB: while less than this is left, no task is begun.',
     labels: [],
   })
+  readonly alert = this.#gauge('alert', {
+    help: '1 while the alert of that name is raised; see alerts.md.',
+    labels: ['name'],
+  })
   readonly modelBreaker = this.#gauge('model_breaker_open', {
     help: '1 while no session of this process asks the model, because its provider said often enough: not now.',
     labels: [],

@@ -26,6 +26,7 @@ export {
   agentUpdate,
   patchAgent,
 } from './agents.ts'
+export { type ServerAlert, type ServerAlertName, serverAlert } from './alerts.ts'
 export {
   type Approval,
   type ApprovalAnswer,

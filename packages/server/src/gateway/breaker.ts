@@ -21,7 +21,7 @@ export class Breaker {
   readonly #metrics: Metrics
   #limited = 0
   #pauses = 0
-  /** Epoch milliseconds; 0: everybody may ask. */
+  /** As `Clock.elapsed` counts, so that a date which is set keeps nobody out; 0: everybody may ask. */
   #until = 0
   #probing = false
 
@@ -30,25 +30,31 @@ export class Breaker {
     this.#metrics = metrics
   }
 
+  /** Until when nobody asks, in epoch milliseconds; null: everybody may. */
+  get closedUntil(): number | null {
+    return this.#until > this.#clock.elapsed() ? this.#dateOf(this.#until) : null
+  }
+
   /** Asks for passage; who gets it tells by `heard` or `missed` what came of it. */
   ask(): Passage {
     if (this.#until === 0) return { kind: 'open' }
-    const now = this.#clock.now()
-    if (now < this.#until) return { kind: 'closed', until: this.#until }
-    if (this.#probing) return { kind: 'closed', until: now + probeMs }
+    const now = this.#clock.elapsed()
+    if (now < this.#until) return { kind: 'closed', until: this.#dateOf(this.#until) }
+    if (this.#probing) return { kind: 'closed', until: this.#dateOf(now + probeMs) }
     this.#probing = true
     return { kind: 'open' }
   }
 
   /** A limited answer; `reset`: when the provider will answer again, if it said so. */
   limited(reset: number | null): void {
-    const now = this.#clock.now()
+    const now = this.#clock.elapsed()
     this.#probing = false
     this.#limited += 1
     if (this.#limited < limitedMax && this.#until === 0) return
     const pause = Math.min(pauseMs.first * 2 ** this.#pauses, pauseMs.max)
     this.#pauses += 1
-    this.#until = Math.max(reset ?? now + pause, this.#until)
+    const pauseLeft = reset === null ? pause : reset - this.#clock.now()
+    this.#until = Math.max(now + pauseLeft, this.#until)
     this.#metrics.modelBreaker.set(1)
   }
 
@@ -65,5 +71,9 @@ export class Breaker {
   /** No answer came at all, which says nothing: the next one may find out. */
   missed(): void {
     this.#probing = false
+  }
+
+  #dateOf(at: number): number {
+    return Math.round(this.#clock.now() + at - this.#clock.elapsed())
   }
 }

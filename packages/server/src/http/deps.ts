@@ -13,6 +13,7 @@ import type {
   SandboxReport,
   ScheduleContent,
   SchedulePatch,
+  ServerAlert,
   SettingsPatch,
 } from '@longhaul/client/contract'
 import type { Caller } from '../caller.ts'
@@ -140,6 +141,8 @@ export interface AppDeps {
     /** What the sandbox driver's last probe said. */
     readonly sandbox: () => SandboxReport
     readonly modelConfigured: boolean
+    /** What is wrong now. */
+    readonly alerts: () => readonly ServerAlert[]
     /** What the disk of the data directory has left. */
     readonly disk: () => Promise<{
       readonly freeBytes: number | null

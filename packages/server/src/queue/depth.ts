@@ -14,6 +14,15 @@ interface Depth {
   readonly oldest_seconds: number | null
 }
 
+/** For how long the oldest work that could start has waited, in milliseconds; null: none waits. */
+export async function oldestWaitMs(db: Db): Promise<number | null> {
+  const { rows } = await sql<{ ms: number | null }>`
+    select 1000 * extract(epoch from now() - min(greatest(created_on, start_after)))::float8 as ms
+    from pgboss.job
+    where name = 'sessions' and state < 'active' and start_after <= now()`.execute(db)
+  return rows[0]?.ms ?? null
+}
+
 /** Looks at the work of all nodes together and says so in the metrics. */
 export async function measureQueue(db: Db, metrics: Metrics): Promise<void> {
   const { rows } = await sql<Depth>`

@@ -1,5 +1,4 @@
 import { statfs } from 'node:fs/promises'
-import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 
 /** What is asked of a file system: as `statfs` of `node:fs/promises`. */
@@ -18,11 +17,10 @@ export interface DiskSpace {
 /**
  * Holds new work back while the disk has less left than `DISK_FLOOR_MIB`: what runs may still grow
  * to its own limits, and the store needs room to write down how it ends. Work that is not begun stays
- * queued. Each change is logged once, and the metrics follow every look.
+ * queued. The metrics follow every look.
  */
 export class DiskFloor {
   readonly #o: DiskFloorOptions
-  #held = false
 
   constructor(o: DiskFloorOptions) {
     this.#o = o
@@ -37,18 +35,7 @@ export class DiskFloor {
     )
     metrics.diskFloor.set(floorBytes)
     metrics.diskFree.set(freeBytes ?? Number.NaN)
-    const space = { freeBytes, floorBytes, problem: problemOf({ freeBytes, floorBytes }) }
-    this.#tell(space)
-    return space
-  }
-
-  #tell({ freeBytes, floorBytes, problem }: DiskSpace): void {
-    const held = problem !== null
-    if (held === this.#held) return
-    this.#held = held
-    const { log } = this.#o
-    if (held) log.warn({ freeBytes, floorBytes }, problem)
-    else log.info({ freeBytes, floorBytes }, 'the disk has room again, and tasks are begun')
+    return { freeBytes, floorBytes, problem: problemOf({ freeBytes, floorBytes }) }
   }
 }
 
@@ -56,7 +43,6 @@ interface DiskFloorOptions {
   /** The data directory. */
   readonly directory: string
   readonly floorBytes: number
-  readonly log: Log
   readonly metrics: Metrics
   readonly statfs?: Statfs
 }

@@ -26,13 +26,14 @@ const scenario = script(
 
 interface Health {
   readonly status: string
+  readonly alerts: readonly { name: string; message: string; fix: string }[]
   readonly disk: { ok: boolean; problem: string | null; free_bytes: number; floor_bytes: number }
 }
 
 /** Null: it does not answer. */
 let freeBytes: number | null = 10 * floorBytes
 let looks = 0
-const lines: { level: number; msg: string }[] = []
+const lines: { level: number; msg: string; alert?: string }[] = []
 let world: World
 let server: ServerApi
 let made = 0
@@ -68,8 +69,10 @@ async function gauge(name: string): Promise<number> {
   return Number(new RegExp(`^longhaul_${name} (.*)$`, 'm').exec(text)?.[1])
 }
 
+const alerts = async () => (await server.get<Health>('/health')).alerts
+
 const saidOfTheDisk = () =>
-  lines.filter(({ msg }) => /\bdisk\b/i.test(msg)).map(({ level, msg }) => [level, msg])
+  lines.filter(({ alert }) => alert === 'disk_floor').map(({ level, msg }) => [level, msg])
 
 test('below its floor tasks wait and none fails, what runs goes on, and with room they are begun', async () => {
   const slow = await order('Mend slowly.')
@@ -100,12 +103,17 @@ test('below its floor tasks wait and none fails, what runs goes on, and with roo
   await severalClaims()
   const { status, reason } = await server.task(waiting.id)
   assert.deepEqual([status, reason], ['pending', 'queued'])
+  await until('the alert', async () => (await alerts()).length > 0, minuteMs)
+  const [alert] = await alerts()
+  assert.deepEqual([alert?.name, alert?.message], ['disk_floor', problem])
+  assert.match(alert?.fix ?? '', /DISK_FLOOR_MIB/)
   assert.deepEqual(saidOfTheDisk(), [[40, problem]])
 
   freeBytes = floorBytes
   assert.equal((await server.ended(waiting.id)).reason, 'done')
   assert.deepEqual((await server.get<Health>('/health')).disk.problem, null)
-  assert.deepEqual(saidOfTheDisk().slice(1), [[30, 'the disk has room again, and tasks are begun']])
+  await until('the alert to be over', async () => (await alerts()).length === 0, minuteMs)
+  assert.deepEqual(saidOfTheDisk().slice(1), [[30, 'the alert is over']])
 })
 
 test('below its floor a task that was begun and is cancelled ends all the same', async () => {
@@ -135,9 +143,8 @@ test('a disk that does not say what is left takes nothing new, unless there is n
   assert.equal((await server.task(id)).status, 'pending')
   assert.equal(await gauge('disk_free_bytes'), Number.NaN)
   const statfs = () => Promise.resolve({ bavail: 0, bsize: 4096 })
-  const log = pino({ enabled: false })
   const none = new DiskFloor({
-    ...{ directory: world.dataDir, floorBytes: 0, log, metrics: new Metrics(), statfs },
+    ...{ directory: world.dataDir, floorBytes: 0, metrics: new Metrics(), statfs },
   })
   assert.deepEqual(await none.look(), { freeBytes: 0, floorBytes: 0, problem: null })
   freeBytes = floorBytes

@@ -207,6 +207,7 @@ export const healthy: AppDeps['health'] = {
   queueReady: () => true,
   sandbox: () => walls,
   modelConfigured: true,
+  alerts: () => [],
   disk: () => Promise.resolve({ freeBytes: 2 ** 40, floorBytes: 2 ** 30, problem: null }),
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import type { ServerAlert } from '@longhaul/client/contract'
 import { systemClock } from '../../src/clock.ts'
 import { createApp } from '../../src/http/app.ts'
 import type { AppDeps } from '../../src/http/deps.ts'
@@ -66,6 +67,19 @@ test('a server without a model is ready and says so; without walls it is degrade
   const health = JSON.parse(await (await app.request('/health')).text())
   assert.equal(health.status, 'degraded')
   assert.deepEqual([health.sandbox.driver, health.sandbox.gaps], ['none', [gap]])
+})
+
+test('an alert makes it degraded, and says what to do; it stays ready', async () => {
+  const alert: ServerAlert = {
+    name: 'queue_waiting',
+    since: '2026-01-02T03:04:05.000Z',
+    message: 'The oldest task waits.',
+    fix: 'Raise TASK_CONCURRENCY.',
+  }
+  const app = appThatIs({ alerts: () => [alert] })
+  const { status, alerts } = JSON.parse(await (await app.request('/health')).text())
+  assert.deepEqual([status, alerts], ['degraded', [alert]])
+  assert.equal((await app.request('/readyz')).status, 200)
 })
 
 test('a server whose sandbox or queue does not work is not ready', async () => {

@@ -56,7 +56,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
   const credentials = new GitCredentials(config.github, { clock, log })
   await using worker = new Worker({
     ...{ store, queue, live, sandboxes, clock, log, node: store.node, config, dataDir, metrics },
-    disk: new DiskFloor({ directory: dataDir, floorBytes: 0, log, metrics }),
+    disk: new DiskFloor({ directory: dataDir, floorBytes: 0, metrics }),
     ...{ audit, credentials, breaker: new Breaker({ clock, metrics }), prices: new PriceTable() },
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),
     publicUrl: new URL('http://127.0.0.1'),

@@ -1,12 +1,20 @@
 import type { Clock, Timer } from '../../src/clock.ts'
 
-/** Real time that a test can move forward: what falls due on the way runs at once. */
+/**
+ * Real time that a test can move forward: what falls due on the way runs at once. The date alone can
+ * be set as well.
+ */
 export class JumpClock implements Clock {
   #offsetMs = 0
+  #stepMs = 0
   readonly #pending = new Map<() => void, number>()
 
   now(): number {
-    return Date.now() + this.#offsetMs
+    return Date.now() + this.#offsetMs + this.#stepMs
+  }
+
+  elapsed(): number {
+    return performance.now() + this.#offsetMs
   }
 
   after(ms: number, run: () => void): Timer {
@@ -19,7 +27,7 @@ export class JumpClock implements Clock {
       clearTimeout(handle)
       this.#pending.delete(fire)
     }
-    this.#pending.set(fire, this.now() + ms)
+    this.#pending.set(fire, this.elapsed() + ms)
     return { cancel, [Symbol.dispose]: cancel }
   }
 
@@ -40,7 +48,12 @@ export class JumpClock implements Clock {
 
   jump(ms: number): void {
     this.#offsetMs += ms
-    const due = [...this.#pending].filter(([, at]) => at <= this.now())
+    const due = [...this.#pending].filter(([, at]) => at <= this.elapsed())
     for (const [fire] of due.sort(([, a], [, b]) => a - b)) fire()
+  }
+
+  /** Sets the date, as NTP does, or a machine that was suspended: no timer hears of it. */
+  step(ms: number): void {
+    this.#stepMs += ms
   }
 }

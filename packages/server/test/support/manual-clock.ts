@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../../src/clock.ts'
 /** A clock that stands still until it is told to go on. */
 export class ManualClock implements Clock {
   #now: number
+  #stepMs = 0
   readonly #waiting = new Set<{ at: number; run: () => void }>()
 
   constructor(now = Date.now()) {
@@ -15,7 +16,16 @@ export class ManualClock implements Clock {
   }
 
   now(): number {
+    return this.#now + this.#stepMs
+  }
+
+  elapsed(): number {
     return this.#now
+  }
+
+  /** Sets the date, as NTP does, or a machine that was suspended: no timer hears of it. */
+  step(ms: number): void {
+    this.#stepMs += ms
   }
 
   after(ms: number, run: () => void): Timer {

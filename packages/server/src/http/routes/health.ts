@@ -1,5 +1,5 @@
 import { createRoute } from '@hono/zod-openapi'
-import { sandboxReport } from '@longhaul/client/contract'
+import { sandboxReport, serverAlert } from '@longhaul/client/contract'
 import { z } from 'zod'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
@@ -29,6 +29,7 @@ const health = z
     disk: part
       .extend({ free_bytes: z.number().nullable(), floor_bytes: z.number() })
       .describe('The disk of the data directory; not ok: tasks are taken, and none is begun.'),
+    alerts: z.array(serverAlert).describe('What is wrong now; see alerts.md.'),
   })
   .meta({ id: 'Health' })
 
@@ -90,8 +91,10 @@ export function healthRoutes(app: App, deps: AppDeps): void {
       diskOf(deps),
     ])
     const allOk = [store, queue, sandbox, model, disk].every(({ ok }) => ok)
-    const status = allOk && sandbox.gaps.length === 0 ? 'healthy' : 'degraded'
-    const parts = { store, queue, sandbox, model, disk }
+    const alerts = [...deps.health.alerts()]
+    const isWell = allOk && sandbox.gaps.length === 0 && alerts.length === 0
+    const status = isWell ? 'healthy' : 'degraded'
+    const parts = { store, queue, sandbox, model, disk, alerts }
     return c.json({ status, version: deps.version, ...parts } as const, 200)
   })
 }
