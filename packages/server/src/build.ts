@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import type { OrderPolicy, SandboxReport } from '@longhaul/client/contract'
+import type { OrderPolicy } from '@longhaul/client/contract'
 import { z } from 'zod'
+import { type BuildOptions, egressOf, openRunner } from './build/runner.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import { measureDeliveries } from './delivery/measure.ts'
@@ -10,29 +11,20 @@ import { DeliverySender } from './delivery/sender.ts'
 import { sseRoute } from './delivery/sse.ts'
 import { webSocketRoute } from './delivery/websocket.ts'
 import { LiveEvents } from './events/live.ts'
-import { Breaker } from './gateway/breaker.ts'
-import { GitCredentials } from './gateway/credentials.ts'
-import { createApp } from './http/app.ts'
+import { createApp, createProbeApp } from './http/app.ts'
+import type { AppDeps, ProbeDeps } from './http/deps.ts'
 import { ensureFirstKey } from './http/first-key.ts'
 import { listen } from './http/listen.ts'
 import { secretWords } from './known-secrets.ts'
-import type { Log } from './log.ts'
 import { Metrics } from './metrics.ts'
-import { PriceTable } from './prices/price-table.ts'
 import { measureQueue, oldestWaitMs } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
-import type { RunnerDeps } from './runner/deps.ts'
-import { DiskFloor, type Statfs } from './runner/disk-floor.ts'
+import { DiskFloor } from './runner/disk-floor.ts'
 import { environmentLimitsOf } from './runner/limits.ts'
-import { Mirrors } from './runner/mirrors.ts'
+import { MemoryFloor } from './runner/memory-floor.ts'
 import { toolNames } from './runner/toolbox.ts'
 import { Worker } from './runner/worker.ts'
-import { createSandboxDriver } from './sandbox/create.ts'
 import { makeInDataDirectory } from './sandbox/directories.ts'
-import type { SandboxDriver } from './sandbox/driver.ts'
-import { detectRegistries } from './sandbox/registries.ts'
-import { takeUidRange, type UidRange } from './sandbox/uid-range.ts'
-import type { Scrubber } from './scrub/scrubber.ts'
 import { archiveAgent, changeAgent, createAgent } from './sessions/agents.ts'
 import {
   archiveEnvironment,
@@ -78,57 +70,48 @@ export interface Server extends AsyncDisposable {
  * Wires the rooms together, bottom up: store, log of events, queue, sandbox, runner, HTTP. It
  * rejects with a sentence when one of them cannot work on this machine; what was open is closed.
  */
-export async function buildServer(o: {
-  readonly config: Config
-  readonly clock: Clock
-  readonly log: Log
-  /** Knows what the settings keep secret, and learns what else is. */
-  readonly scrubber: Scrubber
-  /** Gives the start up. */
-  readonly signal: AbortSignal
-  /** How much the disk has left; default: what it says itself. */
-  readonly statfs?: Statfs
-}): Promise<Server> {
-  const { config, clock, log, scrubber } = o
+export async function buildServer(o: BuildOptions): Promise<Server> {
+  const { config, clock, log, scrubber, roles = { http: true, worker: true } } = o
   const metrics = new Metrics()
   await using opened = new AsyncDisposableStack()
   const dataDir = resolve(config.dataDir)
   await makeInDataDirectory(dataDir, 'sessions')
   // Asked first and awaited last: package managers take a second to say where their registry is.
-  const egress = egressOf(o)
-  egress.catch(() => undefined) // A start that fails before the await below has its own reason.
+  const egress = roles.worker ? egressOf(o) : null
+  egress?.catch(() => undefined) // A start that fails before the await below has its own reason.
   // The store first: it says better that another server has the same directory.
   const store = opened.use(await openStore({ ...o, dataDir, databaseUrl: config.databaseUrl }))
-  const { sandboxes, report } = await openSandboxes(o, { dataDir, opened })
   const audit = opened.use(new AuditWriter({ store, clock, log, scrubber }))
+  const shared = { dataDir, audit, metrics, opened }
+  const runner = egress && (await openRunner(o, { ...shared, egress }))
   await seedAgents({ store, clock })
   await seedEnvironment({ store, clock })
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const sender = await openSender(o, { store, metrics, opened })
-  const credentials = new GitCredentials(o.config.github, o)
   const tasks = tasksOf({ ...o, store, queue, metrics })
   const schedules = { store, clock, ...tasks }
-  const deps: Omit<RunnerDeps, 'publicUrl'> = {
-    ...{ config, store, queue, live, sandboxes, dataDir, clock, log, metrics, node: store.node },
-    ...{ audit, credentials, egress: await egress, breaker: new Breaker({ clock, metrics }) },
-    prices: pricesOf(o),
-    schedules,
-    mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
-    disk: new DiskFloor({ ...o, directory: dataDir, floorBytes: config.diskFloorBytes, metrics }),
-  }
-  const alerts = opened.use(alertsOf(deps))
+  const disk = new DiskFloor({
+    ...{ ...o, directory: dataDir, floorBytes: config.diskFloorBytes, metrics },
+  })
+  const modelLimitedUntil = () => runner?.breaker.closedUntil ?? null
+  const alerts = opened.use(alertsOf({ ...o, store, disk, audit, metrics, modelLimitedUntil }))
   const draining = new AbortController()
-  const app = createApp({
+  const probes: ProbeDeps = {
     ...{ store, clock, log, scrubber, version, metrics },
     measureStore: () => measureStore(store, { metrics, clock }),
-    tasks,
-    agents: {
-      policy: { tools: toolNames(config) },
-      create: (trx, content, caller) => createAgent(trx, { clock }, content, caller),
-      change: (change, caller) => changeAgent({ store, clock }, change, caller),
-      archive: (id) => archiveAgent({ store, clock }, id),
+    health: {
+      queueReady: () => queue.ready(),
+      sandbox: () => runner?.report ?? null,
+      modelConfigured: config.model.headers !== null,
+      alerts: () => alerts.list(),
+      disk: () => disk.look(),
     },
+  }
+  const appDeps: AppDeps = {
+    ...probes,
+    tasks,
+    agents: agentsOf(store, o),
     environments: environmentsOf(store, clock),
     schedules: scheduleRoutesOf(schedules),
     endpoints: endpointsOf(store, o),
@@ -136,28 +119,31 @@ export async function buildServer(o: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),
       change: (id, patch) => changeRepository({ store, clock }, id, patch),
     },
-    health: {
-      queueReady: () => queue.ready(),
-      sandbox: () => report,
-      modelConfigured: config.model.headers !== null,
-      alerts: () => alerts.list(),
-      disk: () => deps.disk.look(),
-    },
     mount: (app) => {
       const readers = { store, live, clock, log, metrics, signal: draining.signal }
       sseRoute(readers)(app)
       webSocketRoute(readers)(app)
     },
-  })
-  const mintedKey = await firstKeyOf(o, store)
+  }
+  const app = roles.http ? createApp(appDeps) : createProbeApp(probes)
+  const mintedKey = roles.http ? await firstKeyOf(o, store) : null
   const listening = opened.use(await listen(app, { ...config, clock }))
   const publicUrl = config.publicUrl ?? new URL(listening.url)
-  const worker = opened.use(new Worker({ ...deps, publicUrl }))
+  const worker =
+    runner &&
+    opened.use(
+      new Worker({
+        ...runner,
+        ...{ config, store, queue, live, audit, dataDir, clock, log, metrics, schedules, disk },
+        memory: new MemoryFloor({ log, floorBytes: config.memoryFloorBytes }),
+        ...{ node: store.node, version, publicUrl },
+      }),
+    )
   // First of all when the server stops: streams end, so that closing need not wait for readers.
   opened.defer(() => draining.abort())
-  sender.start()
+  if (roles.http) sender.start()
   alerts.start()
-  await worker.start()
+  if (worker !== null) await worker.start()
   const closing = opened.move()
   return {
     url: listening.url,
@@ -168,23 +154,44 @@ export async function buildServer(o: {
   }
 }
 
-function alertsOf(deps: Omit<RunnerDeps, 'publicUrl'>): Alerts {
-  const { config, store, disk, audit, breaker, clock } = deps
+function alertsOf(
+  o: BuildOptions & {
+    readonly store: Store
+    readonly disk: DiskFloor
+    readonly audit: AuditWriter
+    readonly metrics: Metrics
+    /** Null as well where no task runs. */
+    readonly modelLimitedUntil: () => number | null
+  },
+): Alerts {
+  const { config, store, disk, audit, modelLimitedUntil, clock } = o
   const conditions = conditionsOf({
     oldestWaitMs: () => oldestWaitMs(store.db),
     queueWaitMs: config.queueWaitAlertMs,
     disk: () => disk.look(),
     isAuditBehind: () => audit.isBehind,
-    modelLimitedUntil: () => breaker.closedUntil,
+    modelLimitedUntil,
     clock,
   })
-  return new Alerts({ ...deps, conditions })
+  return new Alerts({ ...o, conditions })
 }
 
 /** The server's version, from its package. */
 export const { version } = z
   .object({ version: z.string() })
   .parse(JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')))
+
+function agentsOf(
+  store: Store,
+  { config, clock }: BuildOptions,
+): Parameters<typeof createApp>[0]['agents'] {
+  return {
+    policy: { tools: toolNames(config) },
+    create: (trx, content, caller) => createAgent(trx, { clock }, content, caller),
+    change: (change, caller) => changeAgent({ store, clock }, change, caller),
+    archive: (id) => archiveAgent({ store, clock }, id),
+  }
+}
 
 function environmentsOf(
   store: Store,
@@ -204,7 +211,7 @@ function tasksOf({
   queue,
   clock,
   metrics,
-}: Parameters<typeof buildServer>[0] & {
+}: BuildOptions & {
   readonly store: Store
   readonly queue: WorkQueue
   readonly metrics: Metrics
@@ -228,43 +235,8 @@ function scheduleRoutesOf(deps: ScheduleDeps): Parameters<typeof createApp>[0]['
   }
 }
 
-/** Null where sandboxes have the server's own uid. */
-async function uidsOf(
-  { config, clock, signal }: Parameters<typeof buildServer>[0],
-  dataDir: string,
-): Promise<UidRange | null> {
-  if (config.sandbox === 'none' || process.getuid?.() !== 0) return null
-  return takeUidRange({ dataDir, base: config.slotUidBase, clock, signal })
-}
-
-async function openSandboxes(
-  o: Parameters<typeof buildServer>[0],
-  { dataDir, opened }: { readonly dataDir: string; readonly opened: AsyncDisposableStack },
-): Promise<{ sandboxes: SandboxDriver; report: SandboxReport }> {
-  const { config, clock, log, signal } = o
-  const uids = await uidsOf(o, dataDir)
-  if (uids !== null) opened.use(uids)
-  const sandboxes = createSandboxDriver({
-    kind: config.sandbox,
-    requireLimits: config.sandboxRequireLimits,
-    ...{ dataDir, log, clock },
-    ...(uids && { uidBase: uids.base }),
-  })
-  const report = await sandboxes.probe(signal)
-  if (!report.ok) {
-    throw new Error(`${report.problem} ${optOut}`)
-  }
-  for (const { what, consequence, fix } of report.gaps)
-    log.warn({ sandbox: report.driver }, `${what} ${consequence} ${fix}`)
-  return { sandboxes, report }
-}
-
-/** The only way round a sandbox that cannot be had. */
-const optOut =
-  '`longhaul doctor` says all that it found. (SANDBOX=none starts without walls, for trusted work only.)'
-
 async function firstKeyOf(
-  { config, clock, scrubber }: Parameters<typeof buildServer>[0],
+  { config, clock, scrubber }: BuildOptions,
   store: Store,
 ): Promise<string | null> {
   const minted = await ensureFirstKey({ store, clock }, config.apiKey)
@@ -274,7 +246,7 @@ async function firstKeyOf(
 
 function endpointsOf(
   store: Store,
-  { config, clock }: Parameters<typeof buildServer>[0],
+  { config, clock }: BuildOptions,
 ): Parameters<typeof createApp>[0]['endpoints'] {
   const deps = { store, clock }
   return {
@@ -288,7 +260,7 @@ function endpointsOf(
 
 /** Sends what is written, by whichever node, as soon as it is. */
 async function openSender(
-  { config, clock, log, scrubber }: Parameters<typeof buildServer>[0],
+  { config, clock, log, scrubber }: BuildOptions,
   o: {
     readonly store: Store
     readonly metrics: Metrics
@@ -314,24 +286,6 @@ async function measureStore(
 ): Promise<void> {
   await measureQueue(db, o.metrics)
   await measureDeliveries(db, o)
-}
-
-/** Where agents may go: what the operator lists, and the registries this host is configured for. */
-async function egressOf({
-  config,
-  log,
-  signal,
-}: Parameters<typeof buildServer>[0]): Promise<RunnerDeps['egress']> {
-  const { hosts, env } = await detectRegistries({ ...config.operator, log, signal })
-  return { presets: { package_registries: hosts }, env }
-}
-
-/** What models cost; the log says from which days the figures are. */
-function pricesOf({ config, log }: Parameters<typeof buildServer>[0]): PriceTable {
-  const { own, unknownModel } = config.prices
-  const prices = new PriceTable({ unknownModel, ...(own && { own: own.models }) })
-  log.info({ list: prices.dated, own: own?.dated ?? null, unknownModel }, 'the prices of models')
-  return prices
 }
 
 function policyOf(config: Config, clock: Clock): OrderPolicy {

@@ -6,7 +6,7 @@ import { systemClock } from './clock.ts'
 import { describeConfig, loadConfig } from './config.ts'
 import { createKey } from './http/first-key.ts'
 import { createLog } from './log.ts'
-import { serve } from './main.ts'
+import { serve, work } from './main.ts'
 import { examine } from './sandbox/doctor.ts'
 import { reportText } from './sandbox/report-text.ts'
 import { openBeside } from './store/beside.ts'
@@ -27,6 +27,11 @@ program
   )
   .option('--json', 'print the report as JSON, as /health has it')
   .action(doctor)
+
+program
+  .command('work')
+  .description('run a worker without an API, beside the servers of the same DATABASE_URL')
+  .action(() => work(loadConfig(process.env)))
 
 program
   .command('keys')

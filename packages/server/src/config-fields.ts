@@ -83,6 +83,16 @@ export function modelNames() {
   })
 }
 
+const wordsMax = 20
+
+function words() {
+  return listOf((part, refuse) => {
+    if (!/^[\w.:/=-]{1,63}$/.test(part))
+      refuse(`expected up to 63 letters, digits or .:_/=-, got ${JSON.stringify(part)}`)
+    return part
+  }).refine((list) => list.length <= wordsMax, `expected at most ${wordsMax}`)
+}
+
 export function hostPorts() {
   return listOf(hostPortOf)
 }
@@ -108,4 +118,64 @@ function listOf<T>(parse: (part: string, refuse: (sentence: string) => void) => 
       .filter((part) => part !== '')
       .map((part) => parse(part, (sentence) => context.addIssue(sentence))),
   )
+}
+
+/** How a process works on tasks, and how many at once. */
+export const workerFields = {
+  WORKER: z
+    .stringbool()
+    .default(true)
+    .describe(
+      'Whether `longhaul serve` works on tasks, too; false: workers of their own do (`longhaul work`), which takes a DATABASE_URL. See nodes.md.',
+    ),
+  WORKER_LABELS: words()
+    .default([])
+    .describe(
+      'What `GET /v1/workers` says of this worker, comma-separated: `gpu, zone:a`; at most 20 of 63 letters, digits or .:_/=-',
+    ),
+  TASK_CONCURRENCY: count(1, 64).default(2).describe('Tasks that this node runs at once.'),
+  TASK_CONCURRENCY_TOTAL: count(1, 100_000)
+    .optional()
+    .describe('Tasks that all nodes together run at once; without it what each of them may.'),
+  TASK_CONCURRENCY_PER_KEY: count(1, 100_000)
+    .optional()
+    .describe(
+      'Tasks of one API key that run at once, on all nodes together; a key may have a `concurrency` of its own.',
+    ),
+  TASK_CONCURRENCY_PER_REPOSITORY: count(1, 100_000)
+    .optional()
+    .describe(
+      'Tasks on one repository that run at once, on all nodes together; its settings may have a `concurrency` of their own.',
+    ),
+  MEMORY_FLOOR_MIB: count(0, 16_777_216)
+    .default(256)
+    .describe(
+      'MiB of memory that have to be free for a task to be begun on this node; below it tasks wait in the queue, or go elsewhere. 0: no floor.',
+    ),
+} as const
+
+/** How this process works, and on how much. */
+export type WorkerConfig = Readonly<{
+  worker: boolean
+  workerLabels: readonly string[]
+  taskConcurrency: number
+  /** On all nodes together; null: no limit. */
+  limits: { limit: number | null; perKey: number | null; perRepository: number | null }
+  memoryFloorBytes: number
+}>
+
+const workerSettings = z.object(workerFields)
+
+export function workerConfigOf(env: z.infer<typeof workerSettings>): WorkerConfig {
+  return {
+    worker: env.WORKER,
+    workerLabels: env.WORKER_LABELS,
+    taskConcurrency: env.TASK_CONCURRENCY,
+    limits: {
+      limit: env.TASK_CONCURRENCY_TOTAL ?? null,
+      perKey: env.TASK_CONCURRENCY_PER_KEY ?? null,
+      perRepository: env.TASK_CONCURRENCY_PER_REPOSITORY ?? null,
+    },
+    memoryFloorBytes: env.MEMORY_FLOOR_MIB * 1024 ** 2,
+  }
 }

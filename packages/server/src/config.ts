@@ -13,6 +13,9 @@ import {
   modelNames,
   repositories,
   secret,
+  type WorkerConfig,
+  workerConfigOf,
+  workerFields,
 } from './config-fields.ts'
 import { type Credentials, readCredentials } from './credentials-file/load.ts'
 import { logLevels } from './log.ts'
@@ -191,12 +194,12 @@ const schema = z
       .describe(
         'Days after its end that a task is kept at all, with its log; then it is deleted. Absent: for ever.',
       ),
-    TASK_CONCURRENCY: count(1, 64).default(2).describe('Tasks that run at once.'),
     QUEUE_WAIT_ALERT_MINUTES: count(0, 10_080)
       .default(15)
       .describe(
         'Minutes after which a task that could start and has no slot raises an alert; 0: never.',
       ),
+    ...workerFields,
     BASH_TIMEOUT_SECONDS: count(1, 82_800)
       .default(300)
       .describe(
@@ -277,7 +280,6 @@ export type Config = Readonly<{
   checkpointBytesMax: number
   /** Null: for ever. */
   retention: { recordingsDays: number | null; tasksDays: number | null }
-  taskConcurrency: number
   /** 0: no alert. */
   queueWaitAlertMs: number
   bashTimeoutMs: number
@@ -288,7 +290,8 @@ export type Config = Readonly<{
   logLevel: Settings['LOG_LEVEL']
   /** Whose npm and pip are asked for their registries: the PATH and HOME of who started us. */
   operator: { path: string; home: string }
-}>
+}> &
+  WorkerConfig
 
 /** Reads the environment once. Throws an Error whose one sentence names each bad setting. */
 export function loadConfig(env: NodeJS.ProcessEnv): Config {
@@ -370,8 +373,8 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'secrets'
       recordingsDays: env.RETENTION_RECORDINGS_DAYS ?? null,
       tasksDays: env.RETENTION_TASKS_DAYS ?? null,
     },
-    taskConcurrency: env.TASK_CONCURRENCY,
     queueWaitAlertMs: env.QUEUE_WAIT_ALERT_MINUTES * 60_000,
+    ...workerConfigOf(env),
     bashTimeoutMs: env.BASH_TIMEOUT_SECONDS * 1000,
     docker:
       env.DOCKER_ENGINE === undefined

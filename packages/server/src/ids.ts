@@ -20,6 +20,7 @@ export type IdPrefix =
   | 'req'
   | 'audit'
   | 'resv'
+  | 'worker'
 
 /** Crockford's base32 in lower case: no i, l, o, u, so an id survives being read aloud. */
 const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'

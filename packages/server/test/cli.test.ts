@@ -33,6 +33,20 @@ for (const [name, value] of [
   })
 }
 
+for (const [args, settings, missing] of [
+  [['work'], {}, /^`longhaul work` needs DATABASE_URL/],
+  [['work'], { DATABASE_URL: 'postgres://127.0.0.1:1/none' }, /^`longhaul work` needs PUBLIC_URL/],
+  [['serve'], { WORKER: 'false' }, /^WORKER=false needs DATABASE_URL/],
+] as const) {
+  test(`longhaul ${args.join(' ')} with ${JSON.stringify(settings)} says what it lacks`, async () => {
+    await using directory = await makeDirectory()
+    const end = await longhaul(args, { DATA_DIR: directory.path, PORT: '0', ...settings })
+    assert.equal(end.code, 1)
+    assert.match(end.err, missing)
+    assert.equal(end.err.trim().split('\n').length, 1)
+  })
+}
+
 test('the server mints the first key once; keys are made beside it, and all of them open its door', async () => {
   await using world = await makeWorld([])
   await using server = await world.start({ LONGHAUL_API_KEY: '' })

@@ -36,6 +36,7 @@ const level: Record<string, number> = {
   runner: 5,
   delivery: 5,
   telemetry: 5,
+  build: 5.5,
   'build.ts': 6,
   'main.ts': 7,
   'cli.ts': 8,

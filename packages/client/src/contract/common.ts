@@ -19,6 +19,7 @@ export const environmentId = idOf('env', '01kaw3n6hzt6k9w3c7v2x5m8qd')
 export const approvalId = idOf('appr', '01kaw3n6hzs3m8x2q7v5t9d4kc')
 export const keyId = idOf('key', '01kaw3n6hzk5p8v2x7m3q9t4wd')
 export const scheduleId = idOf('sched', '01kaw3n6hzm8k3v9x5t2q7w4cd')
+export const workerId = idOf('worker', '01kaw3n6hzw5t8x2v7q4c9m3bd')
 export const repositoryId = idOf('repo', '01kaw3n6hzq4t7w9x2c5v8b1nd')
 export const endpointId = idOf('endp', '01kaw3n6hzr5m9x3q8w2t6d1vb')
 /** Of a callback that is not the task's first, with its number behind. */
@@ -33,9 +34,14 @@ export const timestamp = z.string().meta({ format: 'date-time' })
 /** Milliseconds since the epoch, as `/api/workflows` writes times. */
 export const epochMs = z.int().nonnegative()
 
+const concurrencyMax = 100_000
+
 const budgetUsdMax = 10_000
 /** What a task may cost, in US dollars. */
 export const budgetUsd = z.number().gt(0).max(budgetUsdMax)
+
+/** Tasks that may run at once; null: no limit of its own. */
+export const concurrencyLimit = z.int().min(1).max(concurrencyMax).nullable()
 
 /** US dollars; an estimate from the server's dated price table. */
 export const usd = z.number().nonnegative()

@@ -61,6 +61,7 @@ export {
   scheduleId,
   sessionId,
   taskId,
+  workerId,
 } from './common.ts'
 export {
   type Delivery,
@@ -239,6 +240,7 @@ export {
   taskPage,
 } from './tasks.ts'
 export { isUnsupported } from './unsupported.ts'
+export { type Worker, worker, workerDrain, workerPage } from './workers.ts'
 export {
   type Workflow,
   type WorkflowCreate,

@@ -1,12 +1,13 @@
 import { z } from 'zod'
-import { budgetUsd, keyId, pageOf, timestamp, usd } from './common.ts'
+import { budgetUsd, concurrencyLimit, keyId, pageOf, timestamp, usd } from './common.ts'
 
 const nameCharsMax = 64
 const scopesMax = 20
 
 /**
  * What a key may do: read, or order and cancel, or say how a repository's tasks are done and by which
- * agents, or what sandboxes may reach and take, or read the audit, or make and revoke keys, or everything
+ * agents, or what sandboxes may reach and take, or read the audit, or make and revoke keys, or drain
+ * workers, or everything
  * that is there now and later.
  */
 export const keyScopes = [
@@ -17,6 +18,7 @@ export const keyScopes = [
   'environments:write',
   'audit:read',
   'keys:write',
+  'workers:write',
   '*',
 ] as const
 const scope = z.enum(keyScopes)
@@ -32,6 +34,10 @@ const dayBudget = budgetUsd
   .nullable()
   .describe('What its tasks may spend on models in a day of UTC; null: the server’s setting.')
 
+const concurrency = concurrencyLimit.describe(
+  'Tasks of its that run at once, on all nodes together; null: the server’s setting.',
+)
+
 /** `POST /v1/keys`. */
 export const keyCreate = z
   .strictObject({
@@ -42,12 +48,17 @@ export const keyCreate = z
       .max(scopesMax)
       .describe('What it may do: nothing that the key that makes it may not.'),
     day_budget_usd: dayBudget.optional(),
+    concurrency: concurrency.optional(),
   })
   .meta({ id: 'KeyCreate' })
 
 /** `POST /v1/keys/{id}`: an absent field stays. */
 export const keyUpdate = z
-  .strictObject({ name: keyName.optional(), day_budget_usd: dayBudget.optional() })
+  .strictObject({
+    name: keyName.optional(),
+    day_budget_usd: dayBudget.optional(),
+    concurrency: concurrency.optional(),
+  })
   .meta({ id: 'KeyUpdate' })
 export type KeyUpdate = z.infer<typeof keyUpdate>
 
@@ -57,6 +68,7 @@ const shown = {
   name: z.string(),
   scopes: z.array(z.string()),
   day_budget_usd: dayBudget,
+  concurrency,
   spent_today_usd: usd.describe('In the day of UTC that it is.'),
   created_by: z.string().nullable(),
   created_at: timestamp,

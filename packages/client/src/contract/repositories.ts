@@ -1,5 +1,12 @@
 import { z } from 'zod'
-import { check, environmentId, pageOf, repositoryId, timestamp } from './common.ts'
+import {
+  check,
+  concurrencyLimit,
+  environmentId,
+  pageOf,
+  repositoryId,
+  timestamp,
+} from './common.ts'
 import { type CommitIdentity, type GivenOrder, type OrderPolicy, orderFields } from './orders.ts'
 import { type PullRequestOptions, pullRequestPatch, pullRequestShown } from './pull-requests.ts'
 import { parseRepoUrl } from './repo-url.ts'
@@ -20,6 +27,8 @@ export interface RepositorySettings
   /** Id of the environment of its tasks. */
   readonly environment?: string
   readonly allowWorkflowChanges?: boolean
+  /** Tasks on it that run at once. */
+  readonly concurrency?: number
 }
 
 type PatchOf<T> = { readonly [Field in keyof T]: T[Field] | null | undefined }
@@ -66,6 +75,9 @@ function settingsFields(policy: OrderPolicy) {
       .boolean()
       .nullish()
       .describe('Lets tasks push changes below .github/workflows, which the git host runs.'),
+    concurrency: concurrencyLimit
+      .optional()
+      .describe('Tasks on it that run at once, on all nodes together; null: the server’s setting.'),
   }
 }
 
@@ -80,6 +92,7 @@ function toPatch(given: GivenSettings): SettingsPatch {
     commit: given.commit,
     environment: given.environment,
     allowWorkflowChanges: given.allow_workflow_changes,
+    concurrency: given.concurrency,
     baseBranch: base_branch,
     timeLimitMinutes: time_limit_minutes,
     maxBudgetUsd: max_budget_usd,
@@ -125,6 +138,7 @@ export const repository = z
     commit: commitIdentity.nullable(),
     environment: environmentId.nullable(),
     allow_workflow_changes: z.boolean(),
+    concurrency: z.int().nullable(),
     created_by: z.string().nullable(),
     created_at: timestamp,
     updated_at: timestamp,

@@ -13,6 +13,8 @@ export class Deltas {
   /** Events that are being made, by id: `event_start` was seen, the event itself was not. */
   readonly #started = new Set<string>()
   #held: NewEvent[] = []
+  /** The last that were sent whole: what comes of another process may come after its event. */
+  readonly #done = new Set<string>()
 
   constructor(types: ReadonlySet<string>) {
     this.#types = types
@@ -24,7 +26,7 @@ export class Deltas {
     for (const event of events) {
       const started = startedBy(event)
       if (started && this.#types.has(started.type) && this.#started.size < heldMax)
-        this.#started.add(started.id)
+        if (!this.#done.has(started.id)) this.#started.add(started.id)
       if (this.#held.length < heldMax) this.#held.push(event)
     }
   }
@@ -32,6 +34,10 @@ export class Deltas {
   /** Notes that an event was sent whole. */
   sent(id: string): void {
     this.#started.delete(id)
+    if (this.#types.size === 0) return
+    this.#done.add(id)
+    const [oldest] = this.#done
+    if (this.#done.size > heldMax && oldest !== undefined) this.#done.delete(oldest)
   }
 
   /** What may be sent now, in order; call it when no stored event is left to send. */

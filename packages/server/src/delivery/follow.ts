@@ -52,7 +52,7 @@ const heartbeatMs = 15_000
  */
 export async function* follow(o: Following): AsyncGenerator<Followed> {
   const { live, clock, sessionId, signal } = o
-  using hints = live.subscribe(sessionId, { pollMs })
+  using hints = live.subscribe(sessionId, { pollMs, deltas: o.deltas.size > 0 })
   const deltas = new Deltas(o.deltas)
   let cursor = o.after
   let ended = o.ended

@@ -4,6 +4,7 @@ import { Hint } from '../store/hint.ts'
 import { Listener } from '../store/listen.ts'
 import type { Store } from '../store/open.ts'
 import { eventsChannel, type NewEvent } from './append.ts'
+import { FarDeltas } from './far-deltas.ts'
 
 /** Deltas that wait for one reader; beyond them they are dropped, for the event itself will come. */
 const deltasMax = 64
@@ -27,12 +28,13 @@ interface Reader {
 /**
  * Tells readers that a session's log has grown, wherever it was written; they read the rows
  * themselves, after their own number. Deltas (pieces of a message that is still being written) are
- * handed on within this process only and are never stored.
+ * are never stored: readers in other processes get them while they ask for them.
  */
 export class LiveEvents implements AsyncDisposable {
   readonly #clock: Clock
   readonly #readers = new Map<string, Set<Reader>>()
   #listener: Listener | undefined
+  #far: FarDeltas | undefined
 
   /** Resolves once the database notifies us. */
   static async open(o: { store: Store; log: Log; clock: Clock }): Promise<LiveEvents> {
@@ -42,6 +44,8 @@ export class LiveEvents implements AsyncDisposable {
       channel: eventsChannel,
       onHint: (sessionId) => live.#hint(sessionId),
     })
+    const onDelta = (sessionId: string, event: NewEvent): void => live.#hand(sessionId, event)
+    live.#far = await FarDeltas.open({ ...o, onDelta })
     return live
   }
 
@@ -54,8 +58,15 @@ export class LiveEvents implements AsyncDisposable {
     return this.#readers.values().reduce((sum, readers) => sum + readers.size, 0)
   }
 
-  /** `pollMs`: how long a lost hint may keep something from the reader. */
-  subscribe(sessionId: string, o: { readonly pollMs?: number } = {}): Subscription {
+  /**
+   * `pollMs`: how long a lost hint may keep something from the reader. `deltas`: whether it wants those
+   * of other processes, too.
+   */
+  subscribe(
+    sessionId: string,
+    o: { readonly pollMs?: number; readonly deltas?: boolean } = {},
+  ): Subscription {
+    const wish = o.deltas === true ? this.#far?.want(sessionId) : undefined
     const reader: Reader = { hint: new Hint(this.#clock, o.pollMs), deltas: [] }
     const readers = this.#readers.get(sessionId) ?? new Set()
     this.#readers.set(sessionId, readers.add(reader))
@@ -67,6 +78,7 @@ export class LiveEvents implements AsyncDisposable {
         return taken
       },
       [Symbol.dispose]: () => {
+        wish?.[Symbol.dispose]()
         readers.delete(reader)
         if (readers.size === 0 && this.#readers.get(sessionId) === readers)
           this.#readers.delete(sessionId)
@@ -74,8 +86,13 @@ export class LiveEvents implements AsyncDisposable {
     }
   }
 
-  /** Hands a live-only event to the session's readers in this process; costs nothing without any. */
+  /** Hands a live-only event to the session's readers; costs nothing without any. */
   delta(sessionId: string, event: NewEvent): void {
+    this.#hand(sessionId, event)
+    this.#far?.send(sessionId, event)
+  }
+
+  #hand(sessionId: string, event: NewEvent): void {
     for (const reader of this.#readers.get(sessionId) ?? []) {
       if (reader.deltas.length < deltasMax) reader.deltas.push(event)
       reader.hint.give()
@@ -83,6 +100,7 @@ export class LiveEvents implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#far?.[Symbol.asyncDispose]()
     await this.#listener?.[Symbol.asyncDispose]()
     this.#readers.clear()
   }

@@ -36,8 +36,8 @@ import type { Answered } from '../tasks/answer.ts'
 import type { MessageSent, Saying } from '../tasks/messages.ts'
 import type { App } from './env.ts'
 
-/** What the routes work with. */
-export interface AppDeps {
+/** What the routes need that every process has, one without an API too. */
+export interface ProbeDeps {
   readonly store: Store
   readonly clock: Clock
   readonly log: Log
@@ -48,6 +48,24 @@ export interface AppDeps {
   readonly measureStore: () => Promise<void>
   /** The server's version, for `/health` and the OpenAPI document. */
   readonly version: string
+  readonly health: {
+    readonly queueReady: () => boolean
+    /** What the sandbox driver's last probe said; null: there are no sandboxes in this process. */
+    readonly sandbox: () => SandboxReport | null
+    readonly modelConfigured: boolean
+    /** What is wrong now. */
+    readonly alerts: () => readonly ServerAlert[]
+    /** What the disk of the data directory has left. */
+    readonly disk: () => Promise<{
+      readonly freeBytes: number | null
+      readonly floorBytes: number
+      readonly problem: string | null
+    }>
+  }
+}
+
+/** What the routes work with. */
+export interface AppDeps extends ProbeDeps {
   readonly tasks: {
     /** Which orders this server takes, beyond their form. */
     readonly policy: OrderPolicy
@@ -135,20 +153,6 @@ export interface AppDeps {
     readonly rotate: (id: string) => Promise<EndpointRow | undefined>
     /** The id of the delivery that was written. */
     readonly test: (endpoint: EndpointRow, caller: Caller) => Promise<string>
-  }
-  readonly health: {
-    readonly queueReady: () => boolean
-    /** What the sandbox driver's last probe said. */
-    readonly sandbox: () => SandboxReport
-    readonly modelConfigured: boolean
-    /** What is wrong now. */
-    readonly alerts: () => readonly ServerAlert[]
-    /** What the disk of the data directory has left. */
-    readonly disk: () => Promise<{
-      readonly freeBytes: number | null
-      readonly floorBytes: number
-      readonly problem: string | null
-    }>
   }
   /** Routes of other rooms, mounted behind authentication and with the same errors. */
   readonly mount?: (app: App) => void

@@ -11,6 +11,7 @@ export async function presentKeys(db: Db, rows: readonly KeyRow[], now: Date): P
     name: row.name,
     scopes: row.scopes,
     day_budget_usd: row.limits.day_budget_usd ?? null,
+    concurrency: row.limits.concurrency ?? null,
     spent_today_usd: spent.get(row.id) ?? 0,
     created_by: row.created_by,
     created_at: row.created_at.toISOString(),

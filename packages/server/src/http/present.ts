@@ -80,6 +80,7 @@ export function presentRepository({ id, url, settings, ...row }: RepositoryRow):
     commit: settings.commit ?? null,
     environment: settings.environment ?? null,
     allow_workflow_changes: settings.allowWorkflowChanges ?? false,
+    concurrency: settings.concurrency ?? null,
     created_by: row.created_by,
     created_at: row.created_at.toISOString(),
     updated_at: row.updated_at.toISOString(),

@@ -7,6 +7,7 @@ export function scopeOf({ method, path }: { method: string; path: string }): Sco
   if (method === 'GET' || method === 'HEAD') return 'tasks:read'
   if (/^\/v1\/repositories(\/|$)/.test(path)) return 'repositories:write'
   if (/^\/v1\/environments(\/|$)/.test(path)) return 'environments:write'
+  if (/^\/v1\/workers(\/|$)/.test(path)) return 'workers:write'
   return /^\/v1\/agents(\/|$)/.test(path) ? 'agents:write' : 'tasks:write'
 }
 

@@ -10,6 +10,7 @@ import type { Store } from '../store/open.ts'
 import { claimSession } from '../store/sessions.ts'
 import type { Trx } from '../store/tables.ts'
 import { affected, createBoss } from './boss.ts'
+import { type Chosen, chooseWork, type Limits } from './choose.ts'
 
 /** pg-boss's queue; one piece of work in it is the right to run one session. */
 const queue = 'sessions'
@@ -18,6 +19,8 @@ const channel = 'longhaul_work'
 const priorities: Readonly<Record<Priority, number>> = { high: 30, medium: 20, low: 10 }
 /** Of work whose task has only to end, with what it made kept. */
 const ending = 100
+/** Of work that is being claimed, within the claim's transaction. */
+const claimed = 1_000_000
 const queueOptions = {
   // One piece of work of a session waits and one is active, at most; the session is its key.
   policy: 'stately' as const,
@@ -131,12 +134,11 @@ export class WorkQueue implements AsyncDisposable {
   }
 
   /**
-   * Claims up to `free` pieces of work, the highest priority first and the oldest among equals,
-   * while no more than `limit` are active on all nodes together. With nothing free it may still
-   * claim one, work that was expedited or whose task ran out of time: such a task does not wait for
-   * others to end. Each claim is a new attempt of its session, on this node.
+   * Claims up to `free` pieces of work within the limits, in the order of `chooseWork`. With nothing
+   * free it may still claim one, work that was expedited or whose task ran out of time: such a task
+   * does not wait for others to end. Each claim is a new attempt of its session, on this node.
    */
-  claim(o: { readonly free: number; readonly limit: number }): Promise<Lease[]> {
+  claim(o: Limits & { readonly free: number }): Promise<Lease[]> {
     return this.#store.db.transaction().execute(async (trx) => {
       await sql`select set_config('idle_in_transaction_session_timeout', ${String(claimIdleMsMax)}, true)`.execute(
         trx,
@@ -146,19 +148,15 @@ export class WorkQueue implements AsyncDisposable {
       await this.#takeBackLapsed(trx)
       await this.#expediteOverdue(trx)
       const { active } = await countWork(trx)
-      const room = Math.min(o.free, o.limit - active)
+      const room = Math.min(o.free, o.limit === null ? o.free : o.limit - active)
       if (room < 0) return []
-      const jobs = await this.#boss.fetch<Work>(queue, {
-        ...(room > 0 ? { batchSize: room } : { batchSize: 1, minPriority: ending }),
-        includeMetadata: true,
-        db: fromKysely(trx),
-      })
-      jobs.sort((a, b) => b.priority - a.priority || +a.createdOn - +b.createdOn)
+      const chosen = await chooseWork(trx, { ...o, queue, ending, room: Math.max(room, 1) })
+      const now = room === 0 ? chosen.filter(({ priority }) => priority >= ending) : chosen
       const leases: Lease[] = []
-      for (const { id, data, retryCount } of jobs) {
+      for (const { id, data, retryCount } of await this.#fetch(trx, now)) {
         const { sessionId } = data
-        const now = new Date(this.#clock.now())
-        const { attempt } = await claimSession(trx, { id: sessionId, node: this.#node, now })
+        const at = { node: this.#node, now: new Date(this.#clock.now()) }
+        const { attempt } = await claimSession(trx, { ...at, id: sessionId })
         leases.push({ workId: id, sessionId, attempt, retryCount })
       }
       return leases
@@ -289,6 +287,29 @@ export class WorkQueue implements AsyncDisposable {
     await this.#boss
       .stop({ graceful: true, timeout: bossStopMs })
       .catch((error) => this.#log.warn({ err: error }, 'the queue did not stop cleanly'))
+  }
+
+  /**
+   * Has pg-boss make exactly these active, in this order. It takes the highest priorities, so these
+   * get one above all for the moment. What somebody else locks meanwhile is left to the next claim.
+   */
+  async #fetch(trx: Trx, chosen: readonly Chosen[]) {
+    const ids = chosen.map(({ id }) => id)
+    if (ids.length === 0) return []
+    const { numAffectedRows = 0n } = await sql`
+      update pgboss.job set priority = ${claimed} where name = ${queue} and id in (
+        select id from pgboss.job where name = ${queue} and id = any(${ids}::uuid[])
+          and state < 'active' for update skip locked)`.execute(trx)
+    if (numAffectedRows === 0n) return []
+    const jobs = await this.#boss.fetch<Work>(queue, {
+      ...{ batchSize: Number(numAffectedRows), minPriority: claimed, db: fromKysely(trx) },
+    })
+    await sql`
+      update pgboss.job set priority = before.priority
+      from unnest(${ids}::uuid[], ${chosen.map(({ priority }) => priority)}::int[])
+        as before (id, priority)
+      where job.name = ${queue} and job.id = before.id and job.priority = ${claimed}`.execute(trx)
+    return jobs.toSorted((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id))
   }
 
   /** Leases whose workers were silent for too long, whoever else looks for them less often. */

@@ -12,11 +12,14 @@ import type { AuditWriter } from '../store/audit-writer.ts'
 import type { Store } from '../store/open.ts'
 import type { ScheduleDeps } from '../tasks/schedules.ts'
 import type { DiskFloor } from './disk-floor.ts'
+import type { MemoryFloor } from './memory-floor.ts'
 import type { Mirrors } from './mirrors.ts'
 
 /** What every attempt of this process works with. */
 export interface RunnerDeps {
   readonly config: Config
+  /** The server's. */
+  readonly version: string
   readonly credentials: GitCredentials
   /** Where people reach this server. */
   readonly publicUrl: URL
@@ -41,6 +44,8 @@ export interface RunnerDeps {
   readonly node: string
   /** Whether the disk has room for new work. */
   readonly disk: DiskFloor
+  /** Whether there is memory for new work. */
+  readonly memory: MemoryFloor
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics

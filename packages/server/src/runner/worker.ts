@@ -2,6 +2,7 @@ import type { Lease } from '../queue/work-queue.ts'
 import { fireDue } from '../tasks/fire.ts'
 import { queueDue } from '../tasks/queue-due.ts'
 import { wakeDue } from '../tasks/wake.ts'
+import { type Asked, announce } from './announce.ts'
 import { runAttempt } from './attempt.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Ending } from './ending.ts'
@@ -12,15 +13,19 @@ import { sweep } from './sweep.ts'
 const claimErrorMs = 1000
 
 /**
- * The process that leases work and runs it: at most `TASK_CONCURRENCY` attempts at once, here and,
- * since the queue counts them in the store, everywhere; and one more while it only ends a task. It
- * begins none while the disk is below its floor.
+ * The process that leases work and runs it: at most `TASK_CONCURRENCY` attempts at once, within the
+ * limits for all nodes that the queue keeps; and one more while it only ends a task. It begins none while the disk is below its floor.
  */
 export class Worker implements AsyncDisposable {
   readonly #deps: RunnerDeps
   readonly #stop = new AbortController()
+  /** Aborts when nothing runs any more. */
+  readonly #left = new AbortController()
   readonly #running = new Set<Running>()
   #loop: Promise<void> = Promise.resolve()
+  #announced: Promise<void> = Promise.resolve()
+  /** It was asked to take nothing new. */
+  #drains = false
   #sweeping: Promise<void> = Promise.resolve()
   #reaping: Promise<void> = Promise.resolve()
 
@@ -38,18 +43,36 @@ export class Worker implements AsyncDisposable {
     const recovered = await queue.recover()
     if (recovered.length > 0) log.info({ sessions: recovered }, 'work was taken up again')
     await this.#sweep()
+    this.#announced = announce(this.#deps, {
+      running: () => this.#running.size,
+      onAsked: (asked) => this.#heed(asked),
+      signal: this.#left.signal,
+    })
     this.#loop = this.#claim()
     const { signal } = this.#stop
     this.#reaping = reap(this.#deps, { sweep: () => this.#sweep(), signal })
+  }
+
+  /** Hands back again what a claim that was under way has begun since the last time. */
+  #heed(asked: Asked): void {
+    if (!this.#drains) this.#deps.log.info({ asked }, 'nothing new is taken from now on')
+    this.#drains = true
+    if (asked === 'hand_back') this.#handBack()
+  }
+
+  #handBack(): void {
+    for (const { ending } of this.#running) ending.end({ kind: 'drained' })
   }
 
   /** Takes nothing new and hands back what runs; resolves when nothing runs any more. */
   async drain(): Promise<void> {
     this.#stop.abort()
     await this.#loop
-    for (const { ending } of this.#running) ending.end({ kind: 'drained' })
+    this.#handBack()
     await Promise.all(Array.from(this.#running, ({ over }) => over))
     await this.#reaping
+    this.#left.abort()
+    await this.#announced
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -57,19 +80,15 @@ export class Worker implements AsyncDisposable {
   }
 
   async #claim(): Promise<void> {
-    const { queue, config, disk, clock, log } = this.#deps
+    const { queue, config, clock, log } = this.#deps
     const { signal } = this.#stop
-    const limit = config.taskConcurrency
     while (!signal.aborted) {
       try {
         await queueDue(this.#deps)
         await wakeDue(this.#deps)
         await fireDue({ ...this.#deps.schedules, log })
-        const free = limit - this.#running.size
-        const { problem } = await disk.look()
-        // What has only to end needs a place beside the others, and hardly any room on the disk.
-        const begun = problem === null ? free : Math.min(free, 0)
-        const leases = free < 0 ? [] : await queue.claim({ free: begun, limit })
+        const free = await this.#free()
+        const leases = free < 0 ? [] : await queue.claim({ ...config.limits, free })
         for (const lease of leases) this.#run(lease)
         if (leases.length === 0) await queue.changed(signal)
       } catch (error) {
@@ -78,6 +97,16 @@ export class Worker implements AsyncDisposable {
         await clock.sleep(claimErrorMs, signal).catch(() => undefined)
       }
     }
+  }
+
+  /** How much may be begun now; 0: only what has to end; below: not even that. */
+  async #free(): Promise<number> {
+    const { config, disk, memory } = this.#deps
+    if (this.#drains) return -1
+    const free = config.taskConcurrency - this.#running.size
+    const { problem } = await disk.look()
+    // What has only to end needs a place beside the others, and hardly any room.
+    return problem !== null || memory.isHeld() ? Math.min(free, 0) : free
   }
 
   /** One at a time: two sweeps would clear the same session. */

@@ -9,7 +9,7 @@ const reconnectMs = 500
 export interface ListenOptions {
   readonly store: Store
   /** A name of the program's, not of anybody else: it becomes part of a statement. */
-  readonly channel: 'longhaul_events' | 'longhaul_work' | 'longhaul_deliveries'
+  readonly channel: 'longhaul_events' | 'longhaul_work' | 'longhaul_deliveries' | 'longhaul_deltas'
   readonly log: Log
   readonly clock: Clock
   /**

@@ -11,6 +11,7 @@ import { repositoryCase } from './migrations/0008-repository-case.ts'
 import { audit } from './migrations/0009-audit.ts'
 import { environments } from './migrations/0010-environments.ts'
 import { approvals } from './migrations/0014-approvals.ts'
+import { workers } from './migrations/0015-workers.ts'
 import { checkpoints } from './migrations/0016-checkpoints.ts'
 import { spending } from './migrations/0017-spending.ts'
 import { schedules } from './migrations/0018-schedules.ts'
@@ -37,6 +38,7 @@ const migrations: readonly Migration[] = [
   audit,
   environments,
   approvals,
+  workers,
   checkpoints,
   spending,
   schedules,

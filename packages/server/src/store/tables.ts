@@ -25,6 +25,7 @@ import type { ColumnType, Generated, Kysely, Selectable, Transaction } from 'kys
 import type { CheckpointChunks, Checkpoints } from './checkpoint-tables.ts'
 import type { Json, JsonDefault, Optional, OptionalJson } from './columns.ts'
 import type { Deliveries, DeliveryTries, Endpoints } from './delivery-tables.ts'
+import type { Workers } from './worker-table.ts'
 
 /** The database, or a transaction in it: every statement takes either. */
 export type Db = Kysely<Tables>
@@ -50,6 +51,8 @@ interface Keys {
 export interface KeyLimits {
   /** US dollars in a day of UTC. */
   readonly day_budget_usd?: number
+  /** Tasks that run at once. */
+  readonly concurrency?: number
 }
 
 interface KeySpending {
@@ -343,6 +346,7 @@ export interface Tables {
   endpoints: Endpoints
   idempotency_keys: IdempotencyKeys
   repositories: Repositories
+  workers: Workers
   schedules: Schedules
   schedule_fires: ScheduleFires
   audit: Audit

@@ -27,7 +27,8 @@ import type { RepositoryRow, Trx } from '../store/tables.ts'
  */
 export async function resolveOrder(trx: Trx, given: Pinned): Promise<Resolved> {
   const row = await findRepository(trx, parseRepoUrl(given.repoUrl).url)
-  const { environment: ofRepository, ...settings } = row?.settings ?? {}
+  // How many run at once is looked up when they are claimed.
+  const { environment: ofRepository, concurrency: _, ...settings } = row?.settings ?? {}
   return { order: fillOrder(given, settings), ofRepository }
 }
 
@@ -40,7 +41,10 @@ interface Resolved {
 /** An order that says which version of an agent works. */
 type Pinned = Omit<GivenOrder, 'agent' | 'environment'> & Pick<TaskOrder, 'agent'>
 
-function fillOrder(given: Pinned, all: Omit<RepositorySettings, 'environment'>): TaskOrder {
+function fillOrder(
+  given: Pinned,
+  all: Omit<RepositorySettings, 'environment' | 'concurrency'>,
+): TaskOrder {
   const { commit, allowWorkflowChanges, pullRequest, ...settings } = all
   const fromRepository = [
     ...missing(settings, given),

@@ -165,6 +165,8 @@ test('deltas come only to who asked, without a number, and never after their eve
   await until('a delta', () => asked.messages.length === 2)
   await append(sessionId, { id: 'sevt_m', type: 'agent.message' })
   await until('the event', () => asked.messages.length === 3)
+  // As they come of another process: late.
+  server.live.delta(sessionId, start('sevt_m', 'agent.message'))
   server.live.delta(sessionId, delta('sevt_m'))
   await append(sessionId, { type: 'task.note' })
   await until('the next event', () => asked.messages.length >= 4 && plain.messages.length >= 2)

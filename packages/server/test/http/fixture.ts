@@ -203,7 +203,9 @@ const walls: SandboxReport = {
 }
 
 /** What `/health` is told when all is well. */
-export const healthy: AppDeps['health'] = {
+export const healthy: Omit<AppDeps['health'], 'sandbox'> & {
+  readonly sandbox: () => SandboxReport
+} = {
   queueReady: () => true,
   sandbox: () => walls,
   modelConfigured: true,

@@ -82,6 +82,13 @@ test('an alert makes it degraded, and says what to do; it stays ready', async ()
   assert.equal((await app.request('/readyz')).status, 200)
 })
 
+test('a server that runs no tasks is well without a sandbox', async () => {
+  const app = appThatIs({ sandbox: () => null })
+  assert.equal((await app.request('/readyz')).status, 200)
+  const health = JSON.parse(await (await app.request('/health')).text())
+  assert.deepEqual([health.status, health.sandbox], ['healthy', null])
+})
+
 test('a server whose sandbox or queue does not work is not ready', async () => {
   const sandbox = () => ({
     ...healthy.sandbox(),

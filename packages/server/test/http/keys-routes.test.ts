@@ -58,6 +58,9 @@ test('a key is renamed, its budget changed and cleared, and what is not said sta
   assert.equal((await change({ name: 'changed' })).day_budget_usd, 5)
   assert.equal((await change({ day_budget_usd: 7 })).name, 'changed')
   assert.equal((await change({ day_budget_usd: null })).day_budget_usd, null)
+  assert.equal((await change({ concurrency: 3 })).concurrency, 3)
+  assert.equal((await change({ day_budget_usd: 7 })).concurrency, 3)
+  assert.equal((await change({ concurrency: null })).concurrency, null)
 })
 
 test('a revoked key opens nothing, and is still listed with when it was revoked', async () => {

@@ -47,6 +47,7 @@ const noPullRequest = { draft: null, reviewers: null, team_reviewers: null, labe
 const unset = {
   ...none,
   environment: null,
+  concurrency: null,
   pull_request: noPullRequest,
   allow_workflow_changes: false,
 }
@@ -61,7 +62,13 @@ test('a repository is created by its URL, in whichever form, and read back', asy
   assert.match(repository.id, /^repo_[0-9a-z]{26}$/)
   assert.equal(answer.headers.get('location'), `/v1/repositories/${repository.id}`)
   const { id, created_by, created_at, updated_at, ...rest } = repository
-  assert.deepEqual(rest, { url: 'https://github.com/acme/forms', ...all, environment: null })
+  const shown = {
+    url: 'https://github.com/acme/forms',
+    ...all,
+    environment: null,
+    concurrency: null,
+  }
+  assert.deepEqual(rest, shown)
   assert.match(created_by, /^key_/)
   assert.equal(updated_at, created_at)
   const { answer: _, ...read } = await ask(200, 'GET', `/v1/repositories/${id}`)
@@ -182,7 +189,7 @@ test('an order at /api/workflows is filled in the same way', async () => {
 test('an order on a repository without settings has the defaults', async () => {
   const task = await ask(201, 'POST', '/v1/tasks', order)
   assert.equal(task.environment.version, 1)
-  const { environment: _, ...open } = unset
+  const { environment: _, concurrency: __, ...open } = unset
   for (const [name, value] of Object.entries({ ...open, time_limit_minutes: 60 }))
     assert.deepEqual(task[name], value, name)
   assert.deepEqual(task.from_repository, [])
@@ -220,6 +227,7 @@ const badSettings: readonly (readonly [field: string, value: unknown, ...says: s
   ['commit', { name: 'Bot', email: `a@${longest(260)}` }, 'expected at most 254 characters'],
   ['commit', { name: 'Bot', email: 'a@b.c', key: 1 }, 'commit.key: unknown field, got 1'],
   ['allow_workflow_changes', 'yes', 'expected true or false, got "yes"'],
+  ['concurrency', 0, 'concurrency: expected'],
   ['colour', 'red', 'colour: unknown field, got "red"'],
 ]
 test('bad settings are refused when a repository is created and when it is changed', async (t) => {

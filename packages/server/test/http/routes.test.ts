@@ -287,6 +287,9 @@ test('the OpenAPI document is 3.1 and has every route with its errors', async ()
     '/v1/tasks/{id}/messages',
     '/v1/tasks/{id}/retry',
     '/v1/tasks/{id}/transcript',
+    '/v1/workers',
+    '/v1/workers/{id}',
+    '/v1/workers/{id}/drain',
     '/v1/ws',
   ])
   const create = document.components.schemas.WorkflowCreate

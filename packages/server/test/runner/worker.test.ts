@@ -12,6 +12,7 @@ import { Metrics } from '../../src/metrics.ts'
 import { PriceTable } from '../../src/prices/price-table.ts'
 import { WorkQueue } from '../../src/queue/work-queue.ts'
 import { DiskFloor } from '../../src/runner/disk-floor.ts'
+import { MemoryFloor } from '../../src/runner/memory-floor.ts'
 import { Mirrors } from '../../src/runner/mirrors.ts'
 import { Worker } from '../../src/runner/worker.ts'
 import { createSandboxDriver } from '../../src/sandbox/create.ts'
@@ -57,8 +58,10 @@ test('a worker that claims what it still runs ends the earlier attempt before it
   await using worker = new Worker({
     ...{ store, queue, live, sandboxes, clock, log, node: store.node, config, dataDir, metrics },
     disk: new DiskFloor({ directory: dataDir, floorBytes: 0, metrics }),
+    memory: new MemoryFloor({ floorBytes: 0, log }),
     ...{ audit, credentials, breaker: new Breaker({ clock, metrics }), prices: new PriceTable() },
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),
+    version: '0.0.0',
     publicUrl: new URL('http://127.0.0.1'),
     schedules: { ...nobodyOrders, store, clock },
     egress: { presets: { package_registries: [] }, env: {} },

@@ -16,9 +16,12 @@ export class ServerProcess extends ServerApi implements AsyncDisposable {
   }
 
   /** Resolves when it listens; rejects with what it printed when it ends before that. */
-  static async start(settings: Readonly<Record<string, string>>): Promise<ServerProcess> {
+  static async start(
+    settings: Readonly<Record<string, string>>,
+    command: 'serve' | 'work' = 'serve',
+  ): Promise<ServerProcess> {
     const cli = join(import.meta.dirname, '../../src/cli.ts')
-    const child = spawn(process.execPath, ['--conditions=longhaul', cli, 'serve'], {
+    const child = spawn(process.execPath, ['--conditions=longhaul', cli, command], {
       env: {
         PATH: process.env['PATH'] ?? '',
         HOME: '/nonexistent',

@@ -29,6 +29,8 @@ export interface World extends AsyncDisposable {
   readonly dataDir: string
   /** Starts a server in this world; the one before must be gone. */
   start(settings?: Readonly<Record<string, string>>): Promise<ServerProcess>
+  /** Starts a worker without an API in it. */
+  startWorker(settings: Readonly<Record<string, string>>): Promise<ServerProcess>
   /** Starts one in this process, with a clock of the test's, and perhaps a disk of its. */
   startInProcess(
     clock: Clock,
@@ -91,6 +93,10 @@ export async function makeWorld(scenarios: readonly Scenario[]): Promise<World> 
     dataDir: directory.path,
     async start(settings = {}) {
       server = await ServerProcess.start({ ...base, ...settings })
+      return server
+    },
+    async startWorker(settings) {
+      server = await ServerProcess.start({ ...base, ...settings }, 'work')
       return server
     },
     async startInProcess(clock, { settings, ...o } = {}) {

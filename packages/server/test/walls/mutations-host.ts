@@ -153,7 +153,7 @@ export const hostMutations: readonly Mutation[] = [
   },
   {
     wall: 'a range of uids for each server of a host',
-    file: 'packages/server/src/build.ts',
+    file: 'packages/server/src/build/runner.ts',
     find: '...(uids && { uidBase: uids.base }),',
     replace: '',
     test: 'packages/server/test/e2e/neighbours.test.ts',

@@ -1,7 +1,7 @@
 import { createRoute } from '@hono/zod-openapi'
 import { sandboxReport, serverAlert } from '@longhaul/client/contract'
 import { z } from 'zod'
-import type { AppDeps } from '../deps.ts'
+import type { ProbeDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { json } from '../responses.ts'
 
@@ -13,7 +13,7 @@ const readiness = z
     status: z.enum(['ready', 'not_ready']),
     store: part,
     queue: part,
-    sandbox: part,
+    sandbox: part.describe('Ok as well where this process runs no tasks.'),
     model: part.describe('Without a model the server is ready, and tasks fail.'),
   })
   .meta({ id: 'Readiness' })
@@ -24,7 +24,9 @@ const health = z
     version: z.string(),
     store: part,
     queue: part,
-    sandbox: sandboxReport,
+    sandbox: sandboxReport
+      .nullable()
+      .describe('Null: this process runs no tasks; workers of their own do.'),
     model: part,
     disk: part
       .extend({ free_bytes: z.number().nullable(), floor_bytes: z.number() })
@@ -74,13 +76,14 @@ const healthRoute = createRoute({
 const pingMsMax = 2000
 
 /** `/livez`, `/readyz` and `/health`: without a key, and nothing in them is secret. */
-export function healthRoutes(app: App, deps: AppDeps): void {
+export function healthRoutes(app: App, deps: ProbeDeps): void {
   app.openapi(livez, (c) => c.json({ status: 'alive' as const }, 200))
 
   app.openapi(readyz, async (c) => {
     const { store, queue, sandbox, model } = await partsOf(deps)
-    const parts = { store, queue, sandbox: { ok: sandbox.ok, problem: sandbox.problem }, model }
-    return store.ok && queue.ok && sandbox.ok
+    const walls = { ok: sandbox?.ok ?? true, problem: sandbox?.problem ?? null }
+    const parts = { store, queue, sandbox: walls, model }
+    return store.ok && queue.ok && walls.ok
       ? c.json({ status: 'ready' as const, ...parts }, 200)
       : c.json({ status: 'not_ready' as const, ...parts }, 503)
   })
@@ -90,16 +93,16 @@ export function healthRoutes(app: App, deps: AppDeps): void {
       partsOf(deps),
       diskOf(deps),
     ])
-    const allOk = [store, queue, sandbox, model, disk].every(({ ok }) => ok)
+    const walled = sandbox === null || (sandbox.ok && sandbox.gaps.length === 0)
+    const allOk = [store, queue, model, disk].every(({ ok }) => ok)
     const alerts = [...deps.health.alerts()]
-    const isWell = allOk && sandbox.gaps.length === 0 && alerts.length === 0
-    const status = isWell ? 'healthy' : 'degraded'
+    const status = allOk && walled && alerts.length === 0 ? 'healthy' : 'degraded'
     const parts = { store, queue, sandbox, model, disk, alerts }
     return c.json({ status, version: deps.version, ...parts } as const, 200)
   })
 }
 
-async function partsOf({ store, health, clock }: AppDeps) {
+async function partsOf({ store, health, clock }: ProbeDeps) {
   return {
     store: await pinged((signal) => store.ping(signal), clock),
     queue: partOf(health.queueReady(), 'The queue is not running.'),
@@ -111,14 +114,14 @@ async function partsOf({ store, health, clock }: AppDeps) {
   }
 }
 
-async function diskOf({ health }: AppDeps) {
+async function diskOf({ health }: ProbeDeps) {
   const { freeBytes, floorBytes, problem } = await health.disk()
   return { ok: problem === null, problem, free_bytes: freeBytes, floor_bytes: floorBytes }
 }
 
 async function pinged(
   ping: (signal: AbortSignal) => Promise<void>,
-  clock: AppDeps['clock'],
+  clock: ProbeDeps['clock'],
 ): Promise<Part> {
   const late = new AbortController()
   using _timer = clock.after(pingMsMax, () => late.abort(new Error('The store is slow.')))

@@ -104,12 +104,15 @@ export function keyRoutes(app: App, { store, clock }: AppDeps): void {
   }
 
   app.openapi(create, async (c) => {
-    const { name, scopes, day_budget_usd: budget } = c.req.valid('json')
+    const { name, scopes, day_budget_usd: budget, concurrency } = c.req.valid('json')
     const caller = c.get('caller')
     const beyond = scopes.find((scope) => !allows(caller.scopes, scope))
     if (beyond !== undefined) throw refusals.scopeMissing(beyond, caller.scopes)
     const { id, key, hash } = mintKey(clock)
-    const limits = budget == null ? {} : { day_budget_usd: budget }
+    const limits = {
+      ...(budget != null && { day_budget_usd: budget }),
+      ...(concurrency != null && { concurrency }),
+    }
     const made = { id, hash, name, scopes, limits, createdBy: caller.keyId, now: now() }
     await insertKey(store.db, made)
     c.header('location', `/v1/keys/${id}`)
@@ -150,11 +153,15 @@ async function changeKey(
   o: { readonly id: string; readonly given: KeyUpdate; readonly now: Date },
 ): Promise<KeyRow | undefined> {
   const { id, given, now } = o
-  const { name, day_budget_usd: budget } = given
+  const { name, day_budget_usd: budget, concurrency } = given
+  const limits = {
+    ...(budget !== undefined && { day_budget_usd: budget }),
+    ...(concurrency !== undefined && { concurrency }),
+  }
   const row = await updateKey(trx, {
     id,
     ...(name !== undefined && { name }),
-    ...(budget !== undefined && { limits: { day_budget_usd: budget } }),
+    ...(Object.keys(limits).length > 0 && { limits }),
   })
   if (row !== undefined && budget !== undefined) await wakeForBudget(trx, { keyId: id, now })
   return row

@@ -1,6 +1,6 @@
 import { createRoute } from '@hono/zod-openapi'
 import { z } from 'zod'
-import type { AppDeps } from '../deps.ts'
+import type { ProbeDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusalsOf } from '../responses.ts'
 
@@ -20,7 +20,7 @@ const scrape = createRoute({
 })
 
 /** The metrics of this process, and of the queue and the outbox that all share. */
-export function metricsRoute(app: App, { metrics, measureStore }: AppDeps): void {
+export function metricsRoute(app: App, { metrics, measureStore }: ProbeDeps): void {
   app.openapi(scrape, async (c) => {
     await measureStore()
     const { text, contentType } = await metrics.render()

@@ -19,6 +19,7 @@ import { sessionRoutes } from './sessions.ts'
 import { taskRetryRoute } from './task-retry.ts'
 import { taskRoutes } from './tasks.ts'
 import { transcriptRoutes } from './transcript.ts'
+import { workerRoutes } from './workers.ts'
 import { workflowRoutes } from './workflows.ts'
 
 /** Every route of this room, in the order of the OpenAPI document. */
@@ -41,6 +42,7 @@ export function mountRoutes(app: App, deps: AppDeps): void {
   deliveryRoutes(app, deps)
   auditRoutes(app, deps)
   keyRoutes(app, deps)
+  workerRoutes(app, deps)
   healthRoutes(app, deps)
   metricsRoute(app, deps)
 }

@@ -1,0 +1,71 @@
+import { sql } from 'kysely'
+import type { Db } from './tables.ts'
+import type { WorkerRow } from './worker-table.ts'
+
+/** A worker that has not been heard of for so long is forgotten. */
+const forgottenMs = 3_600_000
+
+export interface NewWorker {
+  readonly id: string
+  /** Its data directory's; the worker that had it before is gone. */
+  readonly node: string
+  readonly host: string
+  readonly version: string
+  readonly labels: readonly string[]
+  readonly slots: number
+  readonly now: Date
+}
+
+/** Announces a worker, in place of the one before it on its node. */
+export async function insertWorker(db: Db, worker: NewWorker): Promise<void> {
+  const { now, labels, ...row } = worker
+  await db.deleteFrom('workers').where('node', '=', worker.node).execute()
+  await db
+    .insertInto('workers')
+    .values({ ...row, labels: [...labels], running: 0, started_at: now, seen_at: now })
+    .execute()
+}
+
+/** Says that a worker is there, and how much it runs. Undefined: it was forgotten meanwhile. */
+export function touchWorker(
+  db: Db,
+  o: { readonly id: string; readonly running: number; readonly now: Date },
+): Promise<Pick<WorkerRow, 'draining_at' | 'hand_back'> | undefined> {
+  return db
+    .updateTable('workers')
+    .set({ running: o.running, seen_at: o.now })
+    .where('id', '=', o.id)
+    .returning(['draining_at', 'hand_back'])
+    .executeTakeFirst()
+}
+
+/** Has a worker take nothing new; what was asked before stays. Undefined: there is no such worker. */
+export function drainWorker(
+  db: Db,
+  o: { readonly id: string; readonly handBack: boolean; readonly now: Date },
+): Promise<WorkerRow | undefined> {
+  return db
+    .updateTable('workers')
+    .set((set) => ({
+      draining_at: set.fn.coalesce('draining_at', set.val(o.now)),
+      hand_back: sql<boolean>`hand_back or ${o.handBack}`,
+    }))
+    .where('id', '=', o.id)
+    .returningAll()
+    .executeTakeFirst()
+}
+
+/** Newest first; those that nobody has heard of for an hour are forgotten. */
+export async function listWorkers(db: Db, now: Date): Promise<WorkerRow[]> {
+  const forgotten = new Date(now.getTime() - forgottenMs)
+  await db.deleteFrom('workers').where('seen_at', '<', forgotten).execute()
+  return db.selectFrom('workers').selectAll().orderBy('id', 'desc').execute()
+}
+
+export function getWorker(db: Db, id: string): Promise<WorkerRow | undefined> {
+  return db.selectFrom('workers').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+export async function deleteWorker(db: Db, id: string): Promise<void> {
+  await db.deleteFrom('workers').where('id', '=', id).execute()
+}
