@@ -63,6 +63,7 @@ export const hooks: GatewayHooks = {
   onCommented: () => undefined,
   onUsage: () => undefined,
   onQuota: () => undefined,
+  onSilence: () => undefined,
   onRefused: () => undefined,
   onDenied: () => undefined,
   onDecision: () => undefined,

@@ -76,6 +76,10 @@ export class Metrics {
     help: '1 while the alert of that name is raised; see alerts.md.',
     labels: ['name'],
   })
+  readonly taskAlerts = this.#counter('task_alerts_total', {
+    help: 'What watchdogs of tasks noticed, as `task.alert` in their logs; see alerts.md. Name: agent_silent, model_silent, command_hung, clock_jumped.',
+    labels: ['name'],
+  })
   readonly modelBreaker = this.#gauge('model_breaker_open', {
     help: '1 while no session of this process asks the model, because its provider said often enough: not now.',
     labels: [],

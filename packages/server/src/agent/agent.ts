@@ -54,7 +54,7 @@ export interface AgentOptions {
   readonly transcript: Transcript
   /** Bash's default timeout; a command that outlives it goes on in the background. */
   readonly bashTimeoutMs: number
-  /** Epoch milliseconds: when the task's time is up. */
+  /** When the task's time is up, as `Clock.elapsed` counts. */
   readonly deadline: number
   /**
    * An entry for the log. Until it resolves, the agent's next message waits, and at last its process.

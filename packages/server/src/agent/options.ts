@@ -106,8 +106,11 @@ const longCommands =
 
 /** Tries of a model request: with the CLI's back-off they take about three minutes. */
 const requestTriesMax = 10
-/** Bytes of an answer may pause this long, pings included; then the request is made again. */
-const streamPauseMsMax = 60_000
+/**
+ * Bytes of an answer may pause this long, pings included; then the request is made again. The gateway
+ * cuts a silent answer off at 60 s, and says so.
+ */
+const streamPauseMsMax = 75_000
 /** Subagents at once; the gateway keeps the budget however many there are. */
 const subagentsMax = 8
 /** A subagent may not start subagents. */

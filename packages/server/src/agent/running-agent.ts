@@ -65,7 +65,7 @@ export class RunningAgent implements Agent {
         },
         ...(resumed ? { resume: o.conversationId } : { sessionId: o.conversationId }),
         cwd: o.sandbox.paths.workspace,
-        env: agentEnv({ ...o, remainingMs: o.deadline - o.clock.now() }),
+        env: agentEnv({ ...o, remainingMs: o.deadline - o.clock.elapsed() }),
         pathToClaudeCodeExecutable: o.sandbox.claudePath,
         spawnClaudeCodeProcess: this.#process.spawn,
         sessionStore: o.transcript.sdkStore(),

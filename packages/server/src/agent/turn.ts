@@ -42,7 +42,7 @@ export class Turns {
   constructor(o: {
     readonly clock: Clock
     readonly stallMs: number
-    /** Epoch milliseconds. */
+    /** As `Clock.elapsed` counts. */
     readonly deadline: number
     readonly controls: Controls
   }) {
@@ -67,7 +67,7 @@ export class Turns {
     this.#state = beginTurn(this.#state)
     this.#hasBegun = false
     const { promise, resolve } = Promise.withResolvers<TurnEnd>()
-    const remainingMs = Math.max(0, this.#deadline - this.#clock.now())
+    const remainingMs = Math.max(0, this.#deadline - this.#clock.elapsed())
     const deadline = this.#clock.after(remainingMs, () => this.end(timedOut))
     this.#turn = { resolve, deadline }
     this.#follow()

@@ -135,17 +135,18 @@ export class EventWriter implements AsyncDisposable {
   async #store(events: readonly NewEvent[]): Promise<void> {
     const { store, clock, metrics } = this.#o
     const batch = { ...this.#o, events }
-    const begun = clock.now()
+    const begun = clock.elapsed()
     const deadline = begun + retryMsMax
     for (let tries = 0; ; tries += 1)
       try {
         if (tries === 0) await appendEvents(store.db, batch)
         else await this.#storeAgain(batch)
         metrics.eventsAppended.inc(events.length)
-        metrics.eventBatchSeconds.observe((clock.now() - begun) / 1000)
+        metrics.eventBatchSeconds.observe((clock.elapsed() - begun) / 1000)
         return
       } catch (error) {
-        if (error instanceof LeaseLost || !isOutage(error) || clock.now() > deadline) throw error
+        if (error instanceof LeaseLost || !isOutage(error) || clock.elapsed() > deadline)
+          throw error
         await clock.sleep(retryMs, this.#late.signal)
       }
   }

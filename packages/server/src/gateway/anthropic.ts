@@ -11,6 +11,7 @@ import { type ModelBody, parseModelBody } from './model-body.ts'
 import type { GatewayPolicy } from './policy.ts'
 import { isLimited, resetOf } from './quota.ts'
 import { refuseModel } from './refuse.ts'
+import { Silence } from './silence.ts'
 import { clientSignal, openRequest, relay } from './upstream.ts'
 import { type Reading, UsageReader } from './usage.ts'
 
@@ -160,7 +161,10 @@ async function forward(
   }
   const details = { model: requested.model, path: o.path }
   context.record.allowed({ ...hostOf(o.model.baseUrl), route: 'anthropic', details })
-  const answer = await ask(context, o)
+  using silence = new Silence(context.clock)
+  if (streams(o.body)) silence.asked()
+  const signal = AbortSignal.any([o.signal, silence.signal])
+  const answer = await ask(context, { ...o, signal, silence })
   countRequest(context, { model: requested.model, answer })
   if (answer === 'failed' || answer === 'cut') context.breaker.missed()
   if (answer === 'failed') return o.settle(null)
@@ -168,7 +172,7 @@ async function forward(
     return o.settle(new UsageReader({ contentType: undefined, requested, prices }).end(false))
   const status = answer.statusCode ?? 502
   heed(context, { status, answer })
-  if (status >= 200 && status < 300) return stream(context, { ...o, answer })
+  if (status >= 200 && status < 300) return stream(context, { ...o, answer, silence })
   o.settle(null)
   if (status === 401 || status === 403) return refuseRejected(context, { ...o, answer })
   if (status >= 400) return passOn(context, { answer, response: o.response })
@@ -191,7 +195,7 @@ function heed(
 /** The answer; `cut` if the client went away before it began; `failed` if the model is not there. */
 async function ask(
   context: RouteContext,
-  o: Checked & { signal: AbortSignal },
+  o: Checked & { signal: AbortSignal; silence: Silence },
 ): Promise<IncomingMessage | 'cut' | 'failed'> {
   const sent = openRequest({
     url: upstreamUrl(o.model.baseUrl, o.path),
@@ -211,6 +215,12 @@ async function ask(
   try {
     return await sent.response
   } catch (error) {
+    const { message } = o.silence
+    if (message !== null) {
+      giveUp(context, message)
+      await refuseModel(o.response, { status: 504, type: 'api_error', message })
+      return 'failed'
+    }
     if (o.signal.aborted) return 'cut'
     context.log.warn({ err: error }, 'the model cannot be reached')
     await refuseUnreachable(o.response, 'The model cannot be reached.')
@@ -224,13 +234,15 @@ async function ask(
  */
 async function stream(
   context: RouteContext,
-  o: Checked & { answer: IncomingMessage; settle: Settle },
+  o: Checked & { answer: IncomingMessage; settle: Settle; silence: Silence },
 ): Promise<void> {
   const reader = new UsageReader({
     contentType: o.answer.headers['content-type'],
     requested: o.body.requested,
     prices: context.prices,
   })
+  const { silence } = o
+  if (streams(o.body)) silence.heard()
   let settled = false
   const settle = (complete: boolean): void => {
     if (!settled) o.settle(reader.end(complete))
@@ -239,12 +251,24 @@ async function stream(
   await passOn(context, {
     ...o,
     onChunk: (chunk) => {
+      if (streams(o.body)) silence.heard()
       reader.feed(chunk)
       if (reader.stopped) settle(true)
     },
     onEnd: () => settle(true),
   })
   settle(false)
+  if (silence.message !== null) giveUp(context, silence.message)
+}
+
+/** The client sees a connection that breaks, or 504, and asks again. */
+function giveUp(context: RouteContext, message: string): void {
+  context.log.warn({ alert: 'model_silent' }, message)
+  context.hooks.onSilence(message)
+}
+
+function streams({ value }: ModelBody): boolean {
+  return typeof value === 'object' && value !== null && Reflect.get(value, 'stream') === true
 }
 
 async function passOn(

@@ -117,6 +117,8 @@ export interface GatewayHooks {
   onCommented(comment: { readonly number: number; readonly url: string }): void
   /** After each answer of the model, cut ones included; an answer without usage is estimated. */
   onUsage(use: { model: string; usage: Usage; costUsd: number }): void
+  /** An answer of the model was given up, because nothing came of it for too long. */
+  onSilence(message: string): void
   /** The provider has no quota left until then, in epoch milliseconds. */
   onQuota(reset: number): void
   /** A model request was refused for good; called once a request, so possibly several times. */

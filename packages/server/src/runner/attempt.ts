@@ -18,6 +18,7 @@ import { Hold } from './hold.ts'
 import { isSpokenTo } from './inbox.ts'
 import { Journal } from './journal.ts'
 import { keepWork, leaveWork } from './keep.ts'
+import { keepTime } from './keep-time.ts'
 import { LimitNotes } from './limit-notes.ts'
 import { PackagesFailed } from './packages.ts'
 import { type Attempt, failed, failedWithin, mayGoOn, type PhaseEnd } from './phase.ts'
@@ -53,13 +54,14 @@ export async function runAttempt(deps: RunnerDeps, lease: Lease, ending: Ending)
     return
   }
   const over = new AbortController()
-  const watching = watch({ ...deps, lease, taskId: task.id, ending }, over.signal)
+  const stepped = (stepMs: number) => keepTime(deps, { lease, taskId: task.id, stepMs })
+  const watching = watch({ ...deps, lease, taskId: task.id, ending, stepped }, over.signal)
   const startedMs = task.started_at?.getTime() ?? clock.now()
   const limitMs = task.order.timeLimitMinutes * 60_000 + Number(task.parked_ms)
-  const deadline = startedMs + limitMs
-  using _timer = clock.after(Math.max(0, deadline - clock.now()), () =>
-    ending.end({ kind: 'failed', reason: 'timed_out' }),
-  )
+  // From here on by a clock that nobody sets: time that did not pass is not taken from the task.
+  const leftMs = Math.max(0, startedMs + limitMs - clock.now())
+  const deadline = clock.elapsed() + leftMs
+  using _timer = clock.after(leftMs, () => ending.end({ kind: 'failed', reason: 'timed_out' }))
   try {
     await settle({ deps, task, lease, ending, deadline })
   } finally {

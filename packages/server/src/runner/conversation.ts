@@ -15,6 +15,7 @@ import { Inbox } from './inbox.ts'
 import { openAgentOf } from './open-agent.ts'
 import { parkingOf } from './permission.ts'
 import type { Attempt } from './phase.ts'
+import { raise, taskAlert } from './task-alert.ts'
 
 /** A model that answers 429 or 5xx, or a process that dies, is tried again for this long. */
 const retryMsMax = 10 * 60_000
@@ -50,12 +51,19 @@ export class Conversation implements AsyncDisposable {
     for (;;) {
       const end = await this.#turnWithRetries()
       if (end.kind === 'deferred') return this.#park(end.call)
-      if (end.kind === 'failed') return end
+      if (end.kind === 'failed') return this.#failed(end)
       if (end.text !== '') texts.push(end.text)
       if ((await this.#inbox.waiting()).length === 0) {
         return { kind: 'finished', text: texts.join('\n\n') }
       }
     }
+  }
+
+  #failed(end: TurnFailed): TurnFailed {
+    const { writer, deps } = this.#attempt
+    if (end.reason === 'stalled')
+      raise({ writer, metrics: deps.metrics }, taskAlert('agent_silent', end.message))
+    return end
   }
 
   /**
@@ -73,7 +81,7 @@ export class Conversation implements AsyncDisposable {
     const { deps, workspace } = this.#attempt
     let failing: number | null = null
     for (let waitMs: number = retryWaitMs.first; ; waitMs = Math.min(waitMs * 2, retryWaitMs.max)) {
-      const begun = deps.clock.now()
+      const begun = deps.clock.elapsed()
       const end = await this.#turn()
       workspace.signal.throwIfAborted()
       if (end.kind !== 'failed' || end.retry === 'never') return end
@@ -82,7 +90,7 @@ export class Conversation implements AsyncDisposable {
       if (hit !== null)
         return { ...end, reason: hit.reason, message: `${end.message} ${hit.message}` }
       // A turn that went on for longer than the bound was work: what failed then is a new failure.
-      const now = deps.clock.now()
+      const now = deps.clock.elapsed()
       if (failing === null || now - begun > retryMsMax) failing = now
       if (now - failing + waitMs > retryMsMax) return this.#giveUp(end)
       await this.#close()

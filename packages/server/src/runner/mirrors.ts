@@ -240,6 +240,7 @@ export class Mirrors {
         onCommented: () => undefined,
         onUsage: () => undefined,
         onQuota: () => undefined,
+        onSilence: () => undefined,
         onRefused: () => undefined,
         onDenied: (denial) => log.warn(denial, 'a mirror was denied a way out'),
         ...auditedBy(audit, null),

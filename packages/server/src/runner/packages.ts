@@ -97,6 +97,7 @@ function openWayOut(deps: RunnerDeps, sandbox: Sandbox): Promise<AsyncDisposable
       onCommented: () => undefined,
       onUsage: () => undefined,
       onQuota: () => undefined,
+      onSilence: () => undefined,
       onRefused: () => undefined,
       onDenied: (denial) => log.warn(denial, 'packages were denied a way out'),
       ...auditedBy(audit, null),

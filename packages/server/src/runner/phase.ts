@@ -35,7 +35,7 @@ export interface Attempt {
   readonly limitNotes: LimitNotes
   readonly comments: Comments
   readonly checkpoints: Checkpoints
-  /** Epoch milliseconds after which the task has timed out. */
+  /** When the task has timed out, as `Clock.elapsed` counts. */
   readonly deadline: number
   /** Stops the attempt, to go on when what the task waits for has come. */
   readonly park: (parking: Parking) => void
@@ -106,5 +106,5 @@ export function hasAgentBegun({ next }: Pick<Progress, 'next'>): boolean {
 
 /** Milliseconds that the task may still take. */
 export function timeLeft({ deadline, deps }: Attempt): number {
-  return Math.max(1, deadline - deps.clock.now())
+  return Math.max(1, deadline - deps.clock.elapsed())
 }

@@ -28,6 +28,7 @@ import { pushGuard } from './push-guard.ts'
 import { quotaCause, quotaWaitMsMin } from './quota.ts'
 import { secretRoutes, secretsFor } from './secrets.ts'
 import type { Spending } from './spending.ts'
+import { raise, taskAlert } from './task-alert.ts'
 
 /** How long a model request waits for the transcript of the turn before it. */
 const transcriptMsMax = 30_000
@@ -137,6 +138,10 @@ async function openWayOut(
         comments.made(comment).catch(ignoreLost)
       },
       onUsage: (used) => spending.add(used),
+      onSilence: (message) => {
+        const words = `${message} The agent asks again.`
+        raise({ writer, metrics: deps.metrics }, taskAlert('model_silent', words))
+      },
       onQuota: (reset) => {
         const now = deps.clock.now()
         if (reset - now < quotaWaitMsMin) return

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import { type Clock, ClockSteps } from '../clock.ts'
 import type { LiveEvents } from '../events/live.ts'
 import type { Log } from '../log.ts'
 import type { Lease, WorkQueue } from '../queue/work-queue.ts'
@@ -21,6 +21,8 @@ interface Watched {
   readonly ending: Ending
   readonly clock: Clock
   readonly log: Log
+  /** The date was set by so many milliseconds, or the machine stood still for as long. */
+  readonly stepped: (stepMs: number) => Promise<void>
 }
 
 /**
@@ -31,10 +33,13 @@ export async function watch(watched: Watched, over: AbortSignal): Promise<void> 
   await Promise.all([beat(watched, over), listen(watched, over)])
 }
 
-async function beat({ queue, lease, ending, clock, log }: Watched, over: AbortSignal) {
-  let heard = clock.now()
+async function beat(watched: Watched, over: AbortSignal) {
+  const { queue, lease, ending, clock, log } = watched
+  const steps = new ClockSteps(clock)
+  // Not by the date: one that is set back would let a touch hang for longer than a lease lasts.
+  let heard = clock.elapsed()
   while (!over.aborted) {
-    const asked = clock.now()
+    const asked = clock.elapsed()
     // A process that slept through it all still asks: the store knows whose the lease is.
     const left = Math.max(answerMsMin, heard + silenceMsMax - asked)
     try {
@@ -42,13 +47,24 @@ async function beat({ queue, lease, ending, clock, log }: Watched, over: AbortSi
       if (!isHeld) return ending.end({ kind: 'lost' })
       // The lease was renewed no earlier than that, however late the answer is.
       heard = asked
+      const stepMs = steps.look()
+      if (stepMs !== 0) await within(answerMsMin, told(watched, stepMs), { clock, signal: over })
     } catch (error) {
       if (over.aborted) return
       log.warn({ err: error, sessionId: lease.sessionId }, 'the lease could not be renewed')
-      if (clock.now() - heard > silenceMsMax) return ending.end({ kind: 'lost' })
+      if (clock.elapsed() - heard > silenceMsMax) return ending.end({ kind: 'lost' })
     }
     await clock.sleep(beatMs, over).catch(() => undefined)
   }
+}
+
+async function told({ stepped, log, lease }: Watched, stepMs: number): Promise<boolean> {
+  try {
+    await stepped(stepMs)
+  } catch (error) {
+    log.warn({ err: error, sessionId: lease.sessionId, stepMs }, 'the jump was not written down')
+  }
+  return true
 }
 
 /** What `answer` settles with, or false when it has not in time. Rejects when the signal aborts. */

@@ -108,7 +108,7 @@ export async function setStage(o: {
         permission: freely,
         toolbox: { tools: [], servers: [], policy: () => 'allow', observe: () => undefined },
         bashTimeoutMs: 60_000,
-        deadline: Date.now() + 600_000,
+        deadline: (given?.clock ?? systemClock).elapsed() + 600_000,
         emit: async (event) => void events.push(event),
         delta: (event) => deltas.push(event),
         stallMs: 420_000,

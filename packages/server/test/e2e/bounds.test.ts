@@ -99,6 +99,8 @@ test('an agent that is silent for seven minutes ends as stalled, with its work k
   )
   clock.jump(8 * minuteMs)
   assert.equal((await keptOf(id, repository)).reason, 'stalled')
+  const alerts = (await server.events(id)).filter(({ type }) => type === 'task.alert')
+  assert.ok(alerts.some(({ name }) => name === 'agent_silent'))
 })
 
 /** The question of a task that has spent its budget. */

@@ -41,7 +41,7 @@ test('one task and one reader move every metric there is', async () => {
   // A limit is hit in test/e2e/limits.test.ts.
   // A provider without quota closes the breaker in test/gateway/breaker.test.ts.
   // Deliveries are counted in test/delivery/receivers.test.ts.
-  // Alerts are raised in test/telemetry/alerts.test.ts.
+  // Alerts are raised in test/telemetry/alerts.test.ts and test/e2e/watchdogs.test.ts.
   const elsewhere = [
     'longhaul_deliveries_total',
     'longhaul_deliveries_waiting',
@@ -50,6 +50,7 @@ test('one task and one reader move every metric there is', async () => {
     'longhaul_sandbox_limits_reached_total',
     'longhaul_model_breaker_open',
     'longhaul_alert',
+    'longhaul_task_alerts_total',
   ]
   for (const name of names.filter((each) => !elsewhere.includes(each)))
     assert.ok(moved.has(name) || moved.has(`${name}_count`), `nothing moved ${name}`)

@@ -33,6 +33,8 @@ export interface TestGateway extends AsyncDisposable {
   readonly decisions: Decision[]
   /** When the provider is back, as the owner was told. */
   readonly quotas: readonly number[]
+  /** Answers that were given up for their silence, as the owner was told. */
+  readonly silences: readonly string[]
   readonly comments: Parameters<GatewayHooks['onCommented']>[0][]
   ask(o: Ask): Promise<Answer>
 }
@@ -90,6 +92,7 @@ export async function startGateway(
   const decisions: Decision[] = []
   const comments: TestGateway['comments'] = []
   const quotas: number[] = []
+  const silences: string[] = []
   const metrics = new Metrics()
   const gateway = await openGateway({
     socketPath,
@@ -102,6 +105,7 @@ export async function startGateway(
       mayComment: o.mayComment ?? (async () => 'Nothing may be commented on.'),
       onCommented: (comment) => comments.push(comment),
       onUsage: (use) => uses.push(use),
+      onSilence: (message) => silences.push(message),
       onQuota: (reset) => quotas.push(reset),
       onRefused: (refusal) => refusals.push(refusal),
       onDenied: (denial) => denials.push(denial),
@@ -126,6 +130,7 @@ export async function startGateway(
     decisions,
     comments,
     quotas,
+    silences,
     ask: (asked) => ask(socketPath, asked),
     async [Symbol.asyncDispose]() {
       await gateway[Symbol.asyncDispose]()

@@ -18,6 +18,7 @@ function open(socketPath: string, ownerUid: number | null = null) {
     onCommented: () => {},
     onUsage: () => {},
     onQuota: () => {},
+    onSilence: () => {},
     onRefused: () => {},
     onDenied: () => {},
     onDecision: () => {},

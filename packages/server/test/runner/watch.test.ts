@@ -41,6 +41,8 @@ beforeEach(async () => {
   lease = claimed
 })
 
+const stepped = () => Promise.resolve()
+
 /** Watches the lease while every touch hangs. */
 async function whileTouchesHang(
   act: (o: {
@@ -53,7 +55,7 @@ async function whileTouchesHang(
   const over = new AbortController()
   await store.db.transaction().execute(async (trx) => {
     await queue.expedite(trx, lease.sessionId)
-    const watched = { store, queue, live, lease, taskId: 'task_none', ending, clock, log }
+    const watched = { store, queue, live, lease, taskId: 'task_none', ending, clock, log, stepped }
     const watching = watch(watched, over.signal)
     await until('a touch to hang', async () => {
       const { rows } = await store.pool.query(
@@ -80,4 +82,11 @@ test('an attempt that is over does not wait for a touch that hangs', () =>
     over.abort()
     await watching
     assert.equal(ending.cause, null)
+  }))
+
+test('a date that is set back while a touch hangs keeps no lease for longer', () =>
+  whileTouchesHang(async ({ ending }) => {
+    clock.step(-3600_000)
+    clock.jump(9000)
+    await until('the lease to count as lost', () => ending.cause?.kind === 'lost', 5000)
   }))
