@@ -42,13 +42,19 @@ export async function tryClone(attempt: Attempt): Promise<Base | NonNullable<Pha
   }
 }
 
-/** Throws where there is work to be saved and it may help: then other attempts try again. */
+/**
+ * Throws where it may help that other attempts try again: there is work to be saved, or the disk of the
+ * node is full, which is not the task's fault.
+ */
 function refused(attempt: Attempt, error: BaseRefused | GitFailed): NonNullable<PhaseEnd> {
   const { journal, limitNotes, task } = attempt
-  if (error instanceof GitFailed && isPassing(error) && lostIn(journal.progress) !== undefined)
-    throw error
+  const hit = limitNotes.look()
+  if (error instanceof GitFailed) {
+    if (isPassing(error) && lostIn(journal.progress) !== undefined) throw error
+    if (hit === null && isOfDisk(error)) throw error
+  }
   return failedWithin(
-    limitNotes.look(),
+    hit,
     'repository_unreachable',
     `${task.order.repoUrl} could not be cloned: ${error.message}`,
   )
@@ -71,4 +77,9 @@ function isPassing({ message }: GitFailed): boolean {
   return /error: 5\d\d|timed out|took too long|early EOF|hung up|reset by peer|Failed to connect/i.test(
     message,
   )
+}
+
+/** Whether the disk failed: where the session's own limit did not, it is the node's. */
+function isOfDisk({ message }: GitFailed): boolean {
+  return /No space left on device|Input\/output error|Read-only file system/i.test(message)
 }

@@ -52,6 +52,10 @@ export class ServerProcess extends ServerApi implements AsyncDisposable {
     return this.#lines.join('\n')
   }
 
+  get isOver(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null
+  }
+
   get pid(): number {
     return this.#child.pid ?? 0
   }
@@ -72,7 +76,7 @@ export class ServerProcess extends ServerApi implements AsyncDisposable {
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    if (this.isOver) return
     const closed = once(this.#child, 'close')
     this.#child.kill(signal)
     await closed
