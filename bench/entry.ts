@@ -3,7 +3,7 @@ export interface Entry {
   readonly name: string
   /** One sentence: what the figure is. */
   readonly what: string
-  readonly unit: 'ratio' | 'ms' | 'MB' | 'per second' | 'processes'
+  readonly unit: 'ratio' | 'ms' | 'µs' | 'MB' | 'per second' | 'processes'
   readonly aim: { readonly atMost: number } | { readonly atLeast: number }
 }
 

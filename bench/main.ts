@@ -8,10 +8,11 @@ import { gateway } from './gateway.ts'
 import { memory } from './memory.ts'
 import { parked } from './parked.ts'
 import { sandbox } from './sandbox.ts'
+import { scrubbing } from './scrubbing.ts'
 import { start } from './start.ts'
 
 const benches: readonly Bench[] = [
-  ...[memory, start, sandbox, events, clone, gateway, agentPhase],
+  ...[memory, start, sandbox, events, clone, gateway, agentPhase, scrubbing],
   ...[parked],
 ]
 /** What is always measured takes three to four minutes; the rest, ten each. */

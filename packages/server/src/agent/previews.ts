@@ -7,6 +7,8 @@ import { type Fields, fieldsOf, textOf } from './fields.ts'
 
 /** Promised ids and streaming answers that are remembered; beyond them there are no previews. */
 const promisedMax = 1000
+/** A model's pieces are words. A larger one, which is forged, has no preview: it would be looked through at once. */
+const deltaCharsMax = 16 * 1024
 
 /** Which event a streamed block will be. */
 const previewed: ReadonlyMap<unknown, string> = new Map([
@@ -58,7 +60,9 @@ export class Previews {
       }
       case 'content_block_delta': {
         const { type, text } = fieldsOf(frame['delta'])
-        return type === 'text_delta' ? deltasOf(open, open.text.push(textOf(text))) : []
+        const piece = textOf(text)
+        if (type !== 'text_delta' || piece.length > deltaCharsMax) return []
+        return deltasOf(open, open.text.push(piece))
       }
       case 'content_block_stop':
         return deltasOf(open, open.text.end())

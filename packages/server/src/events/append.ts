@@ -35,7 +35,7 @@ export const eventsChannel = 'longhaul_events'
  * text, is marked `truncated`, and names the `artifact` that holds it whole. Secrets are taken out
  * before that, so that none is cut in two.
  */
-export function appendEvents(
+export async function appendEvents(
   db: Db,
   o: {
     readonly sessionId: string
@@ -45,10 +45,10 @@ export function appendEvents(
   },
 ): Promise<SessionEvent[]> {
   const { sessionId, clock, attempt = null } = o
-  if (o.events.length === 0) return Promise.resolve([])
+  if (o.events.length === 0) return []
   const now = new Date(clock.now())
   const scrubber = scrubberOf(db)
-  const events = scrubber?.value(o.events) ?? o.events
+  const events = (await scrubber?.valueInTurns(o.events)) ?? o.events
   const prepared = events.map((event) => prepare(event, clock))
   return inTransaction(db, async (trx) => {
     const rows = prepared.map(({ id, type, threadId, json }) => ({

@@ -85,16 +85,17 @@ export class Needles {
 
   #endAt(text: string, at: number): number | null {
     let longest: number | null = null
+    const next = nextIn(text)
     const follow = (branch: Branch, from: number): void => {
       for (const form of branch.forms) {
-        const end = endOf(text, { at: from, form })
+        const end = endOf(form, { at: from, next })
         const isWithin = end !== null && end - at <= longestSpelling(form)
         if (isWithin && (longest === null || end > longest)) longest = end
       }
       if (branch.next.size === 0) return
-      for (const { code, end } of nextAt(text, { at: from, begun: branch !== this.#root })) {
-        const next = branch.next.get(code)
-        if (next !== undefined) follow(next, end)
+      for (const { code, end } of next(from, branch !== this.#root)) {
+        const longer = branch.next.get(code)
+        if (longer !== undefined) follow(longer, end)
       }
     }
     follow(this.#root, at)
@@ -102,29 +103,43 @@ export class Needles {
   }
 }
 
+/** What may be read next at a place; `begun`: behind the first character of a form. */
+type Next = (at: number, begun: boolean) => readonly Reading[]
+
 /** Where the rest of a form ends that goes on at this place, by the longest reading of it. */
-function endOf(text: string, o: { readonly at: number; readonly form: string }): number | null {
+function endOf(form: string, o: { readonly at: number; readonly next: Next }): number | null {
   let ends = [o.at]
-  for (let place = depth; place < o.form.length; place += 1) {
-    const wanted = o.form.charCodeAt(place)
-    const next: number[] = []
+  for (let place = depth; place < form.length; place += 1) {
+    const wanted = form.charCodeAt(place)
+    const further: number[] = []
     for (const at of ends)
-      for (const { code, end } of nextAt(text, { at, begun: true }))
-        if (code === wanted && !next.includes(end)) next.push(end)
-    if (next.length === 0) return null
-    ends = next
+      for (const { code, end } of o.next(at, true))
+        if (code === wanted && !further.includes(end)) further.push(end)
+    if (further.length === 0) return null
+    ends = further
   }
   return Math.max(...ends)
 }
 
-/** What may be read next: here, or on the next line where a long one was wrapped. */
-function nextAt(text: string, o: { readonly at: number; readonly begun: boolean }): Reading[] {
-  if (o.at >= text.length) return []
-  const code = text.charCodeAt(o.at)
-  if (!introduces(code) && !isLineEnd(code)) return [{ code, end: o.at + 1 }]
-  const wrapped = o.begun ? wrapAt(text, o.at) : null
-  const here = readingsAt(text, o.at)
-  return wrapped === null ? here : [...here, ...readingsAt(text, wrapped)]
+/** Forms that begin alike read the same places: what may spell anything is read once for all of them. */
+function nextIn(text: string): Next {
+  let known: Map<number, Reading[]> | undefined
+  return function nextAt(at, begun) {
+    if (at >= text.length) return []
+    const code = text.charCodeAt(at)
+    if (!introduces(code) && !isLineEnd(code)) return [{ code, end: at + 1 }]
+    // The first place is read once, and no other one as if nothing had begun.
+    const before = begun ? known?.get(at) : undefined
+    if (before !== undefined) return before
+    const wrapped = begun ? wrapAt(text, at) : null
+    const here = readingsAt(text, at)
+    const readings = wrapped === null ? here : [...here, ...readingsAt(text, wrapped)]
+    if (begun) {
+      known ??= new Map()
+      known.set(at, readings)
+    }
+    return readings
+  }
 }
 
 function isLineEnd(code: number): boolean {

@@ -29,7 +29,9 @@ export class ScrubbedText {
 
   push(text: string): string {
     const held = this.#held + text
-    const at = Math.max(this.#boundary(held), this.#overflow(held))
+    const boundary = this.#boundary(held)
+    const isNear = boundary >= held.length - this.#o.tail
+    const at = isNear ? boundary : Math.max(boundary, this.#overflow(held))
     this.#held = held.slice(at)
     return this.#o.scrub(held.slice(0, at))
   }

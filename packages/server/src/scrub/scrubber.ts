@@ -1,9 +1,15 @@
+import { setImmediate } from 'node:timers/promises'
 import { formsOf } from './forms.ts'
 import { Needles } from './needles.ts'
 import { ScrubbedText } from './scrubbed-text.ts'
+import { scrubbedValue, type Texts } from './values.ts'
 
 /** Secrets that are known for a time only; beyond them the oldest are forgotten. */
 const passingMax = 5000
+/** Characters that are looked through at once: less than a millisecond, and some ten of the worst there is. */
+const turnChars = 4 * 1024
+/** What a text costs that is empty. */
+const turnCharsMin = 16
 
 /**
  * Takes secrets out of texts, as they are or in any of the usual encodings: JSON, URLs, HTML, base64
@@ -57,21 +63,28 @@ export class Scrubber {
   /** Every text in a JSON value, names of fields as well; the same value where there is no secret. */
   value<T>(value: T): T
   value(value: unknown): unknown {
-    if (typeof value === 'string') return this.text(value)
-    if (typeof value !== 'object' || value === null) return value
-    if (Array.isArray(value)) {
-      const scrubbed = value.map((each: unknown) => this.value(each))
-      return scrubbed.every((each, at) => Object.is(each, value[at])) ? value : scrubbed
-    }
-    // What makes JSON of itself (a date) is no text of anybody's.
-    if ('toJSON' in value) return value
-    let isSame = true
-    const entries = Object.entries(value).map(([name, own]): [string, unknown] => {
-      const scrubbed: [string, unknown] = [this.text(name), this.value(own)]
-      isSame &&= scrubbed[0] === name && Object.is(scrubbed[1], own)
-      return scrubbed
-    })
-    return isSame ? value : Object.fromEntries(entries)
+    const texts = (text: string) => ended(this.text(text))
+    return scrubbedValue(value, texts).next().value
+  }
+
+  /**
+   * The same, but others get a turn after every 4 Ki characters: what an agent says may have
+   * megabytes, and be written such that a kilobyte takes a millisecond.
+   */
+  valueInTurns<T>(value: T): Promise<T>
+  async valueInTurns(value: unknown): Promise<unknown> {
+    const steps = scrubbedValue(value, this.#turns())
+    let step = steps.next()
+    for (; step.done !== true; step = steps.next()) await setImmediate()
+    return step.value
+  }
+
+  /** The same for bytes. */
+  async bytesInTurns(bytes: Buffer): Promise<Buffer> {
+    // One character a byte: every form is ASCII, and no other character is torn apart.
+    const text = bytes.toString('latin1')
+    const scrubbed = await this.valueInTurns(text)
+    return scrubbed === text ? bytes : Buffer.from(scrubbed, 'latin1')
   }
 
   /** A text that may be JSON, and is JSON afterwards if it was. */
@@ -79,12 +92,6 @@ export class Scrubber {
     if (this.#needles.find(text, 0) === null) return text
     const parsed = parseJson(text)
     return parsed === undefined ? this.text(text) : JSON.stringify(this.value(parsed))
-  }
-
-  bytes(bytes: Buffer): Buffer {
-    // One character a byte: every form is ASCII, and no other character is torn apart.
-    const text = bytes.toString('latin1')
-    return this.#needles.find(text, 0) === null ? bytes : Buffer.from(this.text(text), 'latin1')
   }
 
   /**
@@ -118,6 +125,25 @@ export class Scrubber {
     if (rest !== '') yield Buffer.from(rest, 'latin1')
   }
 
+  #turns(): Texts {
+    let left = turnChars
+    const whole = (text: string) => this.text(text)
+    const open = () => this.pieces()
+    return function* inTurns(text) {
+      left -= text.length + turnCharsMin
+      if (left > 0) return whole(text)
+      let scrubbed = ''
+      const pieces = open()
+      for (let at = 0; at < text.length; at += turnChars) {
+        yield
+        scrubbed += pieces.push(text.slice(at, at + turnChars))
+      }
+      scrubbed += pieces.end()
+      left = turnChars
+      return scrubbed === text ? text : scrubbed
+    }
+  }
+
   /** Characters that any form takes, at most, less one. */
   get #tail(): number {
     return Math.max(0, this.#needles.longest - 1)
@@ -132,6 +158,12 @@ export class Scrubber {
 }
 
 const mark = '[secret]'
+
+/** It takes no turns. */
+// biome-ignore lint/correctness/useYield: it is one of those that may.
+function* ended(text: string): Generator<undefined, string> {
+  return text
+}
 
 /** Undefined: it is none, or a text or number of its own. */
 function parseJson(text: string): unknown {

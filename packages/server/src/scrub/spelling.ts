@@ -35,6 +35,13 @@ const percentCode = 0x25
 const ampersandCode = 0x26
 const plus = 0x2b
 const space = 0x20
+/** Makes a letter of ASCII a small one, and leaves a digit. */
+const lowerBit = 0x20
+const digit2 = 0x32
+const digit5 = 0x35
+/** `5c` and `26`. */
+const backslashDigits = [digit5, 0x63] as const
+const ampersandDigits = [digit2, 0x36] as const
 const lowerU = 0x75
 const lowerX = 0x78
 
@@ -101,7 +108,6 @@ const lineEnd = new RegExp(
   `\\r?\\n|${backslash}{1,${backslashesMax}}(?:r${backslash}{1,${backslashesMax}})?n|(?:%0[dD])?%0[aA]`,
   'y',
 )
-const percentBackslash = new RegExp(`%(?:25){0,${againMax}}5[cC]`, 'y')
 const hexEscape = /(?:u00|x)([0-9a-f]{2})/iy
 const percent = /%((?:25)*)([0-9a-f]{2})/iy
 /** The rest of an entity: of it the number or the name counts. */
@@ -111,7 +117,6 @@ const entity = new RegExp(
   'y',
 )
 const ampersandAgain = new RegExp(`amp${semicolon}`, 'y')
-const ampersand = new RegExp(`&|u0026|%(?:25){0,${againMax}}26`, 'y')
 
 /** After backslashes: the character itself, or its number; and a backslash that is doubled. */
 function escapedAt(text: string, at: number): Reading[] {
@@ -138,7 +143,23 @@ function behindBackslashes(text: string, at: number): Reading[] {
 function oneBackslashAt(text: string, at: number): number | null {
   const code = text.charCodeAt(at)
   if (code === backslashCode) return at + 1
-  return code === percentCode ? (matchAt(percentBackslash, text, at)?.end ?? null) : null
+  return code === percentCode ? percentFormEnd(text, { at, digits: backslashDigits }) : null
+}
+
+/**
+ * Where a percent form that begins at `at` ends, if it is of these digits. No pattern, as most here
+ * are: of a text that is nothing but such forms, each is read some twenty times.
+ */
+function percentFormEnd(
+  text: string,
+  { at, digits }: { readonly at: number; readonly digits: readonly [number, number] },
+): number | null {
+  for (let from = at + 1; from <= at + 1 + 2 * againMax; from += 2) {
+    const [first, second] = [text.charCodeAt(from), text.charCodeAt(from + 1)]
+    if (first === digits[0] && (second | lowerBit) === digits[1]) return from + 2
+    if (first !== digit2 || second !== digit5) return null
+  }
+  return null
 }
 
 /** `%26`, and `%2526`, which may be read as `%26`, too. */
@@ -156,15 +177,22 @@ function entitiesAt(text: string, at: number): Reading[] {
   const readings: Reading[] = []
   let end: number | null = at
   for (let count = 0; count <= backslashesMax && end !== null; count += 1) {
-    const code = text.charCodeAt(end)
-    const mayBegin = code === ampersandCode || code === percentCode || code === lowerU
-    const begun = mayBegin ? matchAt(ampersand, text, end) : null
-    // `u0026` is one behind backslashes only, and `&` is one without any.
-    if (begun !== null && (code === ampersandCode ? count === 0 : code !== lowerU || count > 0))
-      readings.push(...entityAt(text, begun.end))
+    const begun = ampersandEnd(text, { at: end, isEscaped: count > 0 })
+    if (begun !== null) readings.push(...entityAt(text, begun))
     end = oneBackslashAt(text, end)
   }
   return readings
+}
+
+/** `u0026` is one behind backslashes only, and `&` is one without any. */
+function ampersandEnd(
+  text: string,
+  { at, isEscaped }: { readonly at: number; readonly isEscaped: boolean },
+): number | null {
+  const code = text.charCodeAt(at)
+  if (code === percentCode) return percentFormEnd(text, { at, digits: ampersandDigits })
+  if (isEscaped) return text.startsWith('u0026', at) ? at + 5 : null
+  return code === ampersandCode ? at + 1 : null
 }
 
 /** Behind an ampersand; `&amp;` is one, too. */

@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { newId } from '../ids.ts'
 import { scrubberOf } from './scrubbing-dialect.ts'
@@ -72,17 +71,9 @@ export async function putArtifact(db: Db, artifact: NewArtifact): Promise<Artifa
   })
 }
 
-/** All of it, before it is cut into rows; others get a turn between two pieces. */
+/** All of it, before it is cut into rows. */
 async function scrubbed(db: Db, data: Buffer): Promise<Buffer> {
-  const scrubber = scrubberOf(db)
-  if (scrubber === null) return data
-  async function* pieces() {
-    for (let at = 0; at < data.length; at += chunkBytes) {
-      if (at > 0) await setImmediate()
-      yield data.subarray(at, at + chunkBytes)
-    }
-  }
-  return Buffer.concat(await Array.fromAsync(scrubber.stream(pieces())))
+  return (await scrubberOf(db)?.bytesInTurns(data)) ?? data
 }
 
 export interface StoredArtifact {

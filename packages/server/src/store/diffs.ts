@@ -22,8 +22,10 @@ export async function putDiff(
   o: { readonly sessionId: string; readonly attempt: number; readonly now: Date } & NewDiff,
 ): Promise<void> {
   const scrubber = scrubberOf(db)
-  const patch = scrubber?.bytes(o.patch) ?? o.patch
-  const body = Buffer.from(scrubber?.json(o.body.toString()) ?? o.body)
+  const patch = (await scrubber?.bytesInTurns(o.patch)) ?? o.patch
+  const given: unknown = JSON.parse(o.body.toString())
+  const scrubbed = (await scrubber?.valueInTurns(given)) ?? given
+  const body = scrubbed === given ? o.body : Buffer.from(JSON.stringify(scrubbed))
   const { rows } = await sql`
     insert into diffs (session_id, attempt, base_commit, commit, patch, body, created_at)
     select id, attempt, ${o.baseCommit}, ${o.commit}, ${patch}::bytea, ${body}::bytea,

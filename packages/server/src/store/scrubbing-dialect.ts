@@ -34,6 +34,22 @@ export function scrubberOf(db: Db): Scrubber | null {
   return adapter instanceof ScrubbingAdapter ? adapter.scrubber : null
 }
 
+/**
+ * A text that was scrubbed before, in turns, because it may have megabytes; pg sends what this says.
+ * https://node-postgres.com/features/types
+ */
+export class ScrubbedParameter {
+  readonly #text: string
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  toPostgres(): string {
+    return this.#text
+  }
+}
+
 class ScrubbingCompiler extends PostgresQueryCompiler {
   readonly #scrubber: Scrubber
 

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { LeaseLost } from './lease-lost.ts'
+import { ScrubbedParameter, scrubberOf } from './scrubbing-dialect.ts'
 import type { Db } from './tables.ts'
 
 /** Names one transcript: the conversation's own (`subpath` empty) or one of its subagents'. */
@@ -25,7 +26,8 @@ export async function appendTranscript(
   const uuids = o.entries.map((entry) =>
     'uuid' in entry && typeof entry.uuid === 'string' ? entry.uuid : null,
   )
-  const texts = o.entries.map((entry) => JSON.stringify(entry))
+  const entries = (await scrubberOf(db)?.valueInTurns(o.entries)) ?? o.entries
+  const texts = entries.map((entry) => new ScrubbedParameter(JSON.stringify(entry)))
   const { rows } = await sql<{ held: boolean }>`
     with fence as (
       select id from sessions where id = ${o.sessionId} and attempt = ${o.attempt} for share

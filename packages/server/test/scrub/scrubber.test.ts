@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { Scrubber } from '../../src/scrub/scrubber.ts'
 
@@ -135,6 +136,45 @@ test('a value stays what it is but for the secrets in its texts and names', () =
   })
   const clean = { a: ['b', { c: null }] }
   assert.equal(scrubber.value(clean), clean)
+})
+
+test('in turns a value becomes the same, wherever a turn ends', async () => {
+  const scrubber = new Scrubber([secret, 'two words of a secret'])
+  const forms = [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64')]
+  await fc.assert(
+    fc.asyncProperty(
+      fc.nat({ max: 100 }),
+      fc.constantFrom('x', 'a ', 'x\n', '%5c'),
+      async (n, unit) => {
+        // 4 Ki characters are a turn.
+        const before = unit.repeat(16 * 1024).slice(0, 16 * 1024 - n)
+        const texts = forms.map((form) => `${before}${form} ${before}${form}`)
+        const value = { texts, [`${before}${secret}`]: 'x', short: Array(3000).fill(secret) }
+        assert.deepEqual(await scrubber.valueInTurns(value), scrubber.value(value))
+        const bytes = Buffer.from(texts.join('ä'))
+        const expected = scrubber.text(bytes.toString('latin1'))
+        assert.equal((await scrubber.bytesInTurns(bytes)).toString('latin1'), expected)
+      },
+    ),
+    { numRuns: 20 },
+  )
+  const clean = { a: 'x'.repeat(100_000), b: ['c'] }
+  assert.equal(await scrubber.valueInTurns(clean), clean)
+})
+
+test('while a long text is looked through, or many short ones, others get their turns', async () => {
+  const scrubber = new Scrubber([secret])
+  for (const value of ['%5c'.repeat(100_000), Array(20_000).fill('a')]) {
+    let turns = 0
+    let isDone = false
+    const others = (async () => {
+      for (; !isDone; turns += 1) await setImmediate()
+    })()
+    await scrubber.valueInTurns(value)
+    isDone = true
+    await others
+    assert.ok(turns >= 60, `${turns} turns`)
+  }
 })
 
 test('JSON stays JSON, whatever stands before and behind a secret', () => {

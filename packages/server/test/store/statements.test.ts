@@ -230,7 +230,7 @@ test('an artifact comes back in pieces, and a new one takes its name', async () 
   assert.deepEqual(await count('', 'a'), { count: 1, bytes: data.length })
   assert.deepEqual(await count('b', 'b'), { count: 0, bytes: 0 })
   assert.equal(await getArtifact(store.db, { sessionId, name: 'c' }), null)
-  assert.throws(() => put('large', Buffer.alloc(artifactBytesMax + 1)), RangeError)
+  await assert.rejects(put('large', Buffer.alloc(artifactBytesMax + 1)), RangeError)
 })
 
 test('a transcript comes back deep-equal and in order, each uuid once', async () => {

@@ -10,7 +10,7 @@ const dialect = {
 }
 const events = {
   file: `${source}/events/append.ts`,
-  find: 'scrubber?.value(o.events) ?? o.events',
+  find: '(await scrubber?.valueInTurns(o.events)) ?? o.events',
   replace: 'o.events',
 }
 const audit = {
@@ -41,6 +41,14 @@ export const scrubbingMutations: readonly Mutation[] = [
     title: 'what a schedule orders, as all that is in the database, does not say the secret',
   },
   {
+    wall: 'transcripts are scrubbed',
+    file: `${source}/store/transcripts.ts`,
+    find: '(await scrubberOf(db)?.valueInTurns(o.entries)) ?? o.entries',
+    replace: 'o.entries',
+    test,
+    title: 'a transcript does not say the secret',
+  },
+  {
     wall: 'artifacts are scrubbed',
     file: `${source}/store/artifacts.ts`,
     find: ' : await scrubbed(db, artifact.data)',
@@ -51,15 +59,19 @@ export const scrubbingMutations: readonly Mutation[] = [
   {
     wall: 'artifacts are scrubbed before they are cut',
     file: `${source}/store/artifacts.ts`,
-    find: 'Array.fromAsync(scrubber.stream(pieces()))',
-    replace: 'Array.fromAsync(pieces(), (piece) => scrubber.bytes(piece))',
+    find: 'await scrubberOf(db)?.bytesInTurns(data)',
+    replace: `Buffer.concat(
+      await Array.fromAsync({ length: Math.ceil(data.length / chunkBytes) }, (_, n) =>
+        scrubberOf(db)?.bytesInTurns(data.subarray(n * chunkBytes, (n + 1) * chunkBytes)),
+      ),
+    )`,
     test,
     title: 'an artifact does not say the secret where one of its rows ends',
   },
   {
     wall: 'differences are scrubbed',
     file: `${source}/store/diffs.ts`,
-    find: 'scrubber?.bytes(o.patch) ?? o.patch',
+    find: '(await scrubber?.bytesInTurns(o.patch)) ?? o.patch',
     replace: 'o.patch',
     test,
     title: 'a difference that is read as a patch does not say the secret',
@@ -67,8 +79,8 @@ export const scrubbingMutations: readonly Mutation[] = [
   {
     wall: 'differences are scrubbed',
     file: `${source}/store/diffs.ts`,
-    find: 'scrubber?.json(o.body.toString()) ?? o.body',
-    replace: 'o.body',
+    find: '(await scrubber?.valueInTurns(given)) ?? given',
+    replace: 'given',
     test,
     title: 'a difference that is read as JSON does not say the secret',
   },
@@ -83,8 +95,8 @@ export const scrubbingMutations: readonly Mutation[] = [
   {
     wall: 'deltas are scrubbed, across their pieces',
     file: `${source}/agent/previews.ts`,
-    find: 'open.text.push(textOf(text))',
-    replace: 'textOf(text)',
+    find: 'open.text.push(piece)',
+    replace: 'piece',
     test,
     title: 'an answer that streams does not say the secret, whatever its pieces',
   },

@@ -3,6 +3,7 @@
  * stored or leaves: the secret is the canary. `e2e/scrubbing.test.ts` goes through all of them.
  */
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { after, before, test } from 'node:test'
 import { Previews } from '../../src/agent/previews.ts'
 import { systemClock as clock } from '../../src/clock.ts'
@@ -19,6 +20,7 @@ import { AuditWriter } from '../../src/store/audit-writer.ts'
 import { getDiff, putDiff } from '../../src/store/diffs.ts'
 import type { Store } from '../../src/store/open.ts'
 import { insertSchedule } from '../../src/store/schedules.ts'
+import { appendTranscript, loadTranscript } from '../../src/store/transcripts.ts'
 import { startUpstream } from '../gateway/harness.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { makeClaimedSession } from '../support/sessions.ts'
@@ -96,6 +98,16 @@ test('what a schedule orders, as all that is in the database, does not say the s
     },
   })
   assertScrubbed(JSON.stringify(schedule))
+})
+
+test('a transcript does not say the secret', async () => {
+  const { sessionId, attempt } = await makeClaimedSession(store.db)
+  const [conversationId, subpath] = [randomUUID(), '']
+  const key = { projectKey: 'p', conversationId, subpath }
+  const entries = [{ type: 'user', [leak]: leak, uuid: randomUUID() }]
+  await appendTranscript(store.db, { sessionId, attempt, key, entries })
+  const stored = await loadTranscript(store.db, { sessionId, conversationId, subpath })
+  assertScrubbed(JSON.stringify(stored))
 })
 
 test('an artifact does not say the secret', async () => {
