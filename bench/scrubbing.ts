@@ -53,9 +53,9 @@ async function longestTurn(scrubber: Scrubber): Promise<number> {
   let longest = 0
   // Not by the clock: a turn takes milliseconds, and a busy host takes away more than that.
   const others = (async () => {
-    for (let last = process.cpuUsage(); !isDone; last = process.cpuUsage()) {
+    for (let last = process.threadCpuUsage(); !isDone; last = process.threadCpuUsage()) {
       await setImmediate()
-      const { user, system } = process.cpuUsage(last)
+      const { user, system } = process.threadCpuUsage(last)
       longest = Math.max(longest, (user + system) / 1000)
     }
   })()
