@@ -6,14 +6,16 @@ import { type Bench, type Entry, holds } from './entry.ts'
 import { events } from './events.ts'
 import { gateway } from './gateway.ts'
 import { memory } from './memory.ts'
+import { severalNodes } from './nodes.ts'
 import { parked } from './parked.ts'
 import { sandbox } from './sandbox.ts'
+import { scale } from './scale.ts'
 import { scrubbing } from './scrubbing.ts'
 import { start } from './start.ts'
 
 const benches: readonly Bench[] = [
   ...[memory, start, sandbox, events, clone, gateway, agentPhase, scrubbing],
-  ...[parked],
+  ...[parked, scale, severalNodes],
 ]
 /** What is always measured takes three to four minutes; the rest, ten each. */
 const benchMsMax = 40 * 60_000

@@ -33,3 +33,25 @@ export function descendantsOf(pid: number): number[] {
     parents.filter(({ parent }) => parent === of).flatMap(({ pid }) => [pid, ...below(pid)])
   return below(pid)
 }
+
+/** Seconds of processors that a process took, and those of its descendants, ended ones included. */
+export function cpuSeconds(pid: number): { readonly own: number; readonly below: number } {
+  const [own, ended] = timesOf(pid)
+  const below = descendantsOf(pid).map(timesOf)
+  return { own, below: ended + below.flat().reduce((a, b) => a + b, 0) }
+}
+
+/** Its own, and those of its children that have ended. */
+function timesOf(pid: number): [own: number, ended: number] {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const [user = 0, system = 0, endedUser = 0, endedSystem = 0] = fields.slice(11, 15).map(Number)
+    return [(user + system) / ticksASecond, (endedUser + endedSystem) / ticksASecond]
+  } catch {
+    return [0, 0] // Gone meanwhile: its parent has them.
+  }
+}
+
+/** The kernel's unit of them, on every Linux. */
+const ticksASecond = 100

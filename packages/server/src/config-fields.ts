@@ -120,6 +120,20 @@ function listOf<T>(parse: (part: string, refuse: (sentence: string) => void) => 
   )
 }
 
+/** What is kept of the workspaces of tasks that have not ended. */
+export const workspaceFields = {
+  CHECKPOINT_MAX_MIB: count(0, 1024)
+    .default(64)
+    .describe(
+      'MiB that a checkpoint of a workspace may have, kept in the database while its task runs; 0: none is taken. See checkpoints.md.',
+    ),
+  PARKED_WORKSPACES_MAX: count(0, 900)
+    .default(400)
+    .describe(
+      'Workspaces of parked tasks that stay on a node’s disk; beyond it the longest parked goes, and is made anew from its checkpoint when its task goes on. See approvals.md.',
+    ),
+}
+
 /** How a process works on tasks, and how many at once. */
 export const workerFields = {
   WORKER: z

@@ -16,6 +16,7 @@ import {
   type WorkerConfig,
   workerConfigOf,
   workerFields,
+  workspaceFields,
 } from './config-fields.ts'
 import { type Credentials, readCredentials } from './credentials-file/load.ts'
 import { logLevels } from './log.ts'
@@ -179,11 +180,7 @@ const schema = z
       .describe(
         'GiB on disk for mirrors of repositories and package managers’ caches, which make the next task of a repository start sooner; 0: none are kept.',
       ),
-    CHECKPOINT_MAX_MIB: count(0, 1024)
-      .default(64)
-      .describe(
-        'MiB that a checkpoint of a workspace may have, kept in the database while its task runs; 0: none is taken. See checkpoints.md.',
-      ),
+    ...workspaceFields,
     RETENTION_RECORDINGS_DAYS: count(1, 36_500)
       .optional()
       .describe(
@@ -278,6 +275,8 @@ export type Config = Readonly<{
   repositoryCacheBytes: number
   /** 0: none is taken. */
   checkpointBytesMax: number
+  /** On a node. */
+  parkedWorkspacesMax: number
   /** Null: for ever. */
   retention: { recordingsDays: number | null; tasksDays: number | null }
   /** 0: no alert. */
@@ -368,6 +367,7 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'secrets'
     callbackAllow: env.CALLBACK_ALLOW,
     callbackSecret: env.CALLBACK_SECRET ?? null,
     checkpointBytesMax: env.CHECKPOINT_MAX_MIB * 1024 ** 2,
+    parkedWorkspacesMax: env.PARKED_WORKSPACES_MAX,
     repositoryCacheBytes: env.REPOSITORY_CACHE_GIB * 1024 ** 3,
     retention: {
       recordingsDays: env.RETENTION_RECORDINGS_DAYS ?? null,

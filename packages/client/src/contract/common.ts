@@ -56,7 +56,13 @@ export function pageOf<T extends z.ZodType>(id: string, row: T) {
 }
 
 /** What a list has on all of its pages together, counted with the page. */
-export const total = z.int().nonnegative().describe('How many there are on all pages together.')
+/** Counting goes no further: it would take longer than the page. */
+export const totalMax = 1000
+export const total = z
+  .int()
+  .nonnegative()
+  .max(totalMax)
+  .describe(`How many there are on all pages together; ${totalMax} stands for that many or more.`)
 
 /** A whole number in a query string, from `min` to `max`. */
 export function countParam(min: number, max: number) {

@@ -61,6 +61,7 @@ export {
   scheduleId,
   sessionId,
   taskId,
+  totalMax,
   workerId,
 } from './common.ts'
 export {

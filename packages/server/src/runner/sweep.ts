@@ -1,6 +1,11 @@
 import { join } from 'node:path'
 import { listLeftPlaces, releaseLeftPlace } from '../store/left-places.ts'
-import { listEndedSlots, releaseSlot } from '../store/sessions.ts'
+import {
+  listEndedSlots,
+  listParkedSlots,
+  releaseParkedSlot,
+  releaseSlot,
+} from '../store/sessions.ts'
 import type { RunnerDeps } from './deps.ts'
 import { limitsOf } from './limits.ts'
 
@@ -11,9 +16,11 @@ import { limitsOf } from './limits.ts'
 const keptDirectoriesMax = 20
 /** Places that one sweep removes; the rest follows with the next. */
 const leftPlacesMax = 50
+/** Parked sessions that give way in one sweep: attempts may wait for it. */
+const givingWayMax = 20
 
 /**
- * Removes what an ended session left on this node, its processes first, and gives its slot back.
+ * Removes what a session has, or left, on this node, its processes first, and gives its slot back.
  * The slot is still the session's own while that happens, so nobody else's process is touched.
  */
 async function clear(
@@ -45,11 +52,12 @@ async function remove(
 }
 
 /**
- * `clear`s every ended session, after an end and for those whose process died right after it; and the
- * places that sessions left for another node.
+ * `clear`s every ended session, after an end and for those whose process died right after it; the
+ * places that sessions left for another node; and the longest parked sessions beyond the bound, whose
+ * checkpoint has all that their agent did: a node has fewer slots than tasks may be parked.
  */
 export async function sweep(deps: RunnerDeps): Promise<void> {
-  const { store, node, log } = deps
+  const { store, node, log, config } = deps
   for (const session of await listEndedSlots(store.db, { node, keptMax: keptDirectoriesMax })) {
     if (session.kept_at !== null) {
       log.warn(
@@ -63,4 +71,7 @@ export async function sweep(deps: RunnerDeps): Promise<void> {
     await clear(deps, { id: place.sessionId, slot: place.slot }, () =>
       releaseLeftPlace(store.db, { ...place, node }),
     )
+  const parked = { node, keptMax: config.parkedWorkspacesMax, limit: givingWayMax }
+  for (const session of await listParkedSlots(store.db, parked))
+    await clear(deps, session, () => releaseParkedSlot(store.db, { ...session, node }))
 }

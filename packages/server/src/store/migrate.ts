@@ -17,6 +17,7 @@ import { spending } from './migrations/0017-spending.ts'
 import { schedules } from './migrations/0018-schedules.ts'
 import { endpoints } from './migrations/0019-endpoints.ts'
 import { leftPlaces } from './migrations/0020-left-places.ts'
+import { listPages } from './migrations/0021-list-pages.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -44,6 +45,7 @@ const migrations: readonly Migration[] = [
   schedules,
   endpoints,
   leftPlaces,
+  listPages,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

@@ -101,6 +101,50 @@ export async function releaseSlot(db: Db, id: string): Promise<void> {
   await db.deleteFrom('sessions').where('id', '=', id).where('deleted_at', 'is not', null).execute()
 }
 
+interface ParkedSlot {
+  readonly id: string
+  readonly slot: number
+}
+
+/**
+ * Sessions of parked tasks that hold a slot of the node and can do without their directory: the agent
+ * did nothing since their checkpoint. The `keptMax` that were parked last are not among them.
+ */
+export async function listParkedSlots(
+  db: Db,
+  o: { node: string; keptMax: number; limit: number },
+): Promise<ParkedSlot[]> {
+  const { rows } = await sql<ParkedSlot>`
+    with parked as (
+      select sessions.id, slot, parked_at
+      from sessions join tasks on tasks.session_id = sessions.id
+      where node = ${o.node} and slot is not null and sessions.status = 'idle'
+        and parked_at is not null
+      order by parked_at desc, sessions.id desc offset ${o.keptMax}::int
+    )
+    select id, slot from parked where not exists (
+      select from events where session_id = parked.id
+        and type in ('agent.tool_result', 'agent.mcp_tool_result')
+        and seq > coalesce((select seq from checkpoints
+          where session_id = parked.id and is_whole), 0))
+    order by parked_at, id limit ${o.limit}::int`.execute(db)
+  return rows
+}
+
+/** Gives the slot of a session back that is still parked there, once its directory is gone. */
+export async function releaseParkedSlot(
+  db: Db,
+  o: { id: string; node: string; slot: number },
+): Promise<void> {
+  await db
+    .updateTable('sessions')
+    .set({ slot: null })
+    .where('id', '=', o.id)
+    .where('node', '=', o.node)
+    .where('slot', '=', o.slot)
+    .execute()
+}
+
 /** The session's directory stays when it is over, with its slot: see `listEndedSlots`. */
 export async function keepDirectory(db: Db, o: { id: string; now: Date }): Promise<void> {
   await db.updateTable('sessions').set({ kept_at: o.now }).where('id', '=', o.id).execute()

@@ -95,6 +95,10 @@ const statements = [
   copied('approvals', 'of.id = old_approval', {
     ...{ id: 'approval', task_id: 'task', session_id: 'session' },
   }),
+  // The content of a checkpoint is not: what is parked has changed nothing yet.
+  copied('checkpoints', 'of.session_id = old_session and is_whole and of.bytes = 0', {
+    ...{ id: `'chk_' || right(session, 26)`, session_id: 'session' },
+  }),
   copied('events', 'of.session_id = old_session', {
     ...{ session_id: 'session', payload: `${renamed('of.payload')}::jsonb` },
   }),
