@@ -9,6 +9,10 @@ const descriptionCharsMax = 2048
 const hostsMax = 100
 const packagesMax = 50
 const secretsMax = 50
+/** All that an unrestricted network opens, whatever the host. */
+const webPorts: readonly number[] = [80, 443]
+/** Of a host that is named without one. */
+const defaultPort = '443'
 
 /** `host` (port 443) or `host:port`, in lower case; no addresses, no wildcards. */
 const host = z
@@ -311,22 +315,36 @@ export function widened(
 }
 
 function networkWidened(base: Networking, wanted: Networking): FieldError[] {
-  if (wanted.type === 'none' || base.type === 'unrestricted') return []
   const field = 'networking'
+  if (wanted.type === 'none' || (wanted.type === base.type && wanted.type === 'unrestricted'))
+    return []
   if (wanted.type === 'unrestricted' || base.type === 'none')
     return [
       { field: `${field}.type`, message: `expected ${base.type} or less, got ${wanted.type}` },
     ]
   const problems: FieldError[] = []
   wanted.allowed_hosts.forEach((name, at) => {
-    if (base.allowed_hosts.includes(name)) return
-    const message = `expected a host that the environment allows, got ${JSON.stringify(name)}`
-    problems.push({ field: `${field}.allowed_hosts.${at}`, message })
+    const message = hostWidened(base, name)
+    if (message !== null) problems.push({ field: `${field}.allowed_hosts.${at}`, message })
   })
+  // An unrestricted network has the registries and the MCP servers with it.
+  if (base.type === 'unrestricted') return problems
   for (const flag of ['allow_package_managers', 'allow_mcp_servers'] as const)
     if (wanted[flag] && !base[flag])
       problems.push({ field: `${field}.${flag}`, message: 'expected false' })
   return problems
+}
+
+/** Why the network does not reach a host that is named; null if it does. */
+function hostWidened(base: Exclude<Networking, { type: 'none' }>, name: string): string | null {
+  if (base.type === 'limited')
+    return base.allowed_hosts.includes(name)
+      ? null
+      : `expected a host that the environment allows, got ${JSON.stringify(name)}`
+  const [, port = defaultPort] = name.split(':')
+  return webPorts.includes(Number(port))
+    ? null
+    : `expected a host on port ${webPorts.join(' or ')}, which is all that unrestricted allows, got ${JSON.stringify(name)}`
 }
 
 function hostProblem(given: string): string | null {

@@ -225,6 +225,27 @@ test('a wider environment is named by keys that may, and a narrower one by all',
   assert.equal((await server.send('POST', '/v1/tasks', { body, headers })).status, 201)
 })
 
+test('an order on an unrestricted network opens no port beside those of the web', async () => {
+  const open = await ask('POST', '/v1/environments', network({ type: 'unrestricted' }))
+  const url = 'https://github.com/acme/web-only'
+  await ask('POST', '/v1/repositories', { url, environment: open.id })
+  const allowed_hosts = ['localhost:44551', 'a.example:25', 'a.example', 'a.example:80']
+  const onto = (networking: object) => ({ ...order, repo_url: url, sandbox: { networking } })
+  const wide = onto({ type: 'limited', allowed_hosts })
+  const error = await refused(400, '/v1/tasks', wide, { plain: true })
+  assert.deepEqual(error.details?.fields?.map(({ field }) => field).sort(), [
+    'sandbox.networking.allowed_hosts.0',
+    'sandbox.networking.allowed_hosts.1',
+  ])
+  assert.match(error.message, /port 80 or 443/)
+  await ask('POST', '/v1/tasks', wide)
+  const flags = { allow_package_managers: true, allow_mcp_servers: true }
+  const narrow = onto({ type: 'limited', allowed_hosts: allowed_hosts.slice(2), ...flags })
+  const headers = { authorization: `Bearer ${plainKey}` }
+  const answer = await server.send('POST', '/v1/tasks', { body: narrow, headers })
+  assert.equal(answer.status, 201, await answer.text())
+})
+
 test('a repository names the environment of its tasks, and orders narrow that', async () => {
   const open = await ask('POST', '/v1/environments', network({ type: 'unrestricted' }))
   const url = 'https://github.com/acme/wide'
