@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Sandbox } from '../../src/sandbox/driver.ts'
@@ -111,6 +111,30 @@ test('what only its owner may read stays so where it is shown', { skip: rootOnly
   const shown = await plantShown()
   await writeFile(join(shown, 'private'), canary, { mode: 0o600 })
   assertUnread(await attack(sandbox, `cat ${shown}/private`, { show: [shown], cwd: '/' }))
+})
+
+test('a program with root’s setuid bit runs as who started it, and su makes nobody root', {
+  skip: rootOnly,
+}, async () => {
+  const shown = await plantShown()
+  await writeFile(join(shown, 'roots'), canary, { mode: 0o600 })
+  for (const name of ['cat', 'id']) {
+    await copyFile(`/usr/bin/${name}`, join(shown, name))
+    await chmod(join(shown, name), 0o4755)
+  }
+  const su = `echo x | setsid su -c 'cat ${shown}/roots; id -u'`
+  const script = `${shown}/id -u; ${shown}/cat ${shown}/roots; ${su}; grep NoNewPrivs /proc/self/status`
+  const result = await attack(sandbox, script, { show: [shown], cwd: '/' })
+  assertUnread(result)
+  assert.equal(result.stdout, '1000\nNoNewPrivs:\t1\ntried\n', 'the canary program ran as root')
+  assert.match(result.stderr, /su: /)
+})
+
+test('no node of a device is made, of no disk and of no memory', { skip: rootOnly }, async () => {
+  const nodes = 'mknod disk b 254 0 || mknod memory c 1 1; ls disk memory; rm -f disk memory'
+  const { stdout, stderr } = await attack(sandbox, nodes)
+  assert.equal(stdout, 'tried\n', 'a canary device was made')
+  assert.match(stderr, /disk: Operation not permitted/)
 })
 
 test('a shared directory is not written, whatever its mode', async () => {

@@ -19,6 +19,8 @@ after(async () => {
   await bench[Symbol.asyncDispose]()
 })
 
+const x64Only = { skip: process.arch !== 'x64' && 'other machines have no second ABI' }
+
 const eperm = 1
 const enosys = 38
 const eprotonosupport = 93
@@ -86,6 +88,23 @@ test('descriptors of other processes are not taken', async () => {
 
 test('files are not opened by number', async () => {
   assert.equal(await answerTo('name_to_handle_at', -1, 0, 0, 0, 0), eperm, 'the canary was heard')
+})
+
+test('no call is made by its number of the x32 ABI, which no rule has', x64Only, async () => {
+  // getpid, which all may call, and a socket to the hypervisor. A kernel without this ABI: ENOSYS.
+  const x32 = 0x4000_0000
+  const getpid = 39
+  const socket = numberOf('socket', 'x64') ?? 0
+  assert.equal(await answerTo(x32 + getpid), eperm, 'the canary call was heard')
+  assert.equal(await answerTo(x32 + socket, 40, 1, 0), eperm, 'the canary call was heard')
+})
+
+test('the kernel’s messages are not read: no call, no device, no program', async () => {
+  // SYSLOG_ACTION_READ_ALL of nothing, and the size of the buffer.
+  for (const action of [3, 10])
+    assert.equal(await answerTo('syslog', action, 0, 0), eperm, 'the canary call was heard')
+  const { stdout } = await attack(sandbox, 'dmesg | head -1; head -c 1 /dev/kmsg; ls /dev/kmsg')
+  assert.equal(stdout, 'tried\n', 'a canary message was read')
 })
 
 test('nothing is mounted: not by the old calls, and not by the new ones', async () => {

@@ -1,4 +1,4 @@
-import type { Mutation } from './mutation.ts'
+import type { Mutation, Patch } from './mutation.ts'
 
 const sandbox = 'packages/server/src/sandbox'
 const test = 'packages/server/test/walls/host.test.ts'
@@ -29,6 +29,22 @@ const hostsProc = {
   find: "['--proc', '/proc', '--ro-bind', '/proc/sys', '/proc/sys']",
   replace: "['--ro-bind', '/proc', '/proc']",
 }
+
+/** Root’s capabilities over the host itself: neither a user namespace nor a uid takes them away. */
+export const withCapabilities: readonly [Patch, ...Patch[]] = [
+  keptUid,
+  {
+    file: `${sandbox}/arguments.ts`,
+    find: "['--unshare-user', ",
+    replace: "['--cap-add', 'ALL', ",
+  },
+  { file: `${sandbox}/arguments.ts`, find: "['--disable-userns']", replace: '[]' },
+  {
+    file: `${sandbox}/arguments.ts`,
+    find: "['--uid', String(insideUid), '--gid', String(insideUid), '--hostname', 'sandbox']",
+    replace: "['--hostname', 'sandbox']",
+  },
+]
 
 /** The walls of `host.test.ts`. */
 export const hostMutations: readonly Mutation[] = [
@@ -97,6 +113,20 @@ export const hostMutations: readonly Mutation[] = [
     ...keptUid,
     test,
     title: 'what only its owner may read stays so where it is shown',
+  },
+  {
+    // bwrap itself always adds no_new_privs and mounts without setuid: no option takes them away.
+    wall: 'a uid of the slot’s own',
+    ...keptUid,
+    test,
+    title: 'a program with root’s setuid bit runs as who started it, and su makes nobody root',
+  },
+  {
+    wall: 'no capability: a user namespace, and a uid without any',
+    ...withCapabilities[0],
+    also: withCapabilities.slice(1),
+    test,
+    title: 'no node of a device is made, of no disk and of no memory',
   },
   {
     wall: 'read-only binds',

@@ -1,4 +1,5 @@
 import type { Mutation } from './mutation.ts'
+import { withCapabilities } from './mutations-host.ts'
 
 const table = 'packages/server/src/sandbox/seccomp/table.ts'
 const test = 'packages/server/test/walls/kernel.test.ts'
@@ -23,10 +24,35 @@ export const kernelMutations: readonly Mutation[] = [
     'page faults are not handled inside',
     'descriptors of other processes are not taken',
     'files are not opened by number',
+    'no call is made by its number of the x32 ABI, which no rule has',
     'nothing is mounted: not by the old calls, and not by the new ones',
     'nothing is typed into a terminal',
     'tracing of the whole machine, and programs in the kernel, are refused before they are looked at',
   ].map((title) => ({ ...noFilter, title })),
+  {
+    wall: 'no call of another ABI',
+    file: 'packages/server/src/sandbox/seccomp/program.ts',
+    find: "...(architecture === 'x64' ? refuseX32 : [])",
+    replace: "...(architecture === 'arm64' ? refuseX32 : [])",
+    test,
+    title: 'no call is made by its number of the x32 ABI, which no rule has',
+  },
+  {
+    ...noFilter,
+    wall: 'a filter of system calls, and no capability',
+    // Most hosts let only CAP_SYSLOG read: the filter is seen to be gone where that is there.
+    also: withCapabilities,
+    test,
+    title: 'the kernel’s messages are not read: no call, no device, no program',
+  },
+  {
+    wall: 'devices of its own',
+    file: 'packages/server/src/sandbox/arguments.ts',
+    find: "['--dev', '/dev']",
+    replace: "['--dev-bind', '/dev', '/dev']",
+    test,
+    title: 'the kernel’s messages are not read: no call, no device, no program',
+  },
   {
     wall: 'socket families that are listed',
     file: table,

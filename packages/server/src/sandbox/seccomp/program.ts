@@ -52,10 +52,13 @@ function instructionsFor(architecture: Architecture): Instruction[] {
   ]
 }
 
-/** The same calls by other numbers would pass every rule below. */
+/**
+ * The same calls by other numbers would pass every rule below. Not ENOSYS, which is what a kernel
+ * without this ABI says by itself: it would hide that the filter lets them through.
+ */
 const refuseX32: readonly Instruction[] = [
   [code.jumpIfAtLeast, 0, 1, x32Bit],
-  [code.return, 0, 0, verdicts.error | errors.ENOSYS],
+  [code.return, 0, 0, verdicts.error | errors.EPERM],
 ]
 
 /** The rule for one call; for every other call, and where it does not hold, the next block follows. */
