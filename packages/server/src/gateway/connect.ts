@@ -65,8 +65,9 @@ export async function openTunnel(
   const { host, port } = o.target
   const { policy, clock } = context
   const lookup = context.lookup === undefined ? {} : { lookup: context.lookup }
-  const refused = (why: string) => {
-    context.record.denied({ host, port, route: o.route, why })
+  const refused = (why: string, address: string | null = null) => {
+    const details = address === null ? {} : { address }
+    context.record.denied({ host, port, route: o.route, why }, details)
     return { status: '403 Forbidden', why }
   }
   if (!grants(policy, o.target)) return refused(sentenceOfDenial(policy, o.target, o.headers))
@@ -77,7 +78,7 @@ export async function openTunnel(
     context.record.allowed({ route: o.route, host, port })
     return address
   } catch (error) {
-    if (error instanceof AddressRefused) return refused(error.message)
+    if (error instanceof AddressRefused) return refused(error.message, error.address)
     context.log.info({ err: error, host, port }, 'an allowed host has no address')
     const why = `${host} cannot be resolved.`
     context.record.refused({ host, port, route: o.route, why })

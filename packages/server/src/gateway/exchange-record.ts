@@ -1,4 +1,5 @@
-import { addedUp, type Decisions } from './decisions.ts'
+import { addedUp } from './decision-lane.ts'
+import type { Decisions } from './decisions.ts'
 import type { Decision, Denial, Route } from './policy.ts'
 
 /** Characters that an entry keeps of a text which the sandbox had a say in. */

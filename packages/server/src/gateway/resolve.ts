@@ -19,7 +19,15 @@ export type Lookup = (host: string) => Promise<readonly { address: string; famil
 const lookupAll: Lookup = (host) => systemLookup(host, { all: true })
 
 /** A host was refused; the message is one sentence that names the setting which would allow it. */
-export class AddressRefused extends Error {}
+export class AddressRefused extends Error {
+  /** The address that a name led to, if it was that. */
+  readonly address: string | null
+
+  constructor(message: string, address: string | null = null) {
+    super(message)
+    this.address = address
+  }
+}
 
 /** A name server that does not answer must not hold a connection for longer. */
 const lookupMs = 10_000
@@ -80,6 +88,7 @@ function choose(o: {
     if (verdict.ok) continue
     throw new AddressRefused(
       `${o.host} resolves to an address that may not be reached (${verdict.why}); GATEWAY_ALLOW_PRIVATE may list ${o.host}:${o.port}.`,
+      address,
     )
   }
   const address = o.found[0]?.address ?? ''

@@ -25,6 +25,8 @@ import { routeSecret } from './secret.ts'
 /** Package managers open dozens; one session needs no more. */
 const connectionsMax = 128
 const headerBytesMax = 32 * 1024
+/** What an entry says of what is not HTTP. */
+const askedCharsMax = 200
 /** Headers come from the same machine. */
 const headersMs = 10_000
 /** A whole request with its body: a push of the largest size over a slow disk. */
@@ -141,8 +143,8 @@ export class Gateway implements AsyncDisposable {
     server.on('connection', (socket) => this.#track(socket))
     server.on('request', (request, response) => this.#request(request, response))
     server.on('connect', (request, socket, head) => this.#connect(request, socket, head))
-    server.on('clientError', (_error, socket) =>
-      refuseSocket(socket, { status: '400 Bad Request', sentence: 'That is not HTTP.' }),
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
+      this.#notHttp(error, socket as Socket),
     )
     return server
   }
@@ -194,6 +196,20 @@ export class Gateway implements AsyncDisposable {
     })
   }
 
+  /** What no route ever sees; a client that merely went away tried nothing. */
+  #notHttp(error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Socket): void {
+    const sentence = 'That is not HTTP.'
+    const { code = '', rawPacket } = error
+    if (/^(HPE|ERR_HTTP)_/.test(code) && !socket.writableEnded) {
+      const record = new ExchangeRecord(this.#decisions)
+      const denial = { route: 'gateway', host: '', port: 0, why: sentence } as const
+      record.refused(denial, { asked: firstLineOf(rawPacket), error: code })
+      record.adds(this.#bytesOf(socket))
+      record.end()
+    }
+    refuseSocket(socket, { status: '400 Bad Request', sentence })
+  }
+
   /** What went over a connection since the request before: bodies and headers, both ways. */
   #bytesOf(socket: Socket): { bytes_in: number; bytes_out: number } {
     const { bytesRead: read, bytesWritten: written } = socket
@@ -233,6 +249,15 @@ export class Gateway implements AsyncDisposable {
 const behind: Denial = {
   ...{ route: 'gateway', host: '', port: 0 },
   why: 'The audit cannot be written now, so nothing is let out; try again in a moment.',
+}
+
+/** As far as it is ASCII that can be printed. */
+function firstLineOf(bytes: Buffer = Buffer.alloc(0)): string {
+  const [line = ''] = bytes
+    .subarray(0, askedCharsMax)
+    .toString('latin1')
+    .split(/[\r\n]/, 1)
+  return line.replaceAll(/[^ -~]/g, '?')
 }
 
 /** A socket left by a killed server is removed; anything else at the path is not ours to remove. */
