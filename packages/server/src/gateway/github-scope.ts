@@ -18,6 +18,12 @@ const readable = new Set([
 ])
 /** Of the actions, what tells how they went; not their secrets, variables and runners. */
 const readableActions = new Set(['artifacts', 'jobs', 'runs', 'workflows'])
+/** Below an issue, what shows issues of other repositories whole, as far as the credential sees them. */
+const linkedIssues = new Set(['dependencies', 'parent', 'sub_issues', 'timeline'])
+/** First words before names that may have a colon: those of files and of labels. */
+const colonNames = new Set(['contents', 'labels', 'readme'])
+/** Parameters that name a commit; those that only filter, such as `head`, lead nowhere. */
+const commitParameter = /^\W*(ref|sha)\b/i
 
 /**
  * Judges method, path and query of a request to the API against the one repository of the policy.
@@ -60,10 +66,12 @@ function judgeOwn(o: {
   upstream: string
 }): ReturnType<typeof judgeGitHubRequest> {
   const { method, rest, query, upstream: path } = o
-  if (method === 'GET' || method === 'HEAD')
-    return mayRead(rest)
-      ? { kind: 'read', path }
-      : refused(`${rest.slice(0, 2).join('/')} may not be read from this session.`)
+  if (method === 'GET' || method === 'HEAD') {
+    if (!mayRead(rest))
+      return refused(`${rest.slice(0, 2).join('/')} may not be read from this session.`)
+    const why = problemElsewhere(rest, query)
+    return why === null ? { kind: 'read', path } : refused(why)
+  }
   const [issues, digits = '', comments, ...more] = rest
   const isComment = issues === 'issues' && comments === 'comments' && more.length === 0
   if (method === 'POST' && isComment && /^[1-9]\d{0,9}$/.test(digits) && query === '')
@@ -76,6 +84,27 @@ function judgeOwn(o: {
 function mayRead([first, second = '']: readonly string[]): boolean {
   if (first === undefined) return true
   return first === 'actions' ? readableActions.has(second) : readable.has(first)
+}
+
+/**
+ * Why a path of one's own repository leads out of it; null if it does not. GitHub reads `owner:branch`
+ * and `owner:repo:branch` as commits of a fork, in the two sides of a comparison at least:
+ * https://docs.github.com/en/rest/commits/commits#compare-two-commits. No name of git's has a colon.
+ */
+function problemElsewhere(rest: readonly string[], query: string): string | null {
+  const [first = '', , third = ''] = rest
+  if (first === 'issues' && linkedIssues.has(third.toLowerCase()))
+    return `The ${third} of an issue may show issues of other repositories, so it may not be read from this session.`
+  const isCommitElsewhere = !colonNames.has(first) && rest.some((part) => part.includes(':'))
+  return isCommitElsewhere || namesCommitElsewhere(query)
+    ? 'A name with a colon may be a branch of another repository, so it may not be read from this session; name a branch, a tag or a commit of this one.'
+    : null
+}
+
+/** Some servers take `;` for `&`. */
+function namesCommitElsewhere(query: string): boolean {
+  const parameters = [...new URLSearchParams(query.slice(1).replaceAll(';', '&'))]
+  return parameters.some(([name, value]) => commitParameter.test(name) && value.includes(':'))
 }
 
 function split(url: string): { path: string; query: string } {

@@ -25,6 +25,11 @@ const granted: readonly (readonly [string, string, string?])[] = [
   ['GET', `${own}/compare/main...agent/x`],
   ['GET', `${own}/commits/agent/x/check-runs`],
   ['GET', `${own}/actions/runs/1/jobs`],
+  ['GET', `${own}/pulls?head=rival:secret&state=all`],
+  ['GET', `${own}/commits?sha=main&since=2026-01-01T00:00:00Z`],
+  ['GET', `${own}/contents/a:b.txt?ref=main`],
+  ['GET', `${own}/labels/type:bug`],
+  ['GET', `${own}/issues/1/events`],
   ['POST', `${own}/issues/7/comments`, 'comment'],
 ]
 for (const [method, url, kind = 'read'] of granted)
@@ -47,6 +52,32 @@ const refused: Readonly<Record<string, readonly (readonly [string, string])[]>> 
     ['POST', '/gists'],
     ['GET', '/search/code?q=x'],
     ['GET', '/installation/repositories'],
+  ],
+  'a commit of another repository of the network of forks': [
+    ['GET', `${own}/compare/main...rival:secret`],
+    ['GET', `${own}/compare/rival:secret...main`],
+    ['GET', `${own}/compare/rival:app-private:main...main`],
+    ['GET', `${own}/compare/main..rival:agent/x`],
+    ['HEAD', `${own}/compare/main...agent/rival:x`],
+    ['GET', `${own}/compare/main...rival%3Asecret`],
+    ['GET', `${own}/compare/main...rival%253Asecret`],
+    ['GET', `${own}/commits/rival:secret`],
+    ['GET', `${own}/commits/rival:secret/check-runs`],
+    ['GET', `${own}/git/trees/rival:secret`],
+    ['GET', `${own}/branches/rival:secret`],
+    ['GET', `${own}/commits?sha=rival:secret`],
+    ['GET', `${own}/contents/a.txt?ref=rival:secret`],
+    ['GET', `${own}/contents/a.txt?ref=rival%3Asecret`],
+    ['GET', `${own}/contents/a.txt?x=1&%72ef=rival:secret`],
+    ['GET', `${own}/contents/a.txt?x=1;ref=rival:secret`],
+    ['GET', `${own}/readme?+ref[]=rival:secret`],
+  ],
+  'what shows issues of other repositories': [
+    ['GET', `${own}/issues/1/timeline`],
+    ['GET', `${own}/issues/1/timeline?per_page=100`],
+    ['GET', `${own}/issues/1/sub_issues`],
+    ['GET', `${own}/issues/1/parent`],
+    ['GET', `${own}/issues/1/dependencies/blocked_by`],
   ],
   'a path that a server may read in another way': [
     ['GET', `${own}/../other`],
@@ -102,6 +133,9 @@ const refused: Readonly<Record<string, readonly (readonly [string, string])[]>> 
     ['PUT', `${own}/collaborators/eve`],
     ['POST', `${own}/forks`],
     ['POST', `${own}/transfer`],
+    ['POST', `${own}/generate`],
+    ['POST', `${own}/merge-upstream`],
+    ['GET', `${own}/forks`],
     ['POST', `${own}/releases`],
     ['POST', `${own}/statuses/0000000000000000000000000000000000000000`],
     ['POST', `${own}/issues`],
@@ -120,6 +154,11 @@ for (const [what, requests] of Object.entries(refused))
     for (const [method, url] of requests)
       assert.equal(judge(method, url).kind, 'refused', `${method} ${url}`)
   })
+
+test('the refusal of a comparison with a fork says what may be named', () => {
+  const judged = judge('GET', `${own}/compare/main...rival:secret`)
+  assert.match(Reflect.get(judged, 'why'), /branch of another repository.*name a branch/)
+})
 
 test('GraphQL is for a credential of this one repository; the refusal names the way by REST', () => {
   const judged = judge('POST', '/graphql')

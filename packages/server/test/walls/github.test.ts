@@ -74,6 +74,18 @@ test('no spelling of a path leads to another repository', async () => {
   assertUnread(await attack(wayOut.sandbox, asked.join('\n'), network))
 })
 
+test('no fork is read by the name of its owner', async () => {
+  await using upstream = await generous()
+  await using wayOut = await open(950, { apiUrl: upstream.url })
+  const what = [
+    'compare/main...rival:secret',
+    'compare/rival:app-private:main...main',
+    'commits/rival:secret',
+  ]
+  const script = what.map((rest) => `gh api repos/acme/app/${rest}`).join('\n')
+  assertUnread(await attack(wayOut.sandbox, script, network))
+})
+
 test('secrets, keys and settings of the repository are not read', async () => {
   await using upstream = await generous()
   await using wayOut = await open(953, { apiUrl: upstream.url })

@@ -30,6 +30,14 @@ export const gitHubMutations: readonly Mutation[] = [
     title: 'no spelling of a path leads to another repository',
   },
   {
+    wall: 'no commit of another repository in the network of forks',
+    file: scope,
+    find: "rest.some((part) => part.includes(':'))",
+    replace: "rest.some((part) => part.includes('\\0'))",
+    test,
+    title: 'no fork is read by the name of its owner',
+  },
+  {
     wall: 'of a repository only what is said and checked there is read',
     file: scope,
     find: "return first === 'actions' ? readableActions.has(second) : readable.has(first)",
@@ -40,8 +48,8 @@ export const gitHubMutations: readonly Mutation[] = [
   {
     wall: 'the API is written to by comments only',
     file: scope,
-    find: "if (method === 'GET' || method === 'HEAD')",
-    replace: "if (method !== 'POST' || rest[0] !== 'issues')",
+    find: "if (method === 'GET' || method === 'HEAD') {",
+    replace: "if (method !== 'POST' || rest[0] !== 'issues') {",
     also: [
       {
         file: scope,
