@@ -1,11 +1,5 @@
-import { parseArgs } from 'node:util'
 import { breakThings } from '../packages/server/test/breaking/breaking.ts'
-
-const bounds = {
-  rounds: { min: 1, max: 1000 },
-  tasks: { min: 1, max: 200 },
-  nodes: { min: 1, max: 8 },
-}
+import { readNumbers } from './numbers.ts'
 
 /**
  * Breaks a running system again and again, as a seed says, and looks at what was lost: orders, events,
@@ -13,7 +7,11 @@ const bounds = {
  * 1 when anything was.
  */
 export async function breaking(args: readonly string[]): Promise<number> {
-  const { seed, rounds, tasks, nodes, only, json } = read(args)
+  const { seed, rounds, tasks, nodes, only, json } = readNumbers(args, {
+    rounds: { byDefault: 20, min: 1, max: 1000 },
+    tasks: { byDefault: 20, min: 1, max: 200 },
+    nodes: { byDefault: 3, min: 1, max: 8 },
+  })
   const say = (line: string): void => {
     if (!json) console.log(line)
   }
@@ -33,33 +31,4 @@ export async function breaking(args: readonly string[]): Promise<number> {
   }
   console.log(JSON.stringify(summary))
   return Object.values(losses).flat().length === 0 ? 0 : 1
-}
-
-function read(args: readonly string[]) {
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-      rounds: { type: 'string', default: '20' },
-      tasks: { type: 'string', default: '20' },
-      nodes: { type: 'string', default: '3' },
-      only: { type: 'string', multiple: true },
-      json: { type: 'boolean', default: false },
-    },
-  })
-  return {
-    seed: numberOf('seed', values.seed, { min: 0, max: 2 ** 32 - 1 }),
-    rounds: numberOf('rounds', values.rounds, bounds.rounds),
-    tasks: numberOf('tasks', values.tasks, bounds.tasks),
-    nodes: numberOf('nodes', values.nodes, bounds.nodes),
-    json: values.json,
-    ...(values.only && { only: values.only }),
-  }
-}
-
-function numberOf(name: string, given: string, { min, max }: { min: number; max: number }): number {
-  const value = Number(given)
-  if (!Number.isInteger(value) || value < min || value > max)
-    throw new Error(`--${name}: expected a whole number from ${min} to ${max}, came ${given}`)
-  return value
 }

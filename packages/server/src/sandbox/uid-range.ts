@@ -44,8 +44,8 @@ export async function takeUidRange(o: {
   for (;;) {
     const taken = await takeFirst(fixed === null ? await freeBases(dataDir) : [fixed])
     if (taken !== null) {
-      // Whole or not at all: half a number would be another range.
-      await writeFile(`${file}.new`, `${taken.base}\n`)
+      // Whole or not at all, also after a power cut: half a number would be another range.
+      await writeFile(`${file}.new`, `${taken.base}\n`, { flush: true })
       await rename(`${file}.new`, file)
       return taken
     }

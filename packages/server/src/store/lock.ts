@@ -135,7 +135,7 @@ export async function nodeOf(dataDir: string): Promise<string> {
       .replace(/[^A-Za-z0-9.-]/g, '')
       .slice(0, 40) || 'node'
   const draft = `${file}.${randomBytes(4).toString('hex')}`
-  await writeFile(draft, `${name}-${randomBytes(4).toString('hex')}\n`)
+  await writeFile(draft, `${name}-${randomBytes(4).toString('hex')}\n`, { flush: true })
   try {
     await link(draft, file)
   } catch (error) {

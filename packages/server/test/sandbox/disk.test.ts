@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, open, readdir, readFile, stat } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { mountsBelow } from '../../src/sandbox/disk/image.ts'
@@ -11,7 +11,6 @@ import { never, openBench, sh, skipWithoutImages, until } from './support.ts'
 const isRoot = process.getuid?.() === 0
 const MiB = 1024 ** 2
 const small = { diskBytes: 64 * MiB }
-const path = '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin'
 const sessions = (bench: { dataDir: string }) => join(bench.dataDir, 'sessions')
 const fill = 'dd if=/dev/zero of=hog bs=1M count=200 2>&1; echo left: $(stat -c %s hog); rm -f hog'
 const loopFiles = async () => {
@@ -101,24 +100,25 @@ test('a disk that a killed server left mounted is taken up whole, or put away at
   assert.equal((await sh(third, 'cat file')).stdout, 'kept\n')
 })
 
-test('a file system that was not put away is mended before it is used', { skip }, async () => {
+test('a file system that was not put away is made anew: what it has is not to be trusted', {
+  skip,
+}, async () => {
   await using bench = await openBench()
   const sandbox = await bench.open(985, 'sesn_cut', small)
-  await sh(sandbox, 'mkdir d; for n in $(seq 100); do echo $n >d/$n; done; sync')
+  await sh(sandbox, 'echo maybe >file; sync')
   const image = join(sandbox.paths.root, 'disk.img')
   // As after a power cut: a copy of what was on the disk at this moment.
   const copy = `${image}.copy`
   execFileSync('cp', ['--sparse=always', image, copy])
   await sandbox[Symbol.asyncDispose]()
+  const putAway = await bench.open(985, 'sesn_cut', small)
+  assert.equal((await sh(putAway, 'cat file')).stdout, 'maybe\n')
+  await putAway[Symbol.asyncDispose]()
   execFileSync('mv', [copy, image])
-  const damaged = await open(image, 'r+')
-  await damaged.write(Buffer.alloc(64, 0xff), 0, 64, 4096 * 2) // A bitmap of the first group.
-  await damaged.close()
   const again = await bench.open(985, 'sesn_cut', small)
-  assert.equal((await sh(again, 'cat d/* | wc -l; echo more >d/more')).stdout, '100\n')
+  assert.equal((await sh(again, 'ls; echo more >file; cat file')).stdout, 'more\n')
   await again[Symbol.asyncDispose]()
-  const check = execFileSync('e2fsck', ['-fn', image], { env: { PATH: path }, stdio: 'pipe' })
-  assert.match(String(check), /files/)
+  assert.equal((await stat(image)).size, 64 * MiB)
 })
 
 test('a session that began in plain directories keeps them, and a size is that of the beginning', {
