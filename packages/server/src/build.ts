@@ -290,7 +290,7 @@ async function measureStore(
 
 function policyOf(config: Config, clock: Clock): OrderPolicy {
   return orderPolicy({
-    trustedOrigins: [config.github.url.origin],
+    gitHubOrigin: config.github.url.origin,
     allowPrivate: config.gatewayAllowPrivate,
     callbackAllow: config.callbackAllow,
     clock,

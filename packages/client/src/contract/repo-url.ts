@@ -59,9 +59,21 @@ function readRepoUrl(text: string): RepoUrl | string {
   if (url.username !== '' || url.password !== '')
     return `${forms}, without credentials: the server adds its own`
   const path = url.pathname.replace(/\/+$/, '').replace(/\.git$/, '')
-  if (!/^(\/[A-Za-z0-9._~+@%-]+)+$/.test(path) || /%(00|2f|5c)/i.test(path))
+  if (!/^(\/(?:[A-Za-z0-9._~+@-]|%[0-9a-f]{2})+)+$/i.test(path))
     return `${forms}, with the path of a repository`
+  if (path.match(/%[0-9a-f]{2}/gi)?.some(isNeedless) === true)
+    return `${forms}, without needless escapes: each path has one spelling`
   return { origin: url.origin, path, url: `${url.origin}${path}` }
+}
+
+/**
+ * What git hosts of one's own need escaped stays: spaces (Azure DevOps has them), what is not ASCII, and
+ * punctuation. What could stand plainly would be a second name of the same repository, with other
+ * settings; `%25` would hide a further escape; controls, `/` and `\` are read differently by servers.
+ */
+function isNeedless(escaped: string): boolean {
+  const code = Number.parseInt(escaped.slice(1), 16)
+  return code < 0x80 && !/[ !"#$&'()*,:;<=>?[\]^`{|}]/.test(String.fromCharCode(code))
 }
 
 function toUrl(text: string): URL | null {

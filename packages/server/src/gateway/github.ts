@@ -51,6 +51,11 @@ interface NewPullRequest {
   readonly signal: AbortSignal
 }
 
+/** Whether an owner or a repository may have that name there. */
+export function isGitHubName(name: string): boolean {
+  return /^[\w.-]{1,100}$/.test(name) && !/^\.+$/.test(name)
+}
+
 /**
  * Reaches `/repos/{owner}/{repo}` and nothing else. Every method throws GitHubRefused, or the
  * signal's reason; server errors and rate limits are tried again up to five times. Throws at once
@@ -66,8 +71,7 @@ export function createGitHub(o: {
   clock: Clock
 }): GitHub {
   for (const name of [o.owner, o.repo])
-    if (!/^[\w.-]{1,100}$/.test(name) || /^\.+$/.test(name))
-      throw new Error(`${JSON.stringify(name)} is not a GitHub name.`)
+    if (!isGitHubName(name)) throw new Error(`${JSON.stringify(name)} is not a GitHub name.`)
   const call = createCall(o)
   const find = async (head: string, signal: AbortSignal): Promise<PullRequest | null> => {
     const query = { head: `${o.owner}:${head}`, state: 'all', per_page: 100 }

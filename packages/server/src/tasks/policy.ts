@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import type { OrderPolicy } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import type { HostPort } from '../config.ts'
+import { isGitHubName } from '../gateway/github.ts'
 import { judgeAddress } from '../gateway/judge.ts'
 
 const dayMs = 24 * 3600 * 1000
@@ -14,17 +15,19 @@ const startDaysMax = 30
  * it is dialled. And how far ahead an order may say when to start.
  */
 export function orderPolicy(o: {
-  /** Origins besides https ones that a repository may have: the operator's GITHUB_URL. */
-  readonly trustedOrigins: readonly string[]
+  /** Of GITHUB_URL: a repository may have it whatever its address, and is named as GitHub names them. */
+  readonly gitHubOrigin: string
   readonly allowPrivate: readonly HostPort[]
   readonly callbackAllow: readonly HostPort[]
   readonly clock: Clock
 }): OrderPolicy {
   return {
-    repoUrl: ({ origin }) =>
-      o.trustedOrigins.includes(origin) || isTaken(new URL(origin), o.allowPrivate)
-        ? null
-        : 'expected an https URL with a public address, or a host:port that the operator lists in GATEWAY_ALLOW_PRIVATE',
+    repoUrl: ({ origin, path }) =>
+      origin === o.gitHubOrigin
+        ? gitHubPathProblem(path)
+        : isTaken(new URL(origin), o.allowPrivate)
+          ? null
+          : 'expected an https URL with a public address, or a host:port that the operator lists in GATEWAY_ALLOW_PRIVATE',
     callbackUrl: (receiver) =>
       isTaken(receiver, o.callbackAllow)
         ? null
@@ -34,6 +37,13 @@ export function orderPolicy(o: {
         ? null
         : `expected a time at most ${startDaysMax} days ahead`,
   }
+}
+
+function gitHubPathProblem(path: string): string | null {
+  const names = path.slice(1).split('/')
+  return names.length === 2 && names.every(isGitHubName)
+    ? null
+    : 'expected /owner/name of a repository on GitHub, each of at most 100 letters, digits and _.-'
 }
 
 function isTaken(url: URL, list: readonly HostPort[]): boolean {

@@ -35,6 +35,7 @@ test('a repository is known by one form, whichever way it was written', () => {
 test('a host of its own keeps its scheme, port and depth', () => {
   assert.equal(parseRepoUrl('http://127.0.0.1:3000/a/b/c.git').url, 'http://127.0.0.1:3000/a/b/c')
   assert.equal(parseRepoUrl('https://dev.example/_git/My%20App').path, '/_git/My%20App')
+  assert.equal(parseRepoUrl('https://dev.example/b%C3%BCcher%28a%29').path, '/b%C3%BCcher%28a%29')
   assert.equal(parseRepoUrl('http://[::1]:8080/app').origin, 'http://[::1]:8080')
 })
 

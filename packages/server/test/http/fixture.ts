@@ -99,7 +99,12 @@ export async function openTestApp(
     webSocketRoute({ ...readers, ...(socketsMax !== undefined && { socketsMax }) })(app)
   }
   const tasks: AppDeps['tasks'] = {
-    policy: orderPolicy({ trustedOrigins: [], allowPrivate: [], callbackAllow, clock }),
+    policy: orderPolicy({
+      gitHubOrigin: 'https://github.com',
+      allowPrivate: [],
+      callbackAllow,
+      clock,
+    }),
     create: (trx, order, caller, o) => createTask(trx, { queue, clock, limits }, order, caller, o),
     cancel: (id, caller) => cancelTask({ store, queue, clock, metrics }, id, caller),
     delete: (id) => deleteTask({ store, clock }, id),

@@ -26,7 +26,12 @@ test('the health routes need no key and tell what is wrong', async () => {
   assert.deepEqual(health.sandbox, healthy.sandbox())
 })
 
-const nowhere = { trustedOrigins: [], allowPrivate: [], callbackAllow: [], clock: systemClock }
+const nowhere = {
+  gitHubOrigin: 'https://github.com',
+  allowPrivate: [],
+  callbackAllow: [],
+  clock: systemClock,
+}
 
 /** An app over the same store that is told otherwise how its parts are. */
 function appThatIs(health: Partial<AppDeps['health']>): App {
