@@ -112,8 +112,8 @@ async function diskMs(dataDir: string): Promise<number> {
   const { disk: kind } = await detectDisk({ sessions, path, clock })
   await mkdir(root)
   const begun = performance.now()
-  const bytesMax = defaultLimits.diskBytes
-  const disk = await openDisk({ ...{ root, kind, bytesMax, path, clock, log } })
+  const { diskBytes: bytesMax, tmpBytes: tmpBytesMax } = defaultLimits
+  const disk = await openDisk({ root, kind, bytesMax, tmpBytesMax, path, clock, log })
   const tookMs = performance.now() - begun
   await disk.discard()
   await rm(root, { recursive: true, force: true })

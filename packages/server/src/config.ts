@@ -144,7 +144,7 @@ const schema = z
     SANDBOX_DISK_MIB: count(64, 16_777_216)
       .default(5120)
       .describe(
-        'MiB of disk that a session may fill: its clone, packages, caches and temporary files; a session keeps the size it began with.',
+        'MiB of disk that a session may fill: its clone, packages and caches, beside its /tmp; a session keeps the size it began with.',
       ),
     DISK_FLOOR_MIB: count(0, 16_777_216)
       .default(1024)

@@ -175,9 +175,10 @@ async function endLeftovers(o: {
 
 /**
  * /tmp is the session's own directory on disk, not memory: it is there for the checks that come
- * after the agent, it outlives a crash as the conversation does, and a bound on the session's disk
- * covers it. Only where the session itself lies below /tmp is it memory: mounting into a directory
- * that the agent can write would follow the agent's links.
+ * after the agent, it outlives a crash as the conversation does, and takes nothing of the session's
+ * memory. Its bound is that of the disk it is on. Only where the session itself lies below /tmp is it
+ * memory, of the same size: mounting into a directory that the agent can write would follow the
+ * agent's links.
  */
 function ownMounts(o: {
   readonly paths: SandboxPaths
@@ -207,8 +208,8 @@ function homeMounts(o: {
 async function openDiskOf(spec: SandboxSpec, host: BubblewrapHost): Promise<Disk> {
   const kind = spec.slot === sharedSlot ? 'watch' : await host.disk()
   const { path, clock, log } = host
-  const bytesMax = spec.limits.diskBytes
-  return openDisk({ root: spec.directory, kind, bytesMax, path, clock, log })
+  const { diskBytes: bytesMax, tmpBytes: tmpBytesMax } = spec.limits
+  return openDisk({ root: spec.directory, kind, bytesMax, tmpBytesMax, path, clock, log })
 }
 
 /** The directory, not the socket: a gateway that was opened anew has a new socket in it. */

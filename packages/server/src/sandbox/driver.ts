@@ -36,9 +36,9 @@ export interface SandboxLimits {
   readonly openFiles: number
   /** Of one file. */
   readonly fileBytes: number
-  /** Of /tmp where it is in memory. */
+  /** Of its /tmp, which is beside the other files. */
   readonly tmpBytes: number
-  /** Of all its files: the clone, packages, caches, /tmp where it is on disk. */
+  /** Of all its other files: the clone, packages, caches. */
   readonly diskBytes: number
 }
 

@@ -24,7 +24,8 @@ export const defaultLimits: SandboxLimits = {
   openFiles: 4096,
   // A runaway log ends by SIGXFSZ before it fills the disk.
   fileBytes: 4 * 1024 ** 3,
-  tmpBytes: 256 * 1024 ** 2,
+  // A large package that pip builds, a checkpoint of many new files.
+  tmpBytes: 1024 ** 3,
   // A large clone with its packages and caches.
   diskBytes: 5 * 1024 ** 3,
 }

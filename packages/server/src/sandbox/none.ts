@@ -37,7 +37,8 @@ export async function openNone(
   }
   await killStrays()
   await makeDirectories(paths)
-  const disk = new CountedDisk({ ...host, root: paths.root, bytesMax: spec.limits.diskBytes })
+  const { diskBytes: bytesMax, tmpBytes: tmpBytesMax } = spec.limits
+  const disk = new CountedDisk({ ...host, root: paths.root, bytesMax, tmpBytesMax })
   await makeOwnedDirectories({ paths, disk, uid: null })
   const forwarder = await openForwarder({ socketPath: paths.gatewaySocket })
   const gatewayUrl = `http://127.0.0.1:${forwarder.port}`

@@ -129,13 +129,13 @@ export async function push(
 }
 
 /**
- * A repository without refs and settings, among the temporary files, for one push; it goes with the
- * session. Pushed from the workspace's own, a `url.*.insteadOf`, `remote.*.pushurl` or `http.proxy` of
+ * A repository without refs and settings, outside of /tmp, which may be full, for one push; it goes
+ * with the session. Pushed from the workspace's own, a `url.*.insteadOf`, `remote.*.pushurl` or `http.proxy` of
  * the agent's would decide where the work goes.
  */
 async function emptyRepository(workspace: Workspace, tip: string): Promise<string> {
   const { sandbox, signal } = workspace
-  const made = await sandbox.exec(['mktemp', '--directory'], {
+  const made = await sandbox.exec(['mktemp', '--directory', `--tmpdir=${sandbox.paths.config}`], {
     ...{ network: false, timeoutMs: 10_000, outputBytesMax: 4096, signal },
   })
   if (made.exitCode !== 0) throw new GitFailed(['push'], made)

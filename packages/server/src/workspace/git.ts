@@ -1,4 +1,4 @@
-import type { ExecResult, Sandbox, SandboxProcess } from '../sandbox/driver.ts'
+import type { ExecResult, Sandbox, SandboxPaths, SandboxProcess } from '../sandbox/driver.ts'
 
 /** Longest a local git command may take; a clone or a push has its own, longer bound. */
 const gitMsMax = 120_000
@@ -110,9 +110,19 @@ export function startGitScript(
   { sandbox }: Pick<Workspace, 'sandbox'>,
   o: { readonly script: string; readonly args: readonly string[] },
 ): SandboxProcess {
-  const { root, workspace } = sandbox.paths
-  const env = { ...environment, GIT_CEILING_DIRECTORIES: root }
-  return sandbox.spawn(scriptCommand(o), { cwd: workspace, env, network: false })
+  const { paths } = sandbox
+  const env = environmentIn(paths)
+  return sandbox.spawn(scriptCommand(o), { cwd: paths.workspace, env, network: false })
+}
+
+function environmentIn(paths: SandboxPaths): Record<string, string> {
+  return {
+    ...environment,
+    // Where there is no repository, that of a directory above is not meant.
+    GIT_CEILING_DIRECTORIES: paths.root,
+    // An index and the objects of a checkpoint are as large as the work: /tmp may be small, or full.
+    TMPDIR: paths.config,
+  }
 }
 
 function scriptCommand(o: { readonly script: string; readonly args: readonly string[] }): string[] {
@@ -132,11 +142,9 @@ function run(
     input,
   }: GitOptions,
 ): Promise<ExecResult> {
-  const { root, workspace } = sandbox.paths
   return sandbox.exec(command, {
-    cwd: workspace,
-    // Where there is no repository, that of a directory above is not meant.
-    env: { ...environment, GIT_CEILING_DIRECTORIES: root, ...env },
+    cwd: sandbox.paths.workspace,
+    env: { ...environmentIn(sandbox.paths), ...env },
     ...(input === undefined ? {} : { input }),
     show,
     network,

@@ -121,7 +121,7 @@ test('set-up and checks that fill the disk fail the task as disk_full, with the 
       ...{ instructions: 'Mend.', ...order },
     })
     assert.equal(task.reason, 'disk_full', JSON.stringify(task.error))
-    assert.match(task.error?.message ?? '', /disk is full: .* may take 160 MiB/)
+    assert.match(task.error?.message ?? '', /disk is full: .* may take 160 MiB, its \/tmp may take/)
     assert.ok(reached.some(({ limit }) => limit === 'disk_full'))
     const usage = events.findLast(({ type }) => type === 'workspace.usage')
     assert.ok(Number(usage?.['disk_bytes']) > 100 * 1024 ** 2)

@@ -54,7 +54,7 @@ test('a process opens as many files as its limit says', async () => {
 test('a session that fills its own file system gets no more than its size', {
   skip: await skipWithoutImages(),
 }, async () => {
-  const sandbox = await bench.open(959, 'sesn_disk', { diskBytes: 64 * MiB })
+  const sandbox = await bench.open(959, 'sesn_disk', { diskBytes: 48 * MiB, tmpBytes: 16 * MiB })
   const fill = 'for d in . "$HOME" "$TMPDIR"; do head -c 40000000 /dev/zero >"$d/hog"; done'
   const { stdout } = await attack(sandbox, `${fill}; cat hog "$HOME/hog" "$TMPDIR/hog" | wc -c`)
   const bytes = Number.parseInt(stdout, 10)

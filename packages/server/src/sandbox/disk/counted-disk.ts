@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../clock.ts'
 import type { Log } from '../../log.ts'
-import type { Disk, Fills } from './disk.ts'
+import type { Counted, Disk, Fills } from './disk.ts'
 
 /** `du` reads 150 000 entries a second (measured): a count may take a twentieth of the time. */
 const countMsMin = 5000
@@ -8,12 +8,13 @@ const countShare = 20
 
 /**
  * Plain directories on the host's own disk, which nothing holds within a bound: they are counted
- * from time to time, and what runs there is killed once they are too large. Between two counts a
+ * from time to time, and what runs there is killed once they, or /tmp, are too large. Between two counts a
  * session can go beyond its bound by what the disk writes in that time.
  */
 export class CountedDisk implements Disk {
   readonly #root: string
   readonly #bytesMax: number
+  readonly #tmpBytesMax: number
   readonly #clock: Clock
   readonly #log: Log
   #timer: Timer | null = null
@@ -24,11 +25,13 @@ export class CountedDisk implements Disk {
   constructor(o: {
     readonly root: string
     readonly bytesMax: number
+    readonly tmpBytesMax: number
     readonly clock: Clock
     readonly log: Log
   }) {
     this.#root = o.root
     this.#bytesMax = o.bytesMax
+    this.#tmpBytesMax = o.tmpBytesMax
     this.#clock = o.clock
     this.#log = o.log
   }
@@ -71,15 +74,19 @@ export class CountedDisk implements Disk {
 
   async #look(session: Fills): Promise<void> {
     const begun = this.#clock.now()
-    const bytes = await session.count()
+    const counted = await session.count()
     if (this.#isClosed) return
-    this.#bytes = bytes ?? this.#bytes
-    if (bytes === null || bytes <= this.#bytesMax) {
+    if (counted !== null) this.#bytes = counted.files + counted.tmp
+    if (counted === null || !this.#isBeyond(counted)) {
       return this.#next(session, Math.max(countMsMin, (this.#clock.now() - begun) * countShare))
     }
     // Once: what was killed leaves its files, and whoever keeps the work has to run there.
     this.#hits += 1
-    this.#log.warn({ directory: this.#root, bytes }, 'a workspace is too large')
+    this.#log.warn({ directory: this.#root, ...counted }, 'a workspace is too large')
     await session.killLive()
+  }
+
+  #isBeyond({ files, tmp }: Counted): boolean {
+    return files > this.#bytesMax || tmp > this.#tmpBytesMax
   }
 }

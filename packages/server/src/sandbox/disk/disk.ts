@@ -26,38 +26,49 @@ export interface Disk {
 /** What runs in a session, as far as its disk is concerned. */
 export interface Fills {
   /** Bytes of the session's directories, by `du` inside; null when it was cut off. */
-  count(): Promise<number | null>
+  count(): Promise<Counted | null>
   killLive(): Promise<void>
+}
+
+/** Bytes of a session's /tmp, and of all its other directories. */
+export interface Counted {
+  readonly files: number
+  readonly tmp: number
 }
 
 /** How the sessions of this host are held within their bytes. */
 export type DiskKind = 'loop' | 'watch'
 
 /**
- * Opens what holds a session's files, made when the session is first opened: a file system of its
- * own in a file where the host can (`loop`), else plain directories that are counted (`watch`). A
- * session keeps what it began with, at its size then. Throws when its file system cannot be had.
+ * Opens what holds a session's files, made when the session is first opened: file systems of its
+ * own in two files where the host can (`loop`), else plain directories that are counted (`watch`). A
+ * session keeps what it began with, at its size then. Throws when a file system cannot be had.
  */
 export async function openDisk(o: {
   /** The session's directory; there is one. */
   readonly root: string
   readonly kind: DiskKind
+  /** Of all its files but those in /tmp, which have a bound of their own. */
   readonly bytesMax: number
+  readonly tmpBytesMax: number
   /** Search path for the tools of file systems. */
   readonly path: string
   readonly clock: Clock
   readonly log: Log
 }): Promise<Disk> {
   // The kernel's tables name it so.
-  const image = imageIn(await realpath(o.root), o.path)
-  const isMade = await isThere(image.file)
+  const root = await realpath(o.root)
+  const files = imageIn(root, o.path)
+  const ofTmp = imageIn(root, o.path, tmpDiskName)
+  const isMade = await isThere(files.file)
   if (!isMade && (o.kind === 'watch' || (await isPlain(o.root)))) return new CountedDisk(o)
-  return ImageDisk.open({ ...o, image, isMade })
+  const tmp = !isMade || (await isThere(ofTmp.file)) ? ofTmp : null
+  return ImageDisk.open({ ...o, images: { files, tmp }, isMade })
 }
 
-/** The file system of a session, beside the server's own files of it. */
-export function imageIn(root: string, path: string): Image {
-  return { file: join(root, 'disk.img'), at: join(root, diskName), path }
+/** A file system of a session, beside the server's own files of it. */
+export function imageIn(root: string, path: string, name = diskName): Image {
+  return { file: join(root, `${name}.img`), at: join(root, name), path }
 }
 
 /**
@@ -70,7 +81,8 @@ export async function putDisksAway(o: {
   readonly clock: Clock
 }): Promise<void> {
   for (const at of await mountsBelow(await realpath(o.sessions)))
-    if (basename(at) === diskName) await unmountImage({ at, path: o.path }, o.clock)
+    if ([diskName, tmpDiskName].includes(basename(at)))
+      await unmountImage({ at, path: o.path }, o.clock)
 }
 
 /** Where a person finds the files of a session that is closed: in its workspace, or in an image. */
@@ -80,6 +92,7 @@ export async function whereFilesAre(root: string): Promise<string> {
 }
 
 const diskName = 'disk'
+const tmpDiskName = 'tmp-disk'
 
 async function isPlain(root: string): Promise<boolean> {
   return lstat(pathsOf(root).workspace).then(

@@ -9,48 +9,68 @@ import { type Filled, filledAt } from './space.ts'
 /** How often it is looked at: what fails for want of room often gives its room back at once. */
 const lookMs = 1000
 
+/** The images of a session. */
+export interface Images {
+  readonly files: Image
+  /** That of /tmp; null: a session that began before there was one has it among its files. */
+  readonly tmp: Image | null
+}
+
 /**
- * A session's own file system, in a file: the kernel refuses every byte beyond its size, whoever
- * writes it. It is mounted while the session is open.
+ * A session's own file systems, in two files, /tmp's and that of all else: the kernel refuses every
+ * byte beyond their sizes, whoever writes it. They are mounted while the session is open.
  */
 export class ImageDisk implements Disk {
   readonly #root: string
-  readonly #image: Image
+  readonly #images: Images
   readonly #clock: Clock
   #timer: Timer | null = null
-  /** Null while it is not mounted. */
-  #last: Filled | null = null
+  /** Empty before the first look. */
+  #last: readonly Filled[] = []
   #hits = 0
 
-  private constructor(o: { readonly root: string; readonly image: Image; readonly clock: Clock }) {
+  private constructor(o: {
+    readonly root: string
+    readonly images: Images
+    readonly clock: Clock
+  }) {
     this.#root = o.root
-    this.#image = o.image
+    this.#images = o.images
     this.#clock = o.clock
   }
 
   static async open(o: {
     readonly root: string
-    readonly image: Image
-    /** Whether there is one already. */
+    readonly images: Images
+    /** Whether they are there already. */
     readonly isMade: boolean
     readonly bytesMax: number
+    readonly tmpBytesMax: number
     readonly clock: Clock
   }): Promise<ImageDisk> {
-    const { root, image, clock } = o
-    if (!o.isMade) await makeImage(image, o.bytesMax)
-    await mountImage(image, clock)
-    const disk = new ImageDisk({ root, image, clock })
-    await disk.#showOnHost()
+    const { root, images, clock } = o
+    // That of the files last: where it is, the other one is as well.
+    if (!o.isMade && images.tmp !== null) await makeImage(images.tmp, o.tmpBytesMax)
+    if (!o.isMade) await makeImage(images.files, o.bytesMax)
+    const disk = new ImageDisk({ root, images, clock })
+    try {
+      for (const image of disk.#each()) await mountImage(image, clock)
+      await disk.#showOnHost()
+    } catch (error) {
+      await disk.close()
+      throw error
+    }
     disk.#look()
     return disk
   }
 
   onHost(path: string): string {
-    return join(this.#image.at, relative(this.#root, path))
+    return join(this.#of(path).at, relative(this.#root, path))
   }
 
   bytes(): number | null {
-    return this.#last?.bytes ?? null
+    if (this.#last.length === 0) return null
+    return this.#last.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
   hits(): number {
@@ -66,22 +86,34 @@ export class ImageDisk implements Disk {
     this.hits()
     this.#timer?.cancel()
     this.#timer = null
-    await unmountImage(this.#image, this.#clock)
+    for (const image of this.#each()) await unmountImage(image, this.#clock)
   }
 
   async discard(): Promise<boolean> {
     await this.close()
-    await rmdir(this.#image.at)
+    for (const { at } of this.#each()) await rmdir(at)
     for (const path of ownedDirectories(pathsOf(this.#root))) await rm(path, { force: true })
     // Last: while it is there, opening the session finds what has to be removed.
-    await rm(this.#image.file, { force: true })
+    for (const { file } of this.#each()) await rm(file, { force: true })
     return true
+  }
+
+  /** The image that one of the session's directories is on. */
+  #of(path: string): Image {
+    const { files, tmp } = this.#images
+    return tmp !== null && path === pathsOf(this.#root).tmp ? tmp : files
+  }
+
+  /** That of the files last. */
+  #each(): Image[] {
+    const { files, tmp } = this.#images
+    return tmp === null ? [files] : [tmp, files]
   }
 
   /** Links, so that a person finds the workspace at the path that it has inside. */
   async #showOnHost(): Promise<void> {
     for (const path of ownedDirectories(pathsOf(this.#root))) {
-      const target = join(basename(this.#image.at), relative(this.#root, path))
+      const target = join(basename(this.#of(path).at), relative(this.#root, path))
       await symlink(target, path).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error
       })
@@ -90,8 +122,8 @@ export class ImageDisk implements Disk {
 
   #look(): void {
     try {
-      this.#last = filledAt(this.#image.at)
-      if (this.#last.isFull) this.#hits += 1
+      this.#last = this.#each().map(({ at }) => filledAt(at))
+      if (this.#last.some(({ isFull }) => isFull)) this.#hits += 1
     } catch {
       // Somebody took it away under the session: whatever runs there will say so.
     }

@@ -12,7 +12,8 @@ export function sentenceOf(exhausted: Exhausted, limits: SandboxLimits): string 
       return `The sandbox reached its limit of ${limits.processes} processes and threads, and could start no more.`
     case 'disk_full': {
       const mebibytes = Math.round(limits.diskBytes / 1024 ** 2)
-      return `The sandbox's disk is full: its clone, packages, caches and temporary files together may take ${mebibytes} MiB.`
+      const ofTmp = Math.round(limits.tmpBytes / 1024 ** 2)
+      return `The sandbox's disk is full: its clone, packages and caches together may take ${mebibytes} MiB, its /tmp may take ${ofTmp} MiB.`
     }
   }
 }
