@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { whereFilesAre } from '../sandbox/disk/disk.ts'
-import { putArtifact } from '../store/artifacts.ts'
+import { type NewArtifact, putArtifact } from '../store/artifacts.ts'
 import { getCheckpoint } from '../store/checkpoints.ts'
 import { keepDirectory } from '../store/sessions.ts'
 import { patchName } from '../tasks/follow-up.ts'
@@ -120,6 +120,7 @@ async function keep(
     if (bundle === null) return kept
     await store(attempt, {
       name: bundleName,
+      isMachineFormat: true,
       contentType: 'application/x-git-bundle',
       data: bundle,
     })
@@ -176,7 +177,7 @@ async function pushKept(
 
 async function store(
   { deps, task, lease }: Attempt,
-  artifact: { readonly name: string; readonly contentType: string; readonly data: Buffer },
+  artifact: Pick<NewArtifact, 'name' | 'contentType' | 'data' | 'isMachineFormat'>,
 ): Promise<void> {
   await putArtifact(deps.store.db, {
     ...artifact,

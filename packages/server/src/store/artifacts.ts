@@ -18,7 +18,7 @@ export interface NewArtifact {
   readonly contentType: string
   readonly data: Buffer
   /**
-   * A format of machines, with lengths and hashes of its own, that only the server reads (a git
+   * A format of machines, with lengths and hashes of its own, whose text is compressed (a git
    * bundle): kept as it is, for scrubbing would break it. Everything else is scrubbed.
    */
   readonly isMachineFormat?: boolean
