@@ -46,6 +46,9 @@ test('a host that can hold everything is told so, in words and as JSON', { skip 
   assert.deepEqual(await readdir(directory.path), [])
 })
 
+/** No word of the fixes for a host that refuses namespaces. */
+const onlyOfFiles = /^(?!.*(?:max_user_namespaces|seccomp=|refuses user namespaces))/
+
 const refused: readonly {
   readonly title: string
   readonly host: Host
@@ -97,6 +100,44 @@ const refused: readonly {
     title: 'socat and git are missing',
     host: { prepare: 'without socat git' },
     words: [/are missing: socat, git\. .*apt-get install socat git\.$/],
+  },
+  {
+    title: 'the data directory is full',
+    host: { prepare: 'mount -t tmpfs -o size=24k,mode=711 none "$DATA_DIR"' },
+    words: [
+      /ENOSPC/,
+      /The file system of DATA_DIR, \/\S+, is full \(df -h \/\S+ .*: remove files/,
+      onlyOfFiles,
+    ],
+  },
+  {
+    title: 'the data directory has no inodes left',
+    host: { prepare: 'mount -t tmpfs -o nr_inodes=12,mode=711 none "$DATA_DIR"' },
+    words: [/ENOSPC/, /has no inode left \(df -i \/\S+ .*: remove files/, onlyOfFiles],
+  },
+  ...['CHOWN', 'SETUID', 'SETGID', 'KILL'].map((name) => ({
+    title: `root lacks CAP_${name}`,
+    host: { withoutCapabilities: `-${name.toLowerCase()}` },
+    words: [
+      new RegExp(`^The server is root without CAP_${name}, .*--cap-add ${name};`),
+      onlyOfFiles,
+    ],
+  })),
+  {
+    title: 'root has no capability at all',
+    host: { withoutCapabilities: '-all' },
+    words: [
+      /without CAP_CHOWN, CAP_KILL, CAP_SETGID, CAP_SETUID, .*--cap-add CHOWN --cap-add KILL/,
+      onlyOfFiles,
+    ],
+  },
+  {
+    title: 'root is the only uid of its user namespace',
+    host: { isSingleUid: true },
+    words: [
+      /^The server is root of a user namespace with 1 uid, .*as a user who is not root, map/,
+      onlyOfFiles,
+    ],
   },
   {
     title: 'bwrap is too old',

@@ -10,6 +10,7 @@ import { hostGaps, notRun, toolGaps } from './gaps.ts'
 import type { DetectedLimits } from './limits/detect.ts'
 import type { LimitHolder } from './limits/held-limits.ts'
 import { defaultLimits, slotsMax, socketPathBytesMax } from './limits.ts'
+import { privilegeProblem } from './privileges.ts'
 import { missingPrograms, refusalSentence } from './refusals.ts'
 import { nothingHolds, runSelfTest, type SelfTest, wallWords } from './self-test.ts'
 import { accountIn } from './uid-range.ts'
@@ -44,7 +45,7 @@ export async function probeBubblewrap(o: Probed): Promise<SandboxReport> {
   const [limits, bwrap] = await Promise.all([o.limits.detect(), o.bwrap()])
   const tried = await trial(o).catch(async (error: unknown) => {
     if (o.signal.aborted) throw o.signal.reason
-    return refused(await refusalSentence(error instanceof Error ? error.message : String(error)))
+    return refused(await refusalSentence(error, o.dataDir))
   })
   const disk = tried.problem === null ? await o.disk() : null
   const problem = tried.problem ?? (o.requireLimits ? weakness(limits) : null)
@@ -95,7 +96,10 @@ async function problemBefore(o: Probed): Promise<string | null> {
   const sessions = join(o.trials, 'sessions')
   await makeTraversable(sessions)
   if (process.getuid?.() === 0) {
-    const problem = (await traversalProblem(sessions)) ?? (await accountProblem(o.uidBase))
+    const problem =
+      (await traversalProblem(sessions)) ??
+      (await accountProblem(o.uidBase)) ??
+      (await privilegeProblem(o))
     if (problem !== null) return problem
   }
   return missingPrograms({ path: o.path, inside: systemPath })

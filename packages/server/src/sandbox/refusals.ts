@@ -1,11 +1,36 @@
-import { access, constants, readFile, stat } from 'node:fs/promises'
+import { access, constants, readFile, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** What a start of bwrap said, and what it means on this host: the sentence with the fix. */
-export async function refusalSentence(words: string): Promise<string> {
-  const fix = await fixFor(words)
+/** Why no sandbox was built, and what it means on this host: the sentence with the fix. */
+export async function refusalSentence(error: unknown, dataDir: string): Promise<string> {
+  const words = error instanceof Error ? error.message : String(error)
+  // Only what bwrap and its launchers say is about namespaces: the same errno of a file is not.
+  const fix = isOfFile(error) ? await fileFix(error, dataDir) : await fixFor(words)
   const said = words.replace(/\.$/, '')
   return [`The sandbox cannot be built: ${said}.`, fix].filter(Boolean).join(' ')
+}
+
+/** Whether a call of this server on a file failed, and not the start of a program. */
+function isOfFile(error: unknown): error is NodeJS.ErrnoException {
+  if (!(error instanceof Error) || !('syscall' in error)) return false
+  return !String(error.syscall).startsWith('spawn')
+}
+
+async function fileFix(error: NodeJS.ErrnoException, dataDir: string): Promise<string | null> {
+  if (error.code === 'ENOSPC' || error.code === 'EDQUOT') return spaceFix(dataDir)
+  if (error.code === 'EROFS') return `Mount the file system of DATA_DIR, ${dataDir}, for writing.`
+  if (error.code !== 'EPERM' && error.code !== 'EACCES') return null
+  return `Let the server’s user own DATA_DIR, ${dataDir}, and all that is in it, on a file system that keeps owners.`
+}
+
+/** What to do about a data directory that nothing more fits in. */
+export async function spaceFix(dataDir: string): Promise<string> {
+  const { files, ffree } = await statfs(dataDir)
+  const [what, command] =
+    files > 0 && ffree === 0
+      ? ['has no inode left', `df -i ${dataDir} shows how many it has`]
+      : ['is full', `df -h ${dataDir} shows how large it is, or its quota is reached`]
+  return `The file system of DATA_DIR, ${dataDir}, ${what} (${command}): remove files from it, make it larger, or set DATA_DIR to another one.`
 }
 
 /**

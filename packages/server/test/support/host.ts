@@ -19,6 +19,10 @@ export interface Host {
   readonly refusesNamespaces?: boolean
   /** Everything on it is in a user namespace, whose own limits `prepare` may set. */
   readonly isNested?: boolean
+  /** Root lacks these capabilities: `-chown`, or `-all`. */
+  readonly withoutCapabilities?: string
+  /** Root is the only uid of a user namespace. */
+  readonly isSingleUid?: boolean
   /** The command's user; root where there is none. */
   readonly uid?: number
 }
@@ -91,7 +95,14 @@ async function startOn(
   ]
   // bwrap without namespaces of its own, only for its option to load a filter.
   const filtered = ['bwrap', '--dev-bind', '/', '/', '--cap-add', 'ALL', '--seccomp', '9', '--']
-  const argv = host.refusesNamespaces === true ? [...filtered, ...command] : command
+  const dropped = host.withoutCapabilities
+  const argv = [
+    ...(host.refusesNamespaces === true ? filtered : []),
+    ...(dropped === undefined ? [] : ['setpriv', `--bounding-set=${dropped}`]),
+    ...(dropped === undefined ? [] : [`--inh-caps=${dropped}`]),
+    ...(host.isSingleUid === true ? ['unshare', '-U', '-r'] : []),
+    ...command,
+  ]
   const unshare = ['-m', '--propagation', 'private', ...(host.isNested === true ? ['-U'] : [])]
   const script = `${setUp}\n${host.prepare ?? ''}\nexec "$@" 9<"$filter"`
   const child = spawn('unshare', [...unshare, 'sh', '-c', script, 'sh', ...argv], {

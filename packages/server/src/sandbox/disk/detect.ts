@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Gap } from '@longhaul/client/contract'
 import type { Clock } from '../../clock.ts'
 import { makeTraversable } from '../directories.ts'
+import { spaceFix } from '../refusals.ts'
 import { type DiskKind, imageIn } from './disk.ts'
 import { type Image, makeImage, mountImage, unmountImage } from './image.ts'
 
@@ -29,11 +30,15 @@ export async function detectDisk(o: {
     return { disk: 'loop', gaps: [] }
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    return watched(`A file system for each session cannot be made here: ${why}.`)
+    const fix = /ENOSPC|No space left/.test(why) ? await spaceFix(o.sessions) : rootFix
+    return watched(`A file system for each session cannot be made here: ${why}.`, fix)
   } finally {
     await rm(root, { recursive: true, force: true })
   }
 }
+
+const rootFix =
+  'Run the server as root with e2fsprogs and util-linux installed and loop devices: in Docker, --cap-add SYS_ADMIN --device /dev/loop-control and the device cgroup rule `b 7:* rmw`.'
 
 async function tryOut(image: Image, clock: Clock): Promise<void> {
   try {
@@ -44,7 +49,10 @@ async function tryOut(image: Image, clock: Clock): Promise<void> {
   }
 }
 
-function watched(what: string): { readonly disk: DiskKind; readonly gaps: readonly Gap[] } {
+function watched(
+  what: string,
+  fix = rootFix,
+): { readonly disk: DiskKind; readonly gaps: readonly Gap[] } {
   return {
     disk: 'watch',
     gaps: [
@@ -52,7 +60,7 @@ function watched(what: string): { readonly disk: DiskKind; readonly gaps: readon
         what,
         consequence:
           'Workspaces are counted every few seconds and ended beyond their bound: a session can exceed it by what the disk writes meanwhile, and by what it hides in directories that nobody may read.',
-        fix: 'Run the server as root with e2fsprogs and util-linux installed and loop devices: in Docker, --cap-add SYS_ADMIN --device /dev/loop-control and the device cgroup rule `b 7:* rmw`.',
+        fix,
       },
     ],
   }
