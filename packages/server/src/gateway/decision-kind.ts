@@ -34,15 +34,10 @@ export function kindOf(decision: Decision): DecisionKind {
 
 function isWrite({ route, details: { kind, refs, method, asked } }: Decision): boolean {
   const words = typeof asked === 'string' ? asked : ''
-  switch (route) {
-    case 'git':
-      return kind === 'push' || refs !== undefined || words.includes('git-receive-pack')
-    case 'github':
-    case 'secret':
-      return !isRead(typeof method === 'string' ? method : words)
-    default:
-      return false
-  }
+  if (route === 'git')
+    return kind === 'push' || refs !== undefined || words.includes('git-receive-pack')
+  if (route !== 'github' && route !== 'secret') return false
+  return !isRead(typeof method === 'string' ? method : words)
 }
 
 /** Of a method, or of a method and a path; of nothing, too. */
