@@ -80,11 +80,11 @@ function touches(pid: number, directory: string): boolean {
   }
 }
 
-/** Something of it is mounted, other than a session's disk, which namespaces beside ours are told of. */
+/** Something of it is mounted, other than a session's disks, which namespaces beside ours are told of. */
 function isShown(pid: number, directory: string): boolean {
   const points = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n')
   const shown = points.map((line) => line.split(' ')[4] ?? '')
-  return shown.some((point) => point.startsWith(directory) && !point.endsWith('/disk'))
+  return shown.some((point) => point.startsWith(directory) && !/\/(tmp-)?disk$/.test(point))
 }
 
 /** The host's own mounts, the disks of open sessions among them, are everybody's who is not inside. */
