@@ -48,6 +48,8 @@ before(async () => {
   await busy(second)
 })
 after(async () => {
+  // Where the test that kills it was left out: the other world, which goes first, knows nothing of it.
+  await killed.kill()
   await second[Symbol.asyncDispose]()
   await first[Symbol.asyncDispose]()
   await postgres[Symbol.asyncDispose]()
