@@ -138,7 +138,7 @@ const schema = z
     SANDBOX_PROCESSES: count(64, 32_768)
       .default(512)
       .describe('Processes and threads that a session may have at once, the agent’s own included.'),
-    SLOT_UID_BASE: count(1000, 900_000_000)
+    SLOT_UID_BASE: count(1000, 2_147_482_647)
       .optional()
       .describe('First of the sandboxes’ 1000 uids below a root server; see sandbox.md.'),
     SANDBOX_DISK_MIB: count(64, 16_777_216)

@@ -11,7 +11,7 @@ import { putDisksAway } from './disk/disk.ts'
 import type { SandboxDriver, SandboxSpec } from './driver.ts'
 import { systemPath } from './environment.ts'
 import { LimitHolder } from './limits/held-limits.ts'
-import { sharedSlot, slotsMax, slotUidBase } from './limits.ts'
+import { narrowUids, sharedSlot, slotsMax } from './limits.ts'
 import { openNone } from './none.ts'
 import { probeBubblewrap } from './probe.ts'
 import { seccompProgram } from './seccomp/program.ts'
@@ -62,7 +62,7 @@ function bubblewrapDriver(o: {
     log,
     clock,
     trials = dataDir,
-    uidBase = slotUidBase,
+    uidBase = narrowUids.base,
     requireLimits = false,
     path = `${systemPath}:/usr/local/sbin:/usr/sbin:/sbin`,
   } = o

@@ -1,11 +1,17 @@
 /** Every bound of the sandbox in one place, with its reason. */
 import type { SandboxLimits } from './driver.ts'
 
-/** Where the uids of slots begin; slot 0 of a range is the probe's. */
-export const slotUidBase = 20_000
-/** Uids of one root server. */
+/** Uids of one root server; slot 0 is the probe's. */
 export const slotsMax = 1000
-/** Servers of one host: the uids 20000 to 59999, below those that systemd gives out. */
+/**
+ * Where servers of a host choose their uids: nobody gives these out, as systemd's table of all of them
+ * has it (systemd.io/UIDS-GIDS: 1879048192 to 2147483647). So many that two data directories do not
+ * meet by chance: a server that is down does not hold its range.
+ */
+export const wideUids = { base: 1_880_000_000, ranges: 200_000 }
+/** The same where a user namespace, as that of a container, has 65536 uids: below those of systemd. */
+export const narrowUids = { base: 20_000, ranges: 40 }
+/** Ranges that one server tries, and so about how many can run on one host. */
 export const uidRangesMax = 40
 /** The slot of what sessions share: mirrors of repositories and package managers' caches. */
 export const sharedSlot = slotsMax - 1

@@ -19,25 +19,37 @@ export async function privilegeProblem(o: { readonly uidBase: number }): Promise
   return capabilityProblem(await ownFile('status'))
 }
 
+/** How many of the `slotsMax` uids from `base` on the server's user namespace has. */
+export async function mappedUids(base: number): Promise<number> {
+  return covered(await ownFile('uid_map'), base)
+}
+
 function mapProblem(map: string, o: { readonly kind: string; readonly base: number }) {
+  if (covered(map, o.base) === slotsMax) return null
   const end = o.base + slotsMax
-  const ranges = map
-    .trim()
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/).map(Number))
-  let covered = 0
-  let mapped = 0
-  for (const [from = 0, , length = 0] of ranges) {
-    covered += Math.max(0, Math.min(end, from + length) - Math.max(o.base, from))
-    mapped += length
-  }
-  if (covered === slotsMax) return null
+  const mapped = rangesOf(map).reduce((sum, { length }) => sum + length, 0)
   return (
     `The server is root of a user namespace with ${mapped} ${o.kind}${mapped === 1 ? '' : 's'}, which lacks those ` +
     `of sessions, ${o.base} to ${end - 1}: start the server as a user who is not root, map this range ` +
     `(in /etc/subuid and /etc/subgid for rootless containers), or set SLOT_UID_BASE to a range of ` +
     `${slotsMax} that is mapped.`
   )
+}
+
+function covered(map: string, base: number): number {
+  return rangesOf(map).reduce((sum, { from, length }) => {
+    const end = Math.min(base + slotsMax, from + length)
+    return sum + Math.max(0, end - Math.max(base, from))
+  }, 0)
+}
+
+/** Lines of a map of ids: the first inside, the first outside, how many. */
+function rangesOf(map: string): { from: number; length: number }[] {
+  return map
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/).map(Number))
+    .map(([from = 0, , length = 0]) => ({ from, length }))
 }
 
 function capabilityProblem(status: string): string | null {

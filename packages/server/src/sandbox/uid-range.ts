@@ -4,7 +4,8 @@ import { readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import type { Clock } from '../clock.ts'
-import { slotsMax, slotUidBase, uidRangesMax } from './limits.ts'
+import { narrowUids, slotsMax, uidRangesMax, wideUids } from './limits.ts'
+import { mappedUids } from './privileges.ts'
 
 /** A server that just lost this data directory to the one that starts takes a moment to end. */
 const takeMsMax = 3000
@@ -22,7 +23,7 @@ export interface UidRange extends AsyncDisposable {
  *
  * What a session leaves belongs to its uid, so a data directory keeps its range: it is written down
  * in the file `uids`. Its first range depends on its path, for a server that is down does not hold
- * its own: a new one beside it should seldom get the same.
+ * its own, and a new one beside it must not get the same: there are 200,000 where the host has them.
  *
  * The lock is a socket in the abstract namespace of the host's network: it ends with the process
  * however that ends, and leaves no file. Containers with networks of their own do not see each
@@ -104,16 +105,19 @@ async function baseBefore(dataDir: string): Promise<number | null> {
   const used = await Promise.all(
     ['sessions', 'repositories'].map((name) => readdir(join(dataDir, name)).catch(() => [])),
   )
-  return used.flat().length === 0 ? null : slotUidBase
+  return used.flat().length === 0 ? null : narrowUids.base
 }
 
-/** All ranges without an account of the host's, from one that depends on the directory on. */
+/** Ranges without an account of the host's, from one that depends on the directory on. */
 async function freeBases(dataDir: string): Promise<number[]> {
   const passwd = await readFile('/etc/passwd', 'utf8').catch(() => '') // None: nobody to collide.
-  const first = createHash('sha256').update(dataDir).digest().readUInt32BE() % uidRangesMax
-  return Array.from({ length: uidRangesMax }, (_, n) => (first + n) % uidRangesMax)
-    .map((n) => slotUidBase + n * slotsMax)
-    .filter((base) => accountIn(passwd, base) === null)
+  const isWide = (await mappedUids(wideUids.base)) === slotsMax
+  const { base, ranges } = isWide ? wideUids : narrowUids
+  const first = createHash('sha256').update(dataDir).digest().readUInt32BE() % ranges
+  return Array.from(
+    { length: uidRangesMax },
+    (_, n) => base + ((first + n) % ranges) * slotsMax,
+  ).filter((at) => accountIn(passwd, at) === null)
 }
 
 /** The name of an account of the host's whose uid is in a range; null: there is none. */
@@ -145,4 +149,4 @@ function takenSentence(base: number, dataDir: string): string {
   )
 }
 
-const noneFree = `All ${uidRangesMax} ranges of uids for sandboxes, from ${slotUidBase} on, are taken on this host: set SLOT_UID_BASE to the first of ${slotsMax} that are free.`
+const noneFree = `All ${uidRangesMax} ranges of uids for sandboxes that this server may choose are taken on this host: set SLOT_UID_BASE to the first of ${slotsMax} that are free.`

@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import { after, before, test } from 'node:test'
 import { type FakeRepository, say, script, use, when } from '@longhaul/testing'
-import { slotUidBase } from '../../src/sandbox/limits.ts'
+import { narrowUids } from '../../src/sandbox/limits.ts'
 import { type Attempts, assertAttempts, attemptsProgram } from '../support/attempts.ts'
 import { type BoundHost, startBoundHost } from '../support/bound-host.ts'
 import { uidOf } from '../support/leaks.ts'
@@ -139,7 +139,7 @@ test('a search of the sandbox finds every decoy, and no secret of the server in 
   assert.equal(privileges, '1000\nCapEff:\t0000000000000000\nNoNewPrivs:\t1')
   assert.ok(uids.length > 0)
   const own = process.getuid?.() ?? 0
-  for (const uid of uids) assert.ok(own === 0 ? uid > slotUidBase : uid === own, String(uid))
+  for (const uid of uids) assert.ok(own === 0 ? uid > narrowUids.base : uid === own, String(uid))
 })
 
 test('what is listed is reached through the gateway, and nothing in any other way', async () => {

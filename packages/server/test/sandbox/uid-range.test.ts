@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { slotsMax, slotUidBase, uidRangesMax } from '../../src/sandbox/limits.ts'
-import { takeUidRange } from '../../src/sandbox/uid-range.ts'
+import { narrowUids, slotsMax, wideUids } from '../../src/sandbox/limits.ts'
+import { firstUidBase, takeUidRange } from '../../src/sandbox/uid-range.ts'
 import { JumpClock } from '../support/jump-clock.ts'
 import { makeDirectory } from '../support/postgres.ts'
 import { never } from './support.ts'
 
-/** Above all that servers of this host choose for themselves. */
+/** Below all that servers of this host choose for themselves, and above what hosts give out. */
 const own = 900_000_000
 const clock = new JumpClock()
 const take = (dataDir: string, base: number | null = null) =>
@@ -24,12 +24,19 @@ test('data directories that start at once get ranges of their own, and keep them
   const bases = ranges.map(({ base }) => base)
   assert.equal(new Set(bases).size, names.length)
   for (const base of bases) {
-    assert.equal((base - slotUidBase) % slotsMax, 0)
-    assert.ok(base >= slotUidBase && base < slotUidBase + uidRangesMax * slotsMax)
+    assert.equal((base - wideUids.base) % slotsMax, 0)
+    assert.ok(base >= wideUids.base && base < wideUids.base + wideUids.ranges * slotsMax)
   }
   await opened.disposeAsync()
   await using again = await take(names[3] ?? '')
   assert.equal(again.base, bases[3])
+})
+
+test('data directories whose servers are down do not meet: a thousand of them have as many ranges', async () => {
+  const names = Array.from({ length: 1000 }, (_, n) => `/var/lib/longhaul-${n}`)
+  const bases = await Promise.all(names.map((dataDir) => firstUidBase({ dataDir, base: null })))
+  // As chance has it among 200,000, two or three meet; among forty, nearly all would.
+  assert.ok(new Set(bases).size > 990, `${new Set(bases).size} of ${bases.length}`)
 })
 
 test('a range that another server has is refused, and is free once that one is gone', async () => {
@@ -53,7 +60,7 @@ test('a data directory from before there were ranges has the first one', async (
   // Another server of this host may have it; then the directory gets no other.
   if (range instanceof Error) assert.match(range.message, /^The uids 20000 to 20999, /)
   else {
-    assert.equal(range.base, slotUidBase)
+    assert.equal(range.base, narrowUids.base)
     await range[Symbol.asyncDispose]()
   }
 })
