@@ -1,4 +1,5 @@
 import type { Store } from '../packages/server/src/store/open.ts'
+import { writtenColumns } from '../packages/server/test/support/written-columns.ts'
 
 /** What a store holds after months of work, and how it is spread. */
 export interface Filling {
@@ -33,12 +34,13 @@ export async function fill(
   try {
     // References are right by construction; looking each up would take most of the time.
     await client.query(`set session_replication_role = replica; set synchronous_commit = off`)
+    const columns = await writtenColumns(client, 'tasks')
     for (let from = 1; from <= o.tasks; from += batch) {
       signal.throwIfAborted()
       const upTo = Math.min(o.tasks, from + batch - 1)
       const range = [from, upTo]
       await client.query(sessions, [...range, template, o.eventsOfEach, o.tasks])
-      await client.query(tasks, [...range, template, o.tasks])
+      await client.query(insertTasks(columns), [...range, template, o.tasks])
       await client.query(events, [...range, o.eventsOfEach, 1])
     }
     await client.query(events, [1, 1, o.longLog, o.eventsOfEach + 1])
@@ -67,8 +69,8 @@ const sessions = `
   from generate_series($1::int, $2::int) as n, sessions as of
     join tasks on tasks.session_id = of.id and tasks.id = $3`
 
-const tasks = `
-  insert into tasks select (jsonb_populate_record(of, jsonb_build_object(
+const insertTasks = (columns: string) => `
+  insert into tasks (${columns}) select ${columns} from (select (jsonb_populate_record(of, jsonb_build_object(
     'id', ${id('task')}, 'session_id', ${id('sesn')},
     'type', (array['refactor', 'bug-fix', 'analysis', 'refactor'])[1 + n % 4],
     'priority', (array['low', 'medium', 'high'])[1 + n % 3],
@@ -81,7 +83,7 @@ const tasks = `
         || ' no longer needs ' || repeat('the older way of doing it and its tests ', 4)),
     'created_at', ${madeAt('$4')}, 'started_at', ${madeAt('$4')},
     'completed_at', ${madeAt('$4')} + interval '10 minutes'))).*
-  from generate_series($1::int, $2::int) as n, tasks as of where of.id = $3`
+  from generate_series($1::int, $2::int) as n, tasks as of where of.id = $3) as made`
 
 const events = `
   insert into events (session_id, seq, id, type, thread_id, attempt, payload, created_at)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { countParam, pageOf, sessionId, text, timestamp } from './common.ts'
+import { countParam, pageOf, sessionId, text, timestamp, total, totalMax } from './common.ts'
 
 /** An event of a session's log. */
 const eventId = z.string().meta({ example: 'sevt_01kaw3n6hxe4m9q2v7r5t8yabc' })
@@ -26,12 +26,10 @@ export type SessionEvent = z.infer<typeof sessionEvent>
 
 /** A page of events, oldest first. */
 export const eventPage = pageOf('SessionEventPage', sessionEvent).extend({
-  total: z
-    .int()
-    .nonnegative()
+  total: total
     .optional()
     .describe(
-      'Events in the whole log that fit, whatever the page; where `q`, `types` or `errors` is given.',
+      `Events in the whole log that fit, whatever the page, where \`q\`, \`types\` or \`errors\` is given; ${totalMax} stands for that many or more.`,
     ),
 })
 

@@ -21,13 +21,8 @@ export function fits({ types, text, errors }: EventFilter): RawBuilder<boolean> 
   return all(conditions)
 }
 
-/** An error of the session, a failed end, or a call, a command or checks that failed. */
-const isError = sql`(
-  type in ('session.error', 'task.failed')
-  or payload @> '{"is_error": true}'
-  or payload ->> 'outcome' in ('failed', 'timed_out')
-  or payload -> 'result' ->> 'outcome' in ('failed', 'timed_out')
-  or jsonb_typeof(payload -> 'failure') = 'object')`
+/** An error of the session, a failed end, or a call, a command or checks that failed; has an index. */
+const isError = sql`event_is_error(type, payload)`
 
 /**
  * The values decide, not the names of fields, nor the types of blocks, which nearly every event

@@ -1,3 +1,4 @@
+import { totalMax } from '@longhaul/client/contract'
 import { sql } from 'kysely'
 import { type EventFilter, fits } from './event-filter.ts'
 import { LeaseLost } from './lease-lost.ts'
@@ -75,14 +76,18 @@ export function selectEvents(
   return query.orderBy('seq').limit(o.limit).execute()
 }
 
-/** Events of a session that fit; of rows with one event id, the last counts. */
+/** Events of a session that fit, up to `totalMax`; of rows with one event id, the last counts. */
 export async function countEvents(db: Db, o: { sessionId: string } & EventFilter): Promise<number> {
-  const { n } = await db
+  const fitting = db
     .selectFrom('events')
-    .select(({ fn }) => fn.countAll<number>().as('n'))
+    .select('seq')
     .where('session_id', '=', o.sessionId)
     .where(fits(o))
     .where(isLastOfId())
+    .limit(totalMax)
+  const { n } = await db
+    .selectFrom(fitting.as('counted'))
+    .select(({ fn }) => fn.countAll<number>().as('n'))
     .executeTakeFirstOrThrow()
   return n
 }

@@ -18,6 +18,7 @@ import { schedules } from './migrations/0018-schedules.ts'
 import { endpoints } from './migrations/0019-endpoints.ts'
 import { leftPlaces } from './migrations/0020-left-places.ts'
 import { listPages } from './migrations/0021-list-pages.ts'
+import { quickSearches } from './migrations/0022-quick-searches.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -46,6 +47,7 @@ const migrations: readonly Migration[] = [
   endpoints,
   leftPlaces,
   listPages,
+  quickSearches,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

@@ -73,9 +73,7 @@ function fits(filter: TaskSearch | undefined): RawBuilder<boolean> {
     ...isOneOf(sql`reason`, filter.reasons),
     ...(filter.repositories ? [isOn(filter.repositories)] : []),
     ...(filter.labels ? [sql`"order" -> 'labels' @> ${toJson(filter.labels)}::jsonb`] : []),
-    ...(filter.query === undefined
-      ? []
-      : [sql`task_search("order", result) @@ ${filter.query}::tsquery`]),
+    ...(filter.query === undefined ? [] : [sql`words @@ ${filter.query}::tsquery`]),
     ...isWithin(sql`created_at`, filter.created),
     ...isWithin(sql`started_at`, filter.started),
     ...isWithin(sql`completed_at`, filter.completed),

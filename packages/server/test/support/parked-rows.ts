@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { systemClock } from '../../src/clock.ts'
 import { newId, uuidOf } from '../../src/ids.ts'
+import { writtenColumns } from './written-columns.ts'
 
 /** A copy of a parked task: it waits for an answer as the real one does. */
 export interface ParkedCopy {
@@ -36,6 +37,7 @@ export async function copyParked(
     sessionId: newId('sesn', systemClock),
     approvalId: newId('appr', systemClock),
   }))
+  const columns = await writtenColumns(client, 'tasks')
   for (let from = 0; from < copies.length; from += batch) {
     const some = copies.slice(from, from + batch)
     await client.query('begin')
@@ -46,7 +48,7 @@ export async function copyParked(
       some.map(({ approvalId }) => approvalId),
       some.map(({ sessionId }) => uuidOf(sessionId)),
     ])
-    for (const statement of statements) await client.query(statement)
+    for (const statement of statementsOf(columns)) await client.query(statement)
     await client.query('commit')
   }
   await client.query('analyze')
@@ -78,20 +80,29 @@ function renamed(column: string): string {
 
 /** Every row of a table as it is, but for these columns. */
 function copied(table: string, where: string, changed: Readonly<Record<string, string>>): string {
+  return `insert into ${table} ${copiesOf(table, where, changed)}`
+}
+
+function copiesOf(table: string, where: string, changed: Readonly<Record<string, string>>): string {
   const fields = Object.entries(changed).map(([column, value]) => `'${column}', ${value}`)
-  return `insert into ${table} select (jsonb_populate_record(of, jsonb_build_object(${fields.join(', ')}))).*
+  return `select (jsonb_populate_record(of, jsonb_build_object(${fields.join(', ')}))).*
     from ${table} as of, given where ${where}`
 }
 
-const statements = [
+/** `taskColumns`: those that are not computed from others. */
+const statementsOf = (taskColumns: string): string[] => [
   copied('sessions', 'of.id = old_session', {
     ...{ id: 'session', conversation_id: 'conversation', slot: 'null', node: 'null' },
     created_at: `of.created_at - given.n * interval '1 second'`,
   }),
-  copied('tasks', 'of.id = old_task', {
-    ...{ id: 'task', session_id: 'session', progress: `of.progress - 'node'` },
-    created_at: `of.created_at - given.n * interval '1 second'`,
-  }),
+  `insert into tasks (${taskColumns}) select ${taskColumns} from (${copiesOf(
+    'tasks',
+    'of.id = old_task',
+    {
+      ...{ id: 'task', session_id: 'session', progress: `of.progress - 'node'` },
+      created_at: `of.created_at - given.n * interval '1 second'`,
+    },
+  )}) as copies`,
   copied('approvals', 'of.id = old_approval', {
     ...{ id: 'approval', task_id: 'task', session_id: 'session' },
   }),
