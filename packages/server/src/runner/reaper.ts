@@ -13,27 +13,37 @@ const spendingMs = 400 * dayMs
 /** Batches of one look; the rest follows a minute later. */
 const batchesMax = 10
 
-type Deps = Pick<RunnerDeps, 'store' | 'config' | 'clock' | 'log' | 'disk' | 'mirrors'>
+type Deps = Pick<
+  RunnerDeps,
+  'store' | 'config' | 'clock' | 'log' | 'disk' | 'mirrors' | 'sandboxes'
+>
 
 /**
  * Looks once a minute, until the signal aborts, for what nobody else removes: directories of sessions
- * that went on elsewhere or were over when their node died (`sweep`), what is older than it is kept
- * for, and, while the disk has too little room for new work, mirrors, which can be had again.
+ * that went on elsewhere or were over when their node died (`sweep`), the control groups of those that
+ * ran then, what is older than it is kept for, and, while the disk has too little room for new work, mirrors, which can be had again.
  */
 export async function reap(
   deps: Deps,
   { sweep, signal }: { readonly sweep: () => Promise<void>; readonly signal: AbortSignal },
 ): Promise<void> {
   const { clock, log } = deps
+  const run = async (part: (deps: Deps, signal: AbortSignal) => Promise<void>): Promise<void> => {
+    await part(deps, signal).catch((error: unknown) => {
+      if (!signal.aborted) log.error({ err: error }, 'what is left over could not be removed')
+    })
+  }
+  await run(clearUp)
   while (!signal.aborted) {
     await clock.sleep(reapMs, signal).catch(() => undefined)
     if (signal.aborted) return
     await sweep()
-    for (const part of [makeRoom, forget])
-      await part(deps, signal).catch((error: unknown) => {
-        if (!signal.aborted) log.error({ err: error }, 'what is left over could not be removed')
-      })
+    for (const part of [clearUp, makeRoom, forget]) await run(part)
   }
+}
+
+function clearUp({ sandboxes }: Deps): Promise<void> {
+  return sandboxes.clearUp()
 }
 
 async function makeRoom({ disk, mirrors, log }: Deps, signal: AbortSignal): Promise<void> {

@@ -85,6 +85,7 @@ function bubblewrapDriver(o: {
     name: 'bubblewrap',
     open,
     recover: () => putDisksAway({ sessions, path, clock }),
+    clearUp: () => limits.clearUp(),
     probe(signal) {
       const tried = { dataDir, trials, uidBase, path, open, bwrap, filters: seccomp !== null }
       const bounds = { limits, disk: detected, requireLimits }
@@ -102,6 +103,7 @@ function noneDriver(o: { readonly log: Log; readonly clock: Clock }): SandboxDri
   return {
     name: 'none',
     recover: async () => undefined,
+    clearUp: async () => undefined,
     async probe() {
       o.log.warn(warning)
       return withoutWalls

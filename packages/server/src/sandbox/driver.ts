@@ -22,6 +22,8 @@ export interface SandboxDriver {
    * who holds the lock of the data directory.
    */
   recover(): Promise<void>
+  /** Removes what servers of this host that were killed left and nobody uses: control groups. */
+  clearUp(): Promise<void>
 }
 
 /** What all processes of a session together may take, but for the last three, which say of what. */

@@ -84,6 +84,7 @@ export async function breakThings(o: {
   await allEnded(callers, { ordered, say: o.say })
   await humans.stop()
   const losses = await settled(() => judge({ stage, callers, ordered, readings }))
+  await tellLogs({ stage, ordered, losses, say: o.say })
   for (const reading of readings.values()) await reading.stop()
   const held = compareHeld(stage, before, losses)
   for (const node of stage.nodes) await node.stop()
@@ -125,6 +126,25 @@ async function allEnded(
     if (open.length === 0) return
     if (looks % looksSaid === 0) for (const line of open) say(`waits: ${line}`)
     await sleep(1000)
+  }
+}
+
+/** The logs of tasks that something was lost of: what they did and where. */
+async function tellLogs(o: {
+  readonly stage: Stage
+  readonly ordered: readonly Ordered[]
+  readonly losses: Losses
+  readonly say: (line: string) => void
+}): Promise<void> {
+  const { tasks, effects, events } = o.losses
+  const lost = [...tasks, ...effects, ...events].join('\n')
+  for (const { id, sessionId } of o.ordered.filter(({ id }) => lost.includes(id))) {
+    const rows = await o.stage.query<{ line: string }>(
+      `select concat_ws(' ', seq, created_at, attempt, type, left(payload::text, 300)) as line
+      from events where session_id = '${sessionId}' order by seq`,
+    )
+    o.say(`the log of ${id}:`)
+    for (const { line } of rows) o.say(`  ${line}`)
   }
 }
 

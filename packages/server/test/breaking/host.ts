@@ -30,13 +30,18 @@ function lookAt(dataDir: string): string[] {
     .split('\n')
     .filter((line) => line.includes(` ${dataDir}/`))
     .map((line) => `socket ${line}`)
+  return [...processes, ...mounts, ...sockets, ...workspacesOf(dataDir)]
+}
+
+/** The directories of sessions that a node still has. */
+export function workspacesOf(dataDir: string): string[] {
   const sessions = join(dataDir, 'sessions')
-  const workspaces = existsSync(sessions) ? readdirSync(sessions) : []
-  return [...processes, ...mounts, ...sockets, ...workspaces.map((name) => `workspace ${name}`)]
+  const names = existsSync(sessions) ? readdirSync(sessions) : []
+  return names.map((name) => `workspace ${name}`)
 }
 
 /** Control groups that are named after one of the sessions. */
-function groupsOf(sessionIds: readonly string[]): string[] {
+export function groupsOf(sessionIds: readonly string[]): string[] {
   const find = ['/sys/fs/cgroup', '-type', 'd', '-name', 'longhaul-*']
   // Groups of others come and go meanwhile, which `find` reports as an error.
   const { stdout } = spawnSync('find', find, { stdio: ['ignore', 'pipe', 'ignore'] })

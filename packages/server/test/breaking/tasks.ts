@@ -76,8 +76,13 @@ export const kinds: readonly Kind[] = [
   },
 ]
 
+/** What an agent that was told so does: it looks, and mends again what its node took along. */
+const lostMend = (text: string): boolean =>
+  /may be missing|could be kept/.test(text) && text.includes(JSON.stringify(mend).slice(1, -1))
+
 /** What the agents of all kinds do. */
 export const scenario: Scenario = script(
+  when(lostMend, use('Bash', { command: mend }), slow(0.5), say('Mended again.')),
   when('Mend the sum', use('Bash', { command: mend }), slow(0.5), say('Mended.')),
   when(
     'Take your time',

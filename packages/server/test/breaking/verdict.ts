@@ -2,6 +2,7 @@ import type { Task } from '@longhaul/client/contract'
 import { Webhook } from 'standardwebhooks'
 import { secrets } from '../support/world.ts'
 import type { Callers } from './callers.ts'
+import { groupsOf, workspacesOf } from './host.ts'
 import type { Ordered } from './orders.ts'
 import type { Reading } from './reader.ts'
 import type { Stage } from './stage.ts'
@@ -36,6 +37,9 @@ export async function judge(o: {
     if (acknowledged) losses.turns.push(`turn ${turn} of ${conversation} was asked twice`)
   losses.turns.push(...stage.model.violations)
   await judgeStore(losses, stage)
+  // What a session left on another node goes with that node's next sweep, which only a node that runs has.
+  losses.leftovers.push(...stage.nodes.flatMap(({ dataDir }) => workspacesOf(dataDir)))
+  losses.leftovers.push(...groupsOf(ordered.map(({ sessionId }) => sessionId)))
   return losses
 }
 
@@ -99,6 +103,7 @@ async function judgeEffects(
 
 const leftInStore: readonly (readonly [what: string, sql: string])[] = [
   ['slots', 'select id from sessions where slot is not null'],
+  ['left places', 'select session_id as id from left_places'],
   [
     'work',
     `select id from pgboss.job where state in ('created', 'retry', 'active') and name = 'work'`,

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type FakeRepository, type GitHubAction, say, script, use, when } from '@longhaul/testing'
 import pg from 'pg'
+import { groupsOf } from '../breaking/host.ts'
 import type { ServerApi } from './server-api.ts'
 import { until } from './until.ts'
 import { brokenSum, mend, sandboxProcessesOf, type World } from './world.ts'
@@ -112,8 +113,9 @@ export async function enter(
 }
 
 /** Asserts that a session's directory goes, and that nothing of any session runs. */
-export async function assertSwept(world: World, { directory }: Entered): Promise<void> {
-  await until('the workspace to be gone', () => !existsSync(directory))
+export async function assertSwept(world: World, entered: Entered): Promise<void> {
+  await until('the workspace to be gone', () => !existsSync(entered.directory))
+  await until('its control groups to be gone', () => groupsOf([entered.sessionId]).length === 0)
   assert.deepEqual(sandboxProcessesOf(world.dataDir), [])
 }
 

@@ -57,7 +57,7 @@ export class LimitHolder {
 
   async hold(o: Bounded): Promise<HeldLimits> {
     const { memory, processes, hierarchies } = await this.detect()
-    await this.#clearUp(hierarchies)
+    await this.clearUp()
     const group = await SessionGroup.make({
       name: groupName(o.sessionId),
       hierarchies,
@@ -82,7 +82,9 @@ export class LimitHolder {
     }
   }
 
-  async #clearUp(hierarchies: DetectedLimits['hierarchies']): Promise<void> {
+  /** Removes the groups that servers which were killed left beside this one's. */
+  async clearUp(): Promise<void> {
+    const { hierarchies } = await this.detect()
     const removed = await removeOrphanedGroups(hierarchies, {
       files: kernelFiles,
       clock: this.#clock,
