@@ -61,6 +61,14 @@ export const gatewayMutations: readonly Mutation[] = [
     file: `${gateway}/git-request.ts`,
     find: 'if (!isOwn && !mayRead(',
     replace: "if (repository === '' && !mayRead(",
+    // Behind it stands a second one: another repository has no credential of this one's.
+    also: [
+      {
+        file: `${gateway}/git-request.ts`,
+        find: 'isOwn ? git.credential : (git.credentialAlso?.(repository) ?? fixedCredential(null))',
+        replace: 'git.credential',
+      },
+    ],
     test,
     title: 'another repository is not fetched',
   },

@@ -174,8 +174,9 @@ export const hostMutations: readonly Mutation[] = [
     also: [
       {
         file: `${sandbox}/directories.ts`,
-        find: 'of ownedDirectories(o.paths)) await',
-        replace: 'of [...ownedDirectories(o.paths), sock]) await',
+        find: 'await makeOwned(o.disk.onHost(path), o.uid)',
+        replace:
+          'await makeOwned(o.disk.onHost(path), o.uid)\n  if (o.uid !== null) await chown(dirname(o.paths.gatewaySocket), o.uid, o.uid)',
       },
     ],
     test,
