@@ -90,7 +90,7 @@ export class Scrubber {
   /** A text that may be JSON, and is JSON afterwards if it was. */
   json(text: string): string {
     if (this.#needles.find(text, 0) === null) return text
-    const parsed = parseJson(text)
+    const parsed = parseJson(text, (number) => this.text(number))
     return parsed === undefined ? this.text(text) : JSON.stringify(this.value(parsed))
   }
 
@@ -165,11 +165,16 @@ function* ended(text: string): Generator<undefined, string> {
   return text
 }
 
-/** Undefined: it is none, or a text or number of its own. */
-function parseJson(text: string): unknown {
+/** Undefined: it is none, or a text or number of its own. Long numbers lose digits, so they are scrubbed first. */
+function parseJson(text: string, scrub: (number: string) => string): unknown {
   if (!/^\s*[[{]/.test(text)) return undefined
   try {
-    return JSON.parse(text)
+    return JSON.parse(text, (_: string, value: unknown, context?: { readonly source?: string }) => {
+      const source = context?.source
+      if (typeof value !== 'number' || source === undefined) return value
+      const scrubbed = scrub(source)
+      return scrubbed === source ? value : scrubbed
+    })
   } catch {
     return undefined
   }

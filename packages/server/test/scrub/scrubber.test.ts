@@ -138,6 +138,27 @@ test('a value stays what it is but for the secrets in its texts and names', () =
   assert.equal(scrubber.value(clean), clean)
 })
 
+test('no name of a field keeps a value from being looked through', () => {
+  const scrubber = new Scrubber([secret])
+  for (const name of ['toJSON', 'valueOf', 'constructor', '__proto__', 'then']) {
+    const value: unknown = JSON.parse(
+      `{"${name}":"1","deep":[{"${name}":{},"said":${JSON.stringify(secret)}}]}`,
+    )
+    assert.doesNotMatch(JSON.stringify(scrubber.value(value)), /canary/, name)
+    assert.doesNotMatch(scrubber.json(JSON.stringify(value)), /canary/, name)
+  }
+})
+
+test('a secret of digits alone is none as a number either, however many it has', () => {
+  for (const digits of ['123456789012345', '98765432109876543210987']) {
+    const scrubber = new Scrubber([digits])
+    assert.equal(scrubber.json(`{"pin":${digits},"n":7}`), '{"pin":"[secret]","n":7}')
+    assert.equal(scrubber.json(`[1.5,"${digits}"]`), '[1.5,"[secret]"]')
+  }
+  const scrubber = new Scrubber(['123456789012345'])
+  assert.deepEqual(scrubber.value([123456789012345, 12]), ['[secret]', 12])
+})
+
 test('in turns a value becomes the same, wherever a turn ends', async () => {
   const scrubber = new Scrubber([secret, 'two words of a secret'])
   const forms = [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64')]

@@ -29,6 +29,14 @@ export const scrubbingMutations: readonly Mutation[] = [
     title: 'an event does not say the secret',
   },
   {
+    wall: 'what a value says of itself does not keep it from being scrubbed',
+    file: `${source}/scrub/values.ts`,
+    find: 'if (value instanceof Date || ArrayBuffer.isView(value)) return value',
+    replace: "if ('toJSON' in value) return value",
+    test,
+    title: 'an event that calls a field toJSON does not say the secret',
+  },
+  {
     wall: 'events are scrubbed before they are cut',
     ...events,
     test,

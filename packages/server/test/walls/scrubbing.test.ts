@@ -79,6 +79,11 @@ test('an event does not say the secret', async () => {
   assertScrubbed(JSON.stringify(await appended({ type: 'agent.message', text: leak, [leak]: 1 })))
 })
 
+test('an event that calls a field toJSON does not say the secret', async () => {
+  const input = { toJSON: '1', description: leak }
+  assertScrubbed(JSON.stringify(await appended({ type: 'agent.tool_use', name: 'Bash', input })))
+})
+
 test('a long text is not cut within the secret, where a part of it would be left', async () => {
   // Events that are too large keep 8 KiB of a text.
   const text = `${'x'.repeat(8 * 1024 - canary.length - 15)}${leak}${'y'.repeat(100_000)}`
