@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { OrderPolicy } from '@longhaul/client/contract'
 import { z } from 'zod'
-import { type BuildOptions, egressOf, openRunner } from './build/runner.ts'
+import { type BuildOptions, egressOf, openRunner, type Runner } from './build/runner.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
 import { measureDeliveries } from './delivery/measure.ts'
@@ -21,7 +21,6 @@ import { measureQueue, oldestWaitMs } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
 import { DiskFloor } from './runner/disk-floor.ts'
 import { environmentLimitsOf } from './runner/limits.ts'
-import { MemoryFloor } from './runner/memory-floor.ts'
 import { toolNames } from './runner/toolbox.ts'
 import { Worker } from './runner/worker.ts'
 import { makeInDataDirectory } from './sandbox/directories.ts'
@@ -94,8 +93,7 @@ export async function buildServer(o: BuildOptions): Promise<Server> {
   const disk = new DiskFloor({
     ...{ ...o, directory: dataDir, floorBytes: config.diskFloorBytes, metrics },
   })
-  const modelLimitedUntil = () => runner?.breaker.closedUntil ?? null
-  const alerts = opened.use(alertsOf({ ...o, store, disk, audit, metrics, modelLimitedUntil }))
+  const alerts = opened.use(alertsOf({ ...o, store, disk, runner, audit, metrics }))
   const draining = new AbortController()
   const probes: ProbeDeps = {
     ...{ store, clock, log, scrubber, version, metrics },
@@ -106,6 +104,7 @@ export async function buildServer(o: BuildOptions): Promise<Server> {
       modelConfigured: config.model.headers !== null,
       alerts: () => alerts.list(),
       disk: () => disk.look(),
+      memory: () => runner?.memory.look() ?? null,
     },
   }
   const appDeps: AppDeps = {
@@ -135,7 +134,6 @@ export async function buildServer(o: BuildOptions): Promise<Server> {
       new Worker({
         ...runner,
         ...{ config, store, queue, live, audit, dataDir, clock, log, metrics, schedules, disk },
-        memory: new MemoryFloor({ log, floorBytes: config.memoryFloorBytes }),
         ...{ node: store.node, version, publicUrl },
       }),
     )
@@ -158,19 +156,20 @@ function alertsOf(
   o: BuildOptions & {
     readonly store: Store
     readonly disk: DiskFloor
+    /** Null: no task runs here. */
+    readonly runner: Runner | null
     readonly audit: AuditWriter
     readonly metrics: Metrics
-    /** Null as well where no task runs. */
-    readonly modelLimitedUntil: () => number | null
   },
 ): Alerts {
-  const { config, store, disk, audit, modelLimitedUntil, clock } = o
+  const { config, store, disk, runner, audit, clock } = o
   const conditions = conditionsOf({
     oldestWaitMs: () => oldestWaitMs(store.db),
     queueWaitMs: config.queueWaitAlertMs,
     disk: () => disk.look(),
+    memory: () => runner?.memory.look() ?? null,
     isAuditBehind: () => audit.isBehind,
-    modelLimitedUntil,
+    modelLimitedUntil: () => runner?.breaker.closedUntil ?? null,
     clock,
   })
   return new Alerts({ ...o, conditions })

@@ -72,6 +72,14 @@ export class Metrics {
     help: 'DISK_FLOOR_MIB: while less than this is left, no task is begun.',
     labels: [],
   })
+  readonly memoryFree = this.#gauge('memory_free_bytes', {
+    help: 'What this process could still take of memory, by its machine and its control group; 0 where it runs no tasks.',
+    labels: [],
+  })
+  readonly memoryFloor = this.#gauge('memory_floor_bytes', {
+    help: 'MEMORY_FLOOR_MIB: while less than this is free, no task is begun on this node.',
+    labels: [],
+  })
   readonly alert = this.#gauge('alert', {
     help: '1 while the alert of that name is raised; see alerts.md.',
     labels: ['name'],

@@ -5,6 +5,7 @@ import { timestamp } from './common.ts'
 const serverAlertName = z.enum([
   'queue_waiting',
   'disk_floor',
+  'memory_floor',
   'audit_behind',
   'model_limited',
   'clock_jumped',

@@ -7,6 +7,7 @@ import type { Log } from '../log.ts'
 import { PriceTable } from '../prices/price-table.ts'
 import type { RunnerDeps } from '../runner/deps.ts'
 import type { Statfs } from '../runner/disk-floor.ts'
+import { MemoryFloor } from '../runner/memory-floor.ts'
 import { Mirrors } from '../runner/mirrors.ts'
 import { createSandboxDriver } from '../sandbox/create.ts'
 import type { SandboxDriver } from '../sandbox/driver.ts'
@@ -32,10 +33,12 @@ export interface BuildOptions {
   readonly roles?: Roles
   /** How much the disk has left; default: what it says itself. */
   readonly statfs?: Statfs
+  /** How many bytes of memory are free; default: what Node says. */
+  readonly freeMemory?: () => number
 }
 
 /** What only who runs sandboxes has. */
-type Own = 'sandboxes' | 'credentials' | 'egress' | 'breaker' | 'prices' | 'mirrors'
+type Own = 'sandboxes' | 'credentials' | 'egress' | 'breaker' | 'prices' | 'mirrors' | 'memory'
 
 /** The sandboxes of this node, and what agents in them reach. */
 export interface Runner extends Pick<RunnerDeps, Own> {
@@ -57,6 +60,7 @@ export async function openRunner(
   return {
     ...{ sandboxes, report, credentials, egress: await shared.egress, prices: pricesOf(o) },
     breaker: new Breaker({ clock, metrics }),
+    memory: new MemoryFloor({ ...o, floorBytes: config.memoryFloorBytes, metrics }),
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
   }
 }

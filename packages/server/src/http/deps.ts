@@ -61,6 +61,12 @@ export interface ProbeDeps {
       readonly floorBytes: number
       readonly problem: string | null
     }>
+    /** What memory is free; null: this process runs no tasks. */
+    readonly memory: () => {
+      readonly freeBytes: number
+      readonly floorBytes: number
+      readonly problem: string | null
+    } | null
   }
 }
 

@@ -1,36 +1,46 @@
-import type { Log } from '../log.ts'
+import type { Metrics } from '../metrics.ts'
+
+/** What this process could still take, and whether work is begun beside it. */
+export interface MemorySpace {
+  readonly freeBytes: number
+  /** 0: work is begun whatever is free. */
+  readonly floorBytes: number
+  /** Why nothing new is begun, and what to do; null: it is. */
+  readonly problem: string | null
+}
 
 /**
  * Holds new work back while less memory is free than `MEMORY_FLOOR_MIB`: what runs may still grow to
  * its own limits, and the server and its database need some. Work that is not begun stays queued,
- * for other nodes too. Each change is logged once.
+ * for other nodes too. The metrics follow every look.
  */
 export class MemoryFloor {
   readonly #o: MemoryFloorOptions
-  #isHeld = false
 
   constructor(o: MemoryFloorOptions) {
     this.#o = o
   }
 
-  /** Whether nothing new may be begun now. */
-  isHeld(): boolean {
-    const { floorBytes, log, freeBytes: ask = process.availableMemory } = this.#o
+  /** How it is now. */
+  look(): MemorySpace {
+    const { floorBytes, metrics, freeMemory: ask = process.availableMemory } = this.#o
     const freeBytes = ask()
-    const isHeld = freeBytes < floorBytes
-    if (isHeld !== this.#isHeld) {
-      if (isHeld) log.warn({ freeBytes, floorBytes }, 'little memory is free: no task is begun')
-      else log.info({ freeBytes, floorBytes }, 'memory is free again, and tasks are begun')
-    }
-    this.#isHeld = isHeld
-    return isHeld
+    metrics.memoryFloor.set(floorBytes)
+    metrics.memoryFree.set(freeBytes)
+    return { freeBytes, floorBytes, problem: problemOf({ freeBytes, floorBytes }) }
   }
 }
 
 interface MemoryFloorOptions {
-  /** 0: work is begun whatever is free. */
   readonly floorBytes: number
-  readonly log: Log
-  /** Default: what this process could still take, by its machine and its control group. */
-  readonly freeBytes?: () => number
+  readonly metrics: Metrics
+  /** Bytes; default: what this process could still take, by its machine and its control group. */
+  readonly freeMemory?: () => number
+}
+
+function problemOf({ freeBytes, floorBytes }: Omit<MemorySpace, 'problem'>): string | null {
+  if (freeBytes >= floorBytes) return null
+  const free = `${Math.floor(freeBytes / 1024 ** 2)} MiB of memory are free`
+  const floor = `MEMORY_FLOOR_MIB (${floorBytes / 1024 ** 2})`
+  return `${free}, less than ${floor}: no task is begun here, and those that are ordered wait until there is more, or go to other nodes.`
 }

@@ -14,7 +14,7 @@ const claimErrorMs = 1000
 
 /**
  * The process that leases work and runs it: at most `TASK_CONCURRENCY` attempts at once, within the
- * limits for all nodes that the queue keeps; and one more while it only ends a task. It begins none while the disk is below its floor.
+ * limits for all nodes that the queue keeps; and one more while it only ends a task. It begins none while the disk or the memory is below its floor.
  */
 export class Worker implements AsyncDisposable {
   readonly #deps: RunnerDeps
@@ -104,9 +104,9 @@ export class Worker implements AsyncDisposable {
     const { config, disk, memory } = this.#deps
     if (this.#drains) return -1
     const free = config.taskConcurrency - this.#running.size
-    const { problem } = await disk.look()
+    const problems = [(await disk.look()).problem, memory.look().problem]
     // What has only to end needs a place beside the others, and hardly any room.
-    return problem !== null || memory.isHeld() ? Math.min(free, 0) : free
+    return problems.every((problem) => problem === null) ? free : Math.min(free, 0)
   }
 
   /** One at a time: two sweeps would clear the same session. */

@@ -12,6 +12,8 @@ export function conditionsOf(o: {
   /** QUEUE_WAIT_ALERT_MINUTES; 0: however long work waits. */
   readonly queueWaitMs: number
   readonly disk: () => Promise<{ readonly problem: string | null }>
+  /** Null: this process begins no tasks. */
+  readonly memory: () => { readonly problem: string | null } | null
   readonly isAuditBehind: () => boolean
   /** Until when nobody asks the model, in epoch milliseconds; null: everybody may. */
   readonly modelLimitedUntil: () => number | null
@@ -24,6 +26,12 @@ export function conditionsOf(o: {
       level: 'warn',
       fix: 'Free space on the disk of DATA_DIR, enlarge it, or lower DISK_FLOOR_MIB.',
       look: async () => (await o.disk()).problem,
+    },
+    {
+      name: 'memory_floor',
+      level: 'warn',
+      fix: 'Free memory on this host, give it more, or lower TASK_CONCURRENCY, SANDBOX_MEMORY_MIB or MEMORY_FLOOR_MIB.',
+      look: () => o.memory()?.problem ?? null,
     },
     {
       name: 'audit_behind',

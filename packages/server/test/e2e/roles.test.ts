@@ -29,8 +29,8 @@ test('orders are taken by one process and worked on by others; a killed worker l
     TASK_CONCURRENCY: '1',
   }
   const api = await front.start({ ...shared, WORKER: 'false' })
-  const { sandbox } = await api.get<{ sandbox: unknown }>('/health')
-  assert.equal(sandbox, null)
+  const { sandbox, memory } = await api.get<{ sandbox: unknown; memory: unknown }>('/health')
+  assert.deepEqual([sandbox, memory], [null, null])
   const repository = await front.repository('sum', brokenSum)
   const { id } = await api.order({
     ...{ repoUrl: repository.url, instructions: 'Wait.' },

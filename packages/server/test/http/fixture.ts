@@ -216,6 +216,7 @@ export const healthy: Omit<AppDeps['health'], 'sandbox'> & {
   modelConfigured: true,
   alerts: () => [],
   disk: () => Promise.resolve({ freeBytes: 2 ** 40, floorBytes: 2 ** 30, problem: null }),
+  memory: () => null,
 }
 
 /** The least that `/v1/tasks` takes. */

@@ -1,22 +1,20 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createLog } from '../../src/log.ts'
+import { Metrics } from '../../src/metrics.ts'
 import { MemoryFloor } from '../../src/runner/memory-floor.ts'
 
-const log = createLog('silent')
+const metrics = new Metrics()
+const problemAt = (floorBytes: number, freeMemory?: () => number) =>
+  new MemoryFloor({ floorBytes, metrics, ...(freeMemory && { freeMemory }) }).look().problem
 
-test('work is held back while less memory is free than the floor, and never without one', () => {
-  let free = 300
-  const memory = new MemoryFloor({ floorBytes: 256, log, freeBytes: () => free })
-  assert.equal(memory.isHeld(), false)
-  free = 255
-  assert.equal(memory.isHeld(), true)
-  free = 256
-  assert.equal(memory.isHeld(), false)
-  assert.equal(new MemoryFloor({ floorBytes: 0, log, freeBytes: () => 0 }).isHeld(), false)
+test('the floor itself is enough, and without a floor anything is', () => {
+  const free = (bytes: number) => () => bytes
+  assert.notEqual(problemAt(256, free(255)), null)
+  assert.equal(problemAt(256, free(256)), null)
+  assert.equal(problemAt(0, free(0)), null)
 })
 
 test('what a machine has free is what this process could still take', () => {
-  assert.equal(new MemoryFloor({ floorBytes: 1024 ** 5, log }).isHeld(), true)
-  assert.equal(new MemoryFloor({ floorBytes: 1, log }).isHeld(), false)
+  assert.notEqual(problemAt(1024 ** 5), null)
+  assert.equal(problemAt(1), null)
 })

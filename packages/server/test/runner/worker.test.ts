@@ -58,7 +58,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
   await using worker = new Worker({
     ...{ store, queue, live, sandboxes, clock, log, node: store.node, config, dataDir, metrics },
     disk: new DiskFloor({ directory: dataDir, floorBytes: 0, metrics }),
-    memory: new MemoryFloor({ floorBytes: 0, log }),
+    memory: new MemoryFloor({ floorBytes: 0, metrics }),
     ...{ audit, credentials, breaker: new Breaker({ clock, metrics }), prices: new PriceTable() },
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),
     version: '0.0.0',

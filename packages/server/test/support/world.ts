@@ -34,7 +34,7 @@ export interface World extends AsyncDisposable {
   /** Starts one in this process, with a clock of the test's, and perhaps a disk of its. */
   startInProcess(
     clock: Clock,
-    o?: Pick<Parameters<typeof buildServer>[0], 'statfs'> & {
+    o?: Pick<Parameters<typeof buildServer>[0], 'statfs' | 'freeMemory'> & {
       readonly log?: Log
       readonly settings?: Readonly<Record<string, string>>
     },

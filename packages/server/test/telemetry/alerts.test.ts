@@ -46,6 +46,7 @@ function watched(given: Partial<Parameters<typeof conditionsOf>[0]> = {}) {
     oldestWaitMs: () => Promise.resolve(null),
     queueWaitMs: 15 * minuteMs,
     disk: () => Promise.resolve(fine),
+    memory: () => null,
     isAuditBehind: () => false,
     modelLimitedUntil: () => null,
     clock,

@@ -31,6 +31,12 @@ const health = z
     disk: part
       .extend({ free_bytes: z.number().nullable(), floor_bytes: z.number() })
       .describe('The disk of the data directory; not ok: tasks are taken, and none is begun.'),
+    memory: part
+      .extend({ free_bytes: z.number(), floor_bytes: z.number() })
+      .nullable()
+      .describe(
+        'What this process could still take; not ok: it begins no task. Null: it runs none anyway.',
+      ),
     alerts: z.array(serverAlert).describe('What is wrong now; see alerts.md.'),
   })
   .meta({ id: 'Health' })
@@ -94,10 +100,11 @@ export function healthRoutes(app: App, deps: ProbeDeps): void {
       diskOf(deps),
     ])
     const walled = sandbox === null || (sandbox.ok && sandbox.gaps.length === 0)
-    const allOk = [store, queue, model, disk].every(({ ok }) => ok)
+    const memory = memoryOf(deps)
+    const allOk = [store, queue, model, disk, memory].every((one) => one?.ok ?? true)
     const alerts = [...deps.health.alerts()]
     const status = allOk && walled && alerts.length === 0 ? 'healthy' : 'degraded'
-    const parts = { store, queue, sandbox, model, disk, alerts }
+    const parts = { store, queue, sandbox, model, disk, memory, alerts }
     return c.json({ status, version: deps.version, ...parts } as const, 200)
   })
 }
@@ -116,6 +123,13 @@ async function partsOf({ store, health, clock }: ProbeDeps) {
 
 async function diskOf({ health }: ProbeDeps) {
   const { freeBytes, floorBytes, problem } = await health.disk()
+  return { ok: problem === null, problem, free_bytes: freeBytes, floor_bytes: floorBytes }
+}
+
+function memoryOf({ health }: ProbeDeps) {
+  const space = health.memory()
+  if (space === null) return null
+  const { freeBytes, floorBytes, problem } = space
   return { ok: problem === null, problem, free_bytes: freeBytes, floor_bytes: floorBytes }
 }
 

@@ -1,4 +1,4 @@
-/** A disk that runs full outside the sessions: nothing new is begun on it, and nothing fails. */
+/** A disk or a memory that runs full outside the sessions: nothing new is begun, and nothing fails. */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
@@ -27,11 +27,21 @@ const scenario = script(
 interface Health {
   readonly status: string
   readonly alerts: readonly { name: string; message: string; fix: string }[]
-  readonly disk: { ok: boolean; problem: string | null; free_bytes: number; floor_bytes: number }
+  readonly disk: Space
+  readonly memory: Space
+}
+
+interface Space {
+  readonly ok: boolean
+  readonly problem: string | null
+  readonly free_bytes: number
+  readonly floor_bytes: number
 }
 
 /** Null: it does not answer. */
 let freeBytes: number | null = 10 * floorBytes
+const memoryFloorBytes = 256 * mib
+let freeMemory = memoryFloorBytes
 let looks = 0
 const lines: { level: number; msg: string; alert?: string }[] = []
 let world: World
@@ -46,6 +56,7 @@ before(async () => {
       if (freeBytes === null) return Promise.reject(new Error('EIO'))
       return Promise.resolve({ bavail: freeBytes / 4096, bsize: 4096 })
     },
+    freeMemory: () => freeMemory,
     log: pino({ base: null }, { write: (line: string) => lines.push(JSON.parse(line)) }),
   })
 })
@@ -71,8 +82,8 @@ async function gauge(name: string): Promise<number> {
 
 const alerts = async () => (await server.get<Health>('/health')).alerts
 
-const saidOfTheDisk = () =>
-  lines.filter(({ alert }) => alert === 'disk_floor').map(({ level, msg }) => [level, msg])
+const saidOf = (name: string) =>
+  lines.filter(({ alert }) => alert === name).map(({ level, msg }) => [level, msg])
 
 test('below its floor tasks wait and none fails, what runs goes on, and with room they are begun', async () => {
   const slow = await order('Mend slowly.')
@@ -107,13 +118,13 @@ test('below its floor tasks wait and none fails, what runs goes on, and with roo
   const [alert] = await alerts()
   assert.deepEqual([alert?.name, alert?.message], ['disk_floor', problem])
   assert.match(alert?.fix ?? '', /DISK_FLOOR_MIB/)
-  assert.deepEqual(saidOfTheDisk(), [[40, problem]])
+  assert.deepEqual(saidOf('disk_floor'), [[40, problem]])
 
   freeBytes = floorBytes
   assert.equal((await server.ended(waiting.id)).reason, 'done')
   assert.deepEqual((await server.get<Health>('/health')).disk.problem, null)
   await until('the alert to be over', async () => (await alerts()).length === 0, minuteMs)
-  assert.deepEqual(saidOfTheDisk().slice(1), [[30, 'the alert is over']])
+  assert.deepEqual(saidOf('disk_floor').slice(1), [[30, 'the alert is over']])
 })
 
 test('below its floor a task that was begun and is cancelled ends all the same', async () => {
@@ -149,4 +160,35 @@ test('a disk that does not say what is left takes nothing new, unless there is n
   assert.deepEqual(await none.look(), { freeBytes: 0, floorBytes: 0, problem: null })
   freeBytes = floorBytes
   assert.equal((await server.ended(id)).reason, 'done')
+})
+
+test('with less memory than its floor a task waits, which health and an alert say until there is more', async () => {
+  const well = await server.get<Health>('/health')
+  const space = { free_bytes: memoryFloorBytes, floor_bytes: memoryFloorBytes }
+  assert.deepEqual(well.memory, { ok: true, problem: null, ...space })
+  freeMemory -= 1
+  const { id } = await order('Mend.')
+  await severalClaims()
+  assert.equal((await server.task(id)).status, 'pending')
+  const { status, memory } = await server.get<Health>('/health')
+  const problem = memory.problem ?? ''
+  assert.deepEqual([status, memory.ok, memory.free_bytes], ['degraded', false, freeMemory])
+  assert.match(
+    problem,
+    /^255 MiB of memory are free, less than MEMORY_FLOOR_MIB \(256\): no task is begun here, and/,
+  )
+  assert.equal((await server.request('/readyz')).status, 200)
+  assert.equal(await gauge('memory_free_bytes'), freeMemory)
+  assert.equal(await gauge('memory_floor_bytes'), memoryFloorBytes)
+  await until('the alert', async () => (await alerts()).length > 0, minuteMs)
+  const [alert] = await alerts()
+  assert.deepEqual([alert?.name, alert?.message], ['memory_floor', problem])
+  assert.match(alert?.fix ?? '', /MEMORY_FLOOR_MIB/)
+
+  freeMemory = memoryFloorBytes
+  assert.equal((await server.ended(id)).reason, 'done')
+  await until('the alert to be over', async () => (await alerts()).length === 0, minuteMs)
+  const over = [30, 'the alert is over']
+  assert.deepEqual(saidOf('memory_floor'), [[40, problem], over])
+  assert.equal((await server.get<Health>('/health')).memory.problem, null)
 })
