@@ -32,6 +32,7 @@ import {
 } from './sessions/environments.ts'
 import { AuditWriter } from './store/audit-writer.ts'
 import { deliveriesChannel } from './store/deliveries.ts'
+import { givenUpEndpoints } from './store/endpoints.ts'
 import { Listener } from './store/listen.ts'
 import { openStore, type Store } from './store/open.ts'
 import { putSettingIfAbsent } from './store/settings.ts'
@@ -170,6 +171,7 @@ function alertsOf(
     memory: () => runner?.memory.look() ?? null,
     isAuditBehind: () => audit.isBehind,
     modelLimitedUntil: () => runner?.breaker.closedUntil ?? null,
+    givenUpEndpoints: () => givenUpEndpoints(store.db, 3),
     clock,
   })
   return new Alerts({ ...o, conditions })

@@ -8,6 +8,7 @@ const serverAlertName = z.enum([
   'memory_floor',
   'audit_behind',
   'model_limited',
+  'endpoint_failing',
   'clock_jumped',
 ])
 export type ServerAlertName = z.infer<typeof serverAlertName>

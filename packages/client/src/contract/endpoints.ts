@@ -108,7 +108,12 @@ export const endpoint = z
     disabled_reason: z
       .string()
       .nullable()
-      .describe('gone: it answered 410; requested: somebody asked for it.'),
+      .describe(
+        'gone: it answered 410; failing: nothing arrived for five days; requested: somebody asked for it.',
+      ),
+    failing_since: timestamp
+      .nullable()
+      .describe('The first try that failed since one arrived; null: the last one did.'),
     previous_secret_expires_at: timestamp
       .nullable()
       .describe('Until then deliveries are signed with the secret before the last rotation, too.'),

@@ -5,9 +5,10 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { claimDeliveries, nextDeliveryAt, sentOnce, updateDelivery } from '../store/deliveries.ts'
 import { insertTry, removeSettled } from '../store/delivery-log.ts'
-import { disableEndpoint, getEndpoint } from '../store/endpoints.ts'
+import { getEndpoint } from '../store/endpoints.ts'
 import type { Store } from '../store/open.ts'
 import type { DeliveryRow, EndpointRow } from '../store/tables.ts'
+import { judgeEndpoint } from './failing.ts'
 import { type PostOutcome, post } from './post.ts'
 import { secretsOf, signedHeaders } from './signature.ts'
 import { judge, type Verdict } from './verdict.ts'
@@ -141,8 +142,10 @@ export class DeliverySender implements AsyncDisposable {
       return
     }
     const verdict = judge(row, outcome, clock.now())
-    await this.#store(row, { verdict, outcome, headers, startedAt })
+    const isGivenUp = await this.#store(row, { verdict, outcome, headers, startedAt })
     this.#count(row, verdict)
+    if (isGivenUp)
+      this.#o.log.warn({ endpoint: row.endpoint_id }, 'nothing arrived for days: it was disabled')
   }
 
   async #giveUp(row: DeliveryRow, lastError: string): Promise<void> {
@@ -169,7 +172,10 @@ export class DeliverySender implements AsyncDisposable {
     }
   }
 
-  /** The end of a try, with its entry in the log; a receiver that is gone is told nothing more. */
+  /**
+   * The end of a try, with its entry in the log; a receiver that is gone is told nothing more, nor one
+   * that has failed for too long, which is true then.
+   */
   #store(
     row: DeliveryRow,
     o: {
@@ -178,14 +184,14 @@ export class DeliverySender implements AsyncDisposable {
       readonly headers: Readonly<Record<string, string>>
       readonly startedAt: number
     },
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { clock, store } = this.#o
     const { verdict, outcome, headers, startedAt } = o
     const now = new Date(clock.now())
     return store.db.transaction().execute(async (trx) => {
-      // The endpoint is locked before its deliveries, as everywhere.
-      if (verdict.gone && row.endpoint_id !== null)
-        await disableEndpoint(trx, { id: row.endpoint_id, reason: 'gone', now })
+      const about = { event: row.type, verdict, now }
+      const isGivenUp =
+        row.endpoint_id !== null && (await judgeEndpoint(trx, { id: row.endpoint_id, ...about }))
       await updateDelivery(trx, row.id, verdict.patch)
       await insertTry(trx, {
         deliveryId: row.id,
@@ -195,6 +201,7 @@ export class DeliverySender implements AsyncDisposable {
         answer: outcome.kind === 'answered' ? outcome : null,
         error: verdict.patch.lastError ?? null,
       })
+      return isGivenUp
     })
   }
 

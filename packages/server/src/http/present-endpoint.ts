@@ -12,6 +12,7 @@ export function presentEndpoint(row: EndpointRow): Endpoint {
     payload: row.payload,
     disabled_at: row.disabled_at?.toISOString() ?? null,
     disabled_reason: row.disabled_reason,
+    failing_since: row.failing_since?.toISOString() ?? null,
     previous_secret_expires_at: row.previous_secret_until?.toISOString() ?? null,
     created_by: row.created_by,
     created_at: row.created_at.toISOString(),

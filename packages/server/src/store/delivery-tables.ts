@@ -15,8 +15,12 @@ export interface Endpoints {
   previous_secret: Optional<string>
   previous_secret_until: Optional<Date>
   disabled_at: Optional<Date>
-  /** `gone`: it answered 410. */
-  disabled_reason: Optional<'gone' | 'requested'>
+  /** `gone`: it answered 410; `failing`: nothing arrived for days. */
+  disabled_reason: Optional<'gone' | 'requested' | 'failing'>
+  /** The first try that failed since one arrived; null: the last one did. */
+  failing_since: Optional<Date>
+  /** Deliveries that were given up since then. */
+  dead_letters: Generated<number>
   /** The key whose tasks it is told of. */
   created_by: string
   created_at: Date

@@ -91,7 +91,8 @@ export async function updateEndpoint(
     .updateTable('endpoints')
     .set({
       updated_at: o.now,
-      ...(url !== undefined && { url }),
+      // Another receiver has failed at nothing yet.
+      ...(url !== undefined && { url, failing_since: null, dead_letters: 0 }),
       ...(name !== undefined && { name: toText(name) }),
       ...(events !== undefined && { events: events && [...events] }),
       ...(payload !== undefined && { payload }),
@@ -128,26 +129,79 @@ export function rotateSecret(
     .executeTakeFirst()
 }
 
+/** A delivery has arrived: the endpoint is well. */
+export async function noteArrival(trx: Trx, id: string): Promise<void> {
+  await trx
+    .updateTable('endpoints')
+    .set({ failing_since: null, dead_letters: 0 })
+    .where('id', '=', id)
+    .where('failing_since', 'is not', null)
+    .execute()
+}
+
+/**
+ * A try has failed, and with `isDead` its delivery was given up: how the endpoint is then. Undefined:
+ * there is nothing new, or no such endpoint.
+ */
+export function noteFailure(
+  trx: Trx,
+  o: { readonly id: string; readonly isDead: boolean; readonly now: Date },
+): Promise<Pick<EndpointRow, 'failing_since' | 'dead_letters' | 'disabled_at'> | undefined> {
+  const { id, isDead, now } = o
+  let query = trx
+    .updateTable('endpoints')
+    .set({
+      failing_since: sql`coalesce(failing_since, ${now})`,
+      dead_letters: sql`dead_letters + ${isDead ? 1 : 0}`,
+    })
+    .where('id', '=', id)
+  // So that most tries of one that fails lock nothing that its key's tasks read.
+  if (!isDead) query = query.where('failing_since', 'is', null)
+  return query.returning(['failing_since', 'dead_letters', 'disabled_at']).executeTakeFirst()
+}
+
+type DisabledReason = NonNullable<EndpointRow['disabled_reason']>
+
+/** Endpoints that were disabled since nothing arrived there, oldest first, and how many they are. */
+export async function givenUpEndpoints(
+  db: Db,
+  limit: number,
+): Promise<{ readonly ids: readonly string[]; readonly count: number }> {
+  const { rows } = await sql<{ id: string; count: number }>`
+    select id, count(*) over () as count from endpoints where disabled_reason = 'failing'
+    order by disabled_at limit ${limit}`.execute(db)
+  return { ids: rows.map(({ id }) => id), count: rows[0]?.count ?? 0 }
+}
+
 /**
  * Tells an endpoint nothing more: what waits for it is given up, and may be sent again on request
- * once it is enabled. One that is disabled already stays as it is.
+ * once it is enabled. One that is disabled already stays as it is, except that a request is the last
+ * word about one that failed.
  */
 export async function disableEndpoint(
   trx: Trx,
-  o: { readonly id: string; readonly reason: 'gone' | 'requested'; readonly now: Date },
+  o: { readonly id: string; readonly reason: DisabledReason; readonly now: Date },
 ): Promise<void> {
+  const { id, reason, now } = o
+  if (reason === 'requested')
+    await trx
+      .updateTable('endpoints')
+      .set({ disabled_reason: reason, updated_at: now })
+      .where('id', '=', id)
+      .where('disabled_reason', '=', 'failing')
+      .execute()
   const disabled = await trx
     .updateTable('endpoints')
-    .set({ disabled_at: o.now, disabled_reason: o.reason, updated_at: o.now })
-    .where('id', '=', o.id)
+    .set({ disabled_at: now, disabled_reason: reason, updated_at: now })
+    .where('id', '=', id)
     .where('disabled_at', 'is', null)
     .returning('id')
     .executeTakeFirst()
   if (disabled === undefined) return
   await trx
     .updateTable('deliveries')
-    .set({ gave_up_at: o.now, next_try_at: null, last_error: 'the endpoint was disabled' })
-    .where('endpoint_id', '=', o.id)
+    .set({ gave_up_at: now, next_try_at: null, last_error: 'the endpoint was disabled' })
+    .where('endpoint_id', '=', id)
     .where('delivered_at', 'is', null)
     .where('gave_up_at', 'is', null)
     .execute()
@@ -160,6 +214,7 @@ export async function enableEndpoint(
   await trx
     .updateTable('endpoints')
     .set({ disabled_at: null, disabled_reason: null, updated_at: o.now })
+    .set({ failing_since: null, dead_letters: 0 })
     .where('id', '=', o.id)
     .where('disabled_at', 'is not', null)
     .execute()

@@ -19,6 +19,7 @@ import { endpoints } from './migrations/0019-endpoints.ts'
 import { leftPlaces } from './migrations/0020-left-places.ts'
 import { listPages } from './migrations/0021-list-pages.ts'
 import { quickSearches } from './migrations/0022-quick-searches.ts'
+import { failingEndpoints } from './migrations/0023-failing-endpoints.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -48,6 +49,7 @@ const migrations: readonly Migration[] = [
   leftPlaces,
   listPages,
   quickSearches,
+  failingEndpoints,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

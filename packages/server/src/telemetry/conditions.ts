@@ -17,6 +17,11 @@ export function conditionsOf(o: {
   readonly isAuditBehind: () => boolean
   /** Until when nobody asks the model, in epoch milliseconds; null: everybody may. */
   readonly modelLimitedUntil: () => number | null
+  /** Endpoints that were disabled since nothing arrived there. */
+  readonly givenUpEndpoints: () => Promise<{
+    readonly ids: readonly string[]
+    readonly count: number
+  }>
   readonly clock: Clock
 }): readonly Condition[] {
   return [
@@ -48,6 +53,12 @@ export function conditionsOf(o: {
       fix: 'Wait, raise the quota at the provider, or lower TASK_CONCURRENCY.',
       look: () => modelLimited(o.modelLimitedUntil()),
     },
+    {
+      name: 'endpoint_failing',
+      level: 'warn',
+      fix: 'Mend the receiver, enable it (POST /v1/endpoints/{id} {"disabled": false}), and send again what is dead; or delete it.',
+      look: async () => endpointFailing(await o.givenUpEndpoints()),
+    },
     clockJumped(o.clock),
   ]
 }
@@ -73,6 +84,13 @@ function modelLimited(until: number | null): string | null {
   if (until === null) return null
   const at = new Date(until).toISOString()
   return `The model’s provider answered several times in a row that it has no capacity: no session asks it before ${at}.`
+}
+
+function endpointFailing(o: { readonly ids: readonly string[]; readonly count: number }) {
+  if (o.count === 0) return null
+  const more = o.count > o.ids.length ? `, and ${o.count - o.ids.length} more` : ''
+  const what = 'Nothing arrived for five days, and nothing more is told to'
+  return `${what} ${o.ids.join(', ')}${more}.`
 }
 
 /** Our own notice of the clock, beside those of the attempts that were running then. */

@@ -50,6 +50,7 @@ test('an endpoint is made with a secret that is shown this once', async () => {
   const shown = {
     ...{ type: 'endpoint', url, name: '', events: null, payload: 'full', updated_at: at },
     ...{ disabled_at: null, disabled_reason: null, previous_secret_expires_at: null },
+    failing_since: null,
   }
   assert.deepEqual(rest, shown)
   const expected = { id, created_at: at, created_by: by, ...shown }

@@ -4,12 +4,15 @@ import { after, before, test } from 'node:test'
 import { pino } from 'pino'
 import { systemClock } from '../../src/clock.ts'
 import { Breaker } from '../../src/gateway/breaker.ts'
+import { newId } from '../../src/ids.ts'
 import { createLog } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { oldestWaitMs } from '../../src/queue/depth.ts'
 import { WorkQueue } from '../../src/queue/work-queue.ts'
 import { AuditWriter } from '../../src/store/audit-writer.ts'
+import { disableEndpoint, givenUpEndpoints, insertEndpoint } from '../../src/store/endpoints.ts'
 import type { Store } from '../../src/store/open.ts'
+import { changeEndpoint } from '../../src/tasks/endpoints.ts'
 import { Alerts } from '../../src/telemetry/alerts.ts'
 import { conditionsOf } from '../../src/telemetry/conditions.ts'
 import { ManualClock } from '../support/manual-clock.ts'
@@ -49,6 +52,7 @@ function watched(given: Partial<Parameters<typeof conditionsOf>[0]> = {}) {
     memory: () => null,
     isAuditBehind: () => false,
     modelLimitedUntil: () => null,
+    givenUpEndpoints: () => Promise.resolve({ ids: [], count: 0 }),
     clock,
     ...given,
   })
@@ -203,6 +207,35 @@ test('an audit that cannot be written raises an alert, and clears it once it is'
     return !audit.isBehind
   })
   await flushed
+  await alerts.look()
+  assert.deepEqual(names(), [])
+})
+
+test('an endpoint that was disabled as failing raises an alert until somebody sees to it', async () => {
+  const { db } = store
+  const make = async (): Promise<string> => {
+    const id = newId('endp', systemClock)
+    const given = { url: 'https://hooks.example', name: '', events: null, payload: 'full' } as const
+    const own = { id, secret: 'whsec_none', createdBy: 'key_none', now: new Date() }
+    await db.transaction().execute(async (trx) => {
+      await insertEndpoint(trx, { ...given, ...own })
+      await disableEndpoint(trx, { id, reason: 'failing', now: new Date() })
+    })
+    return id
+  }
+  const { alerts, names } = watched({ givenUpEndpoints: () => givenUpEndpoints(db, 1) })
+  await alerts.look()
+  assert.deepEqual(names(), [])
+  const [first, second] = [await make(), await make()]
+  await alerts.look()
+  assert.equal(
+    alerts.list()[0]?.message,
+    `Nothing arrived for five days, and nothing more is told to ${first}, and 1 more.`,
+  )
+  await changeEndpoint({ store, clock: systemClock }, first, { disabled: false })
+  await alerts.look()
+  assert.match(alerts.list()[0]?.message ?? '', new RegExp(`told to ${second}\\.$`))
+  await changeEndpoint({ store, clock: systemClock }, second, { disabled: true })
   await alerts.look()
   assert.deepEqual(names(), [])
 })
