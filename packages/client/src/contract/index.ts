@@ -241,6 +241,14 @@ export {
   taskPage,
 } from './tasks.ts'
 export { isUnsupported } from './unsupported.ts'
+export {
+  type SessionWebhookBody,
+  type TaskWebhookBody,
+  type TestWebhookBody,
+  type WebhookAbout,
+  webhookHeaders,
+  webhooks,
+} from './webhooks.ts'
 export { type Worker, worker, workerDrain, workerPage } from './workers.ts'
 export {
   type Workflow,

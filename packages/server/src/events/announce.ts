@@ -1,4 +1,4 @@
-import type { SessionWebhook } from '@longhaul/client/contract'
+import type { SessionWebhook, SessionWebhookBody } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import { derivedId } from '../ids.ts'
 import { dropProgress, insertDelivery } from '../store/deliveries.ts'
@@ -42,12 +42,14 @@ export async function announceStatus(
     for (const endpoint of await endpointsFor(trx, { keyId, event })) {
       const lane = { endpointId: endpoint.id, lane: sessionId }
       await dropProgress(trx, { ...lane, all: false })
+      const created_at = now.toISOString()
       const data = { type: event, id: sessionId, ...owner }
+      const body: SessionWebhookBody = { type: 'event', id, created_at, data }
       await insertDelivery(trx, {
         ...lane,
         id: derivedId('dlv', endpoint.id, id),
         ...{ sessionId, taskId: null, attempt: null, type: event, url: endpoint.url },
-        body: JSON.stringify({ type: 'event', id, created_at: now.toISOString(), data }),
+        body: JSON.stringify(body),
         ...{ nextTryAt: now, createdBy: keyId, now },
       })
     }

@@ -1,4 +1,5 @@
 import type { App } from './env.ts'
+import { describeWebhooks } from './webhooks.ts'
 
 /**
  * The OpenAPI 3.1 document of an app, made from the schemas that its routes validate with. The
@@ -24,7 +25,7 @@ export function openApiDocument(app: App, version: string) {
   })
 }
 
-/** Registers how callers authenticate, and serves the document. */
+/** Registers how callers authenticate and what endpoints are told, and serves the document. */
 export function openApiRoute(app: App, version: string): void {
   app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
     type: 'http',
@@ -35,6 +36,7 @@ export function openApiRoute(app: App, version: string): void {
     in: 'header',
     name: 'x-api-key',
   })
+  describeWebhooks(app)
   // Made once, on the first request: by then every room has mounted its routes.
   let document: ReturnType<typeof openApiDocument> | undefined
   app.get('/openapi.json', (c) => {

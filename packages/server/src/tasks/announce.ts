@@ -1,4 +1,4 @@
-import type { TaskWebhook } from '@longhaul/client/contract'
+import type { TaskWebhook, TaskWebhookBody, WebhookAbout } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import { derivedId } from '../ids.ts'
 import { dropProgress, insertDelivery } from '../store/deliveries.ts'
@@ -16,7 +16,7 @@ export interface Announcement {
   /** Number of the event in its session's log: a reader goes on from there. */
   readonly seq: number
   /** What else a full webhook says in `data`. */
-  readonly about?: Readonly<Record<string, unknown>> | undefined
+  readonly about?: WebhookAbout | undefined
   readonly clock: Clock
 }
 
@@ -78,8 +78,10 @@ function about({ event, task }: Announcement, now: Date) {
 function bodyOf(o: Announcement, payload: EndpointRow['payload']): string {
   const timestamp = new Date(o.clock.now()).toISOString()
   const { event: type, task } = o
-  const write = (data: object): string =>
-    JSON.stringify({ type, timestamp, data, context: task.order.context ?? null })
+  const write = (data: TaskWebhookBody['data']): string => {
+    const said: TaskWebhookBody = { type, timestamp, data, context: task.order.context ?? null }
+    return JSON.stringify(said)
+  }
   const thin = { id: task.id, session_id: task.session_id, seq: o.seq, status: task.status }
   if (payload === 'thin') return write(thin)
   const body = write(fullData(o))

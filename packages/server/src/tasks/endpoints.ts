@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { EndpointPatch, NewEndpoint } from '@longhaul/client/contract'
+import type { EndpointPatch, NewEndpoint, TestWebhookBody } from '@longhaul/client/contract'
 import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import { newId } from '../ids.ts'
@@ -78,11 +78,12 @@ export async function testEndpoint(
   const id = newId('dlv', clock)
   const type = 'endpoint.test'
   const data = { endpoint_id: endpoint.id }
+  const body: TestWebhookBody = { type, timestamp: now.toISOString(), data, context: null }
   await store.db.transaction().execute((trx) =>
     insertDelivery(trx, {
       ...{ id, type, url: endpoint.url, endpointId: endpoint.id, nextTryAt: now, now },
       ...{ sessionId: null, taskId: null, attempt: null, createdBy: caller.keyId },
-      body: JSON.stringify({ type, timestamp: now.toISOString(), data, context: null }),
+      body: JSON.stringify(body),
     }),
   )
   return id

@@ -4,6 +4,7 @@ import {
   deadlineMinutesDefault,
   type OnDeadline,
   type RunningReason,
+  type WebhookAbout,
 } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import { appendEvents, type NewEvent } from '../events/append.ts'
@@ -112,7 +113,7 @@ function ask(
 }
 
 /** What a webhook says of a wait: whom it waits for, or until when. */
-function waitingFor(asked: ApprovalRow | undefined, until: Date | null) {
+function waitingFor(asked: ApprovalRow | undefined, until: Date | null): WebhookAbout {
   return {
     approval: asked
       ? {

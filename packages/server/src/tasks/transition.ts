@@ -4,6 +4,7 @@ import {
   type TaskError,
   type TaskResult,
   type TaskWebhook,
+  type WebhookAbout,
 } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import { appendEvents, type NewEvent } from '../events/append.ts'
@@ -26,7 +27,7 @@ export interface Step {
   /** Of an end. */
   readonly outcome?: { readonly result: TaskResult | null; readonly error: TaskError | null }
   /** What else webhooks of this step say. */
-  readonly about?: Readonly<Record<string, unknown>>
+  readonly about?: WebhookAbout
   readonly clock: Clock
 }
 
