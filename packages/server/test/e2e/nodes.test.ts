@@ -1,9 +1,10 @@
-/** Two servers with one PostgreSQL: what a worker that lost its lease can still do, and what becomes of its work. */
+/** Two servers with one PostgreSQL: what a worker that lost its lease can still do, and what becomes of the work of one that is gone. */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import type { Approval } from '@longhaul/client/contract'
 import { type Scenario, say, script, use, when } from '@longhaul/testing'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
@@ -20,10 +21,27 @@ import {
 const wait = 'touch .git/came; until test -s .git/go; do sleep 0.1; done; cat .git/go'
 const told = 'canary-of-the-stopped'
 
+const questions = [
+  {
+    ...{ question: 'Which sum?', header: 'Sum', multiSelect: false },
+    options: [
+      { label: 'plus', description: 'adds' },
+      { label: 'times', description: 'multiplies' },
+    ],
+  },
+]
+
 const steps = script(
   when(
     'Wait, then mend',
     use('Bash', { command: wait }),
+    use('Bash', { command: mend }),
+    say('Ok.'),
+  ),
+  when(
+    'Ask, then mend',
+    use('Write', { file_path: 'before.txt', content: 'done before\n' }),
+    use('AskUserQuestion', { questions }),
     use('Bash', { command: mend }),
     say('Ok.'),
   ),
@@ -54,7 +72,7 @@ after(async () => {
 })
 
 test('a worker that was stopped for longer than its lease writes nothing, asks nothing of the model, and ends what it ran', async (t) => {
-  const stopped = await first.start(shared)
+  await using stopped = await first.start(shared)
   await using second = await makeWorld([])
   const repository = await first.repository('sum', brokenSum)
   const order = { repoUrl: repository.url, instructions: 'Wait, then mend.' }
@@ -92,6 +110,48 @@ test('a worker that was stopped for longer than its lease writes nothing, asks n
   t.diagnostic(`claimed elsewhere after ${Date.parse(claimed) - since} ms`)
   const branch = task.result?.branch ?? ''
   assert.deepEqual((await repository.branches()).sort(), [branch, 'main'].sort())
+  assert.equal(repository.pullRequests.length, 1)
+  assert.deepEqual([first.model.duplicates, first.model.violations], [[], []])
+})
+
+test('a task that was parked on a node which is gone is answered on another, and goes on there with all that it had', async () => {
+  await using here = await makeWorld([])
+  await using elsewhere = await makeWorld([])
+  const gone = await here.start(shared)
+  const repository = await first.repository('asked', brokenSum)
+  const { id: agent } = await gone.post<{ id: string }>('/v1/agents', {
+    ...{ name: 'asking', model: 'claude-sonnet-5-5' },
+    tools: [{ type: 'agent_toolset_20260401', configs: [] }],
+  })
+  const order = { repoUrl: repository.url, instructions: 'Ask, then mend.', agent }
+  const { id } = await gone.order(order)
+  await gone.event(id, ({ type }) => type === 'task.approval_requested')
+  await until('it to have no process', () => sandboxProcessesOf(here.dataDir).length === 0)
+  await gone.kill()
+
+  const server = await elsewhere.start(shared)
+  const { data } = await server.get<{ data: Approval[] }>(`/v1/tasks/${id}/approvals`)
+  assert.deepEqual(
+    data.map(({ status, kind }) => [status, kind]),
+    [['pending', 'question']],
+  )
+  const answers = { 'Which sum?': 'plus' }
+  await server.post(`/v1/tasks/${id}/approvals/${data[0]?.id}`, { decision: 'answer', answers })
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+
+  const events = await server.events(id)
+  assertWholeLog(events)
+  const of = (wanted: string) => events.filter(({ type }) => type === wanted)
+  const [restored] = of('workspace.restored')
+  assert.equal(restored?.['commit'], of('workspace.checkpoint')[0]?.['commit'])
+  assert.notEqual(restored?.['commit'], undefined)
+  const calls = of('agent.tool_use').map(({ name }) => name)
+  assert.deepEqual(calls, ['Write', 'AskUserQuestion', 'Bash'])
+  assert.match((await server.toolResults(id)).join('\n'), /plus/)
+  const branch = task.result?.branch ?? ''
+  assert.deepEqual((await repository.branches()).sort(), [branch, 'main'].sort())
+  assert.equal(await repository.fileAt(branch, 'before.txt'), 'done before\n')
   assert.equal(repository.pullRequests.length, 1)
   assert.deepEqual([first.model.duplicates, first.model.violations], [[], []])
 })
