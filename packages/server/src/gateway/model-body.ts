@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Price } from '../prices/list.ts'
-import type { PriceTable } from '../prices/price-table.ts'
+import { type PriceTable, usOnlyFactor } from '../prices/price-table.ts'
 import type { GatewayPolicy } from './policy.ts'
 import { type Requested, tokensOf } from './usage.ts'
 
@@ -16,8 +16,14 @@ export interface ModelBody {
 
 /** Output when a request names none, which the API refuses anyway. */
 const outputTokensDefault = 128_000
-/** What one image costs at most, whatever its bytes. */
+/** What one image costs at most, whatever its bytes: 4,784 by the API's rules, scaled to its size. */
 const imageTokensMax = 5_000
+/**
+ * The longest prompt that any listed model takes. A PDF is billed by its pages, as text and as an
+ * image of each, up to 600 of them: some 7,800 tokens a page. How many there are is compressed within
+ * it, so that its bytes say nothing; the API refuses a prompt beyond this, and bills nothing then.
+ */
+const promptTokensMax = 1_000_000
 /** Values in one body; 32 MiB of honest JSON have far fewer. */
 const valuesMax = 2_000_000
 
@@ -45,7 +51,8 @@ export function parseModelBody(
   const bytes = Buffer.from(JSON.stringify(parsed.value))
   const requested = {
     model: request.data.model,
-    inputTokens: tokensOf(bytes.length - scan.imageBytes) + scan.images * imageTokensMax,
+    inputTokens: inputTokensOf(bytes, scan),
+    usOnly: request.data.inference_geo !== 'global',
     outputTokensMax: request.data.max_tokens ?? outputTokensDefault,
   }
   const worstUsd = worstCase({ request: request.data, requested, bytes, prices: rules.prices })
@@ -58,6 +65,7 @@ const messagesRequest = z.looseObject({
   model: z.string().min(1).max(256),
   max_tokens: maxTokens,
   speed,
+  inference_geo: z.string().nullish(),
   container: z.unknown().optional(),
   mcp_servers: z.array(z.unknown()).nullish(),
   tools: z.array(z.looseObject({ type: z.string().nullish() })).nullish(),
@@ -146,11 +154,13 @@ interface Scan {
   why: string | null
   images: number
   imageBytes: number
+  /** True: something in it is billed by pages that nobody here can count. */
+  hasPages: boolean
 }
 
 /** Walks every value the provider would interpret, without recursion: depth costs no stack. */
 function scanValues(value: unknown, rules: ModelRules): Scan {
-  const scan: Scan = { why: null, images: 0, imageBytes: 0 }
+  const scan: Scan = { why: null, images: 0, imageBytes: 0, hasPages: false }
   const rest: unknown[] = [value]
   for (let seen = 0; rest.length > 0 && scan.why === null; seen += 1) {
     const next = rest.pop()
@@ -196,11 +206,24 @@ function blockProblem(value: object, scan: Scan, rules: ModelRules): string | nu
   const mayBeUrl = fetches && inline.type === 'url'
   if (typeof inline.type !== 'string' || !(mayBeUrl || inlineSources.has(inline.type)))
     return `A source of type ${JSON.stringify(inline.type)} is not allowed: content must be in the request itself.`
-  if (type === 'image' && typeof inline.data === 'string') {
-    scan.images += 1
-    scan.imageBytes += inline.data.length
-  }
+  count(scan, type, inline)
   return null
+}
+
+/** What a source adds to the prompt beside its bytes, which count as text does unless it is an image. */
+function count(scan: Scan, type: unknown, inline: z.infer<typeof source>): void {
+  if (inline.type === 'text' || inline.type === 'content') return
+  if (type !== 'image') scan.hasPages = true
+  else {
+    scan.images += 1
+    if (typeof inline.data === 'string') scan.imageBytes += inline.data.length
+  }
+}
+
+/** Rounded towards dear: what a request is admitted by, and billed if its answer says nothing. */
+function inputTokensOf(bytes: Buffer, { images, imageBytes, hasPages }: Scan): number {
+  const tokens = tokensOf(bytes.length - imageBytes) + images * imageTokensMax
+  return hasPages ? Math.max(tokens, promptTokensMax) : tokens
 }
 
 /** Every attempt that the request allows may be billed: the model's own, and each fallback's. */
@@ -213,11 +236,12 @@ function worstCase(o: {
   const { request, requested } = o
   const own = { model: requested.model, max_tokens: requested.outputTokensMax }
   const fallbacks = request.fallbacks === 'default' ? [own] : (request.fallbacks ?? [])
+  const factor = requested.usOnly ? usOnlyFactor : 1
   return [own, ...fallbacks].reduce((sum, attempt) => {
     const price = o.prices.priceOf(attempt.model, requested.inputTokens)
     const output = attempt.max_tokens ?? requested.outputTokensMax
     const input = inputPrice(price, o.bytes)
-    return sum + (requested.inputTokens * input + output * price.output) / 1_000_000
+    return sum + (factor * (requested.inputTokens * input + output * price.output)) / 1_000_000
   }, 0)
 }
 

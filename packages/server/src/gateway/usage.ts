@@ -158,8 +158,10 @@ export class UsageReader {
 /** What is known of a request before its answer: for estimates, and for the worst case. */
 export interface Requested {
   readonly model: string
-  /** The body's bytes by three: more tokens than any text or code of that length has. */
+  /** The body's bytes by three, more tokens than text or code of that length has; pages count dearer. */
   readonly inputTokens: number
+  /** True: inference may be bound to the United States, by the request or by the key's workspace. */
+  readonly usOnly: boolean
   readonly outputTokensMax: number
 }
 
@@ -221,10 +223,10 @@ function usageOf(reported: Reported, outputTokensMin: number): BilledUsage {
 }
 
 function worstOf(requested: Requested): Part {
-  const { model, inputTokens, outputTokensMax } = requested
+  const { model, inputTokens, outputTokensMax, usOnly } = requested
   return {
     model,
-    usage: { ...noUsage, input_tokens: inputTokens, output_tokens: outputTokensMax },
+    usage: { ...noUsage, input_tokens: inputTokens, output_tokens: outputTokensMax, usOnly },
   }
 }
 

@@ -13,7 +13,8 @@ export interface BilledUsage extends Usage {
 export type UnknownModel = 'dearest' | 'refuse'
 
 const tokensPerUnit = 1_000_000
-const usOnlyFactor = 1.1
+/** What inference in the United States costs more, of every token. */
+export const usOnlyFactor = 1.1
 
 /** What models cost: the list prices of the house, and those of the operator's in their place. */
 export class PriceTable {

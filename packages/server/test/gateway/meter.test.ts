@@ -153,7 +153,10 @@ test('an hour of cache, a long prompt and inference bound to one country cost mo
   assert.ok(Math.abs(bound - 29.2 * 1.1) < 1e-9)
 })
 
-const requested = { model: 'claude-opus-5-5', inputTokens: 300, outputTokensMax: 1000 }
+const requested = {
+  ...{ model: 'claude-opus-5-5', inputTokens: 300, outputTokensMax: 1000 },
+  usOnly: true,
+}
 const counts = { cache_read_input_tokens: 0, cache_creation_input_tokens: 0 }
 
 function sse(...events: object[]): string {
@@ -203,6 +206,8 @@ test('a complete answer without readable usage counts its worst case', () => {
   for (const text of ['', 'not json', sse({ type: 'message_start', message: {} })])
     for (const contentType of ['application/json', 'text/event-stream'])
       assert.equal(read(text, { complete: true, contentType })?.usage.output_tokens, 1000)
+  const costUsd = read('', { complete: true })?.costUsd ?? 0
+  assert.ok(Math.abs(costUsd - ((300 * 4 + 1000 * 20) * 1.1) / 1e6) < 1e-12)
 })
 
 test('negative and absurd figures are not believed', () => {

@@ -154,3 +154,30 @@ test('spending from the shell works, and ends at the budget with one request ove
   assert.equal(upstream.requests.length, 3, 'the canary budget was overrun')
   assert.equal(stdout.match(/^403$/gm)?.length, 3)
 })
+
+test('documents sent from the shell at once overrun the budget by one of them at most', async () => {
+  const dear = { input_tokens: 300_000, output_tokens: 1 }
+  await using upstream = await startUpstream((_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ model, usage: dear }))
+  })
+  // None is admitted before all are there, so that none is paid for in between.
+  const tries = 4
+  let came = 0
+  const all = Promise.withResolvers<void>()
+  await using wayOut = await openWayOut(bench, 996, {
+    policy: { model: { baseUrl: upstream.url, headers: {}, models: [model] } },
+    limitUsd: 1,
+    beforeModelRequest: async () => {
+      came += 1
+      if (came === tries) all.resolve()
+      await all.promise
+    },
+  })
+  const { sandbox } = wayOut
+  const source = { type: 'base64', media_type: 'application/pdf', data: 'JVBERi0xLjQ=' }
+  const messages = [{ role: 'user', content: [{ type: 'document', source }] }]
+  const ask = asking(sandbox, { path, body: bodyOf({ messages }) })
+  await attack(sandbox, `for n in $(seq ${tries}); do ${ask} & done; wait; echo`, network)
+  assert.equal(upstream.requests.length, 1, 'the canary budget was overrun by more than one')
+})

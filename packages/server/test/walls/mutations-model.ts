@@ -92,4 +92,11 @@ export const modelMutations: readonly Mutation[] = [
     test,
     title: 'spending from the shell works, and ends at the budget with one request over it at most',
   },
+  {
+    ...read,
+    wall: 'what a request can cost at most is known before it goes',
+    find: 'scan.hasPages = true',
+    replace: 'scan.images += 1',
+    title: 'documents sent from the shell at once overrun the budget by one of them at most',
+  },
 ]
