@@ -8,6 +8,7 @@ import { insertTry, removeSettled } from '../store/delivery-log.ts'
 import { getEndpoint } from '../store/endpoints.ts'
 import type { Store } from '../store/open.ts'
 import type { DeliveryRow, EndpointRow } from '../store/tables.ts'
+import { OutboxDates } from './dates.ts'
 import { judgeEndpoint } from './failing.ts'
 import { type PostOutcome, post } from './post.ts'
 import { secretsOf, signedHeaders } from './signature.ts'
@@ -49,6 +50,7 @@ const sweepMs = 600_000
 export class DeliverySender implements AsyncDisposable {
   readonly #o: DeliverySenderOptions
   readonly #stop = new AbortController()
+  readonly #dates: OutboxDates
   readonly #inFlight = new Map<DeliveryRow, Promise<void>>()
   #wake = new AbortController()
   #poked = false
@@ -57,6 +59,7 @@ export class DeliverySender implements AsyncDisposable {
 
   constructor(o: DeliverySenderOptions) {
     this.#o = o
+    this.#dates = new OutboxDates(o)
   }
 
   /** Begins to send, and goes on until disposal. */
@@ -81,8 +84,9 @@ export class DeliverySender implements AsyncDisposable {
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
       try {
+        const movedMs = await this.#dates.follow()
         const claimed = await this.#claim()
-        for (const row of claimed) this.#begin(row)
+        for (const row of claimed) this.#begin(row, movedMs)
         if (claimed.length === 0) await this.#rest()
       } catch (error) {
         this.#o.log.warn({ err: error }, 'the outbox could not be read')
@@ -98,7 +102,7 @@ export class DeliverySender implements AsyncDisposable {
     return claimDeliveries(this.#o.store.db, {
       now: new Date(now),
       until: new Date(now + claimMs),
-      ...{ limit, perEndpoint: perEndpointMax, busy: this.#busy() },
+      ...{ limit, perEndpoint: perEndpointMax, busy: this.#busy(), node: this.#o.store.node },
     })
   }
 
@@ -109,8 +113,8 @@ export class DeliverySender implements AsyncDisposable {
     return [...counts].filter(([, count]) => count >= perEndpointMax).map(([id]) => id)
   }
 
-  #begin(row: DeliveryRow): void {
-    const ended = this.#send(row)
+  #begin(row: DeliveryRow, movedMs: number): void {
+    const ended = this.#send(row, movedMs)
       .catch((error: unknown) => {
         const about = { delivery: row.id, task: row.task_id, tries: row.tries }
         this.#o.log.warn({ err: error, ...about }, 'the end of a delivery could not be stored')
@@ -123,15 +127,18 @@ export class DeliverySender implements AsyncDisposable {
     this.#inFlight.set(row, ended)
   }
 
-  /** One try, and what became of it. Rejects when the store does not answer. */
-  async #send(row: DeliveryRow): Promise<void> {
+  /**
+   * One try, and what became of it; its row was read when the dates had been moved by so much. Rejects
+   * when the store does not answer.
+   */
+  async #send(row: DeliveryRow, movedMs: number): Promise<void> {
     const { clock, store, secret } = this.#o
     const endpoint = row.endpoint_id === null ? null : await getEndpoint(store.db, row.endpoint_id)
     // It was deleted meanwhile, and everything for it.
     if (endpoint === undefined) return
     const refused = refusalOf(row, endpoint)
     if (refused !== null) return this.#giveUp(row, refused)
-    const startedAt = clock.now()
+    const [startedAt, began] = [clock.now(), clock.elapsed()]
     const secrets = endpoint === null ? [secret] : secretsOf(endpoint, startedAt)
     const headers = signedHeaders(row, { secrets, now: startedAt })
     const outcome = await this.#post(row, headers)
@@ -141,8 +148,12 @@ export class DeliverySender implements AsyncDisposable {
       await updateDelivery(store.db, row.id, patch)
       return
     }
-    const verdict = judge(row, outcome, clock.now())
-    const isGivenUp = await this.#store(row, { verdict, outcome, headers, startedAt })
+    const durationMs = clock.elapsed() - began
+    const stepMs = (await this.#dates.follow()) - movedMs
+    const queuedAt = row.queued_at.getTime() + stepMs
+    const verdict = judge({ ...row, queued_at: new Date(queuedAt) }, outcome, clock.now())
+    const made = { outcome, headers, startedAt, durationMs }
+    const isGivenUp = await this.#store(row, { verdict, ...made })
     this.#count(row, verdict)
     if (isGivenUp)
       this.#o.log.warn({ endpoint: row.endpoint_id }, 'nothing arrived for days: it was disabled')
@@ -183,10 +194,11 @@ export class DeliverySender implements AsyncDisposable {
       readonly outcome: PostOutcome
       readonly headers: Readonly<Record<string, string>>
       readonly startedAt: number
+      readonly durationMs: number
     },
   ): Promise<boolean> {
     const { clock, store } = this.#o
-    const { verdict, outcome, headers, startedAt } = o
+    const { verdict, outcome, headers, startedAt, durationMs } = o
     const now = new Date(clock.now())
     return store.db.transaction().execute(async (trx) => {
       const about = { event: row.type, verdict, now }
@@ -196,7 +208,7 @@ export class DeliverySender implements AsyncDisposable {
       await insertTry(trx, {
         deliveryId: row.id,
         startedAt: new Date(startedAt),
-        durationMs: now.getTime() - startedAt,
+        durationMs,
         requestHeaders: headers,
         answer: outcome.kind === 'answered' ? outcome : null,
         error: verdict.patch.lastError ?? null,

@@ -25,7 +25,7 @@ export function judge(row: DeliveryRow, outcome: PostOutcome, now: number): Verd
   const lastError = errorOf(outcome)
   const createdAt = row.queued_at.getTime()
   const isOver = gone || sentOnce.includes(row.type)
-  const at = isOver ? null : nextTryAt({ tries: row.tries, createdAt, now })
+  const at = isOver ? null : nextTryAt({ id: row.id, tries: row.tries, createdAt, now })
   return at === null
     ? {
         ...{ outcome: 'dead', gone },

@@ -41,7 +41,7 @@ export async function announceStatus(
   for (const { id, event } of named)
     for (const endpoint of await endpointsFor(trx, { keyId, event })) {
       const lane = { endpointId: endpoint.id, lane: sessionId }
-      await dropProgress(trx, { ...lane, all: false })
+      await dropProgress(trx, { ...lane, all: false, now })
       const created_at = now.toISOString()
       const data = { type: event, id: sessionId, ...owner }
       const body: SessionWebhookBody = { type: 'event', id, created_at, data }

@@ -5,7 +5,7 @@ import type { Cause } from './ending.ts'
 
 /** A wait up to this is waited for where the task is; a longer one gives up the slot. */
 export const quotaWaitMsMin = 2 * 60_000
-/** Everything that one task waits for a quota, until a turn of its agent is whole again. */
+/** All waits of one task for a quota together, until a turn of its agent is whole again. */
 const quotaMsMax = 24 * 3_600_000
 /** Where the provider does not say when it is back; each wait is twice the one before. */
 const waitMs = { first: 5 * 60_000, max: 60 * 60_000 } as const
@@ -14,7 +14,8 @@ const jitterMs = 60_000
 
 /**
  * Why an attempt stops because the provider has no quota left: parked until that is back, and failed
- * when that would be more than 24 hours after the first time.
+ * when it would wait for more than 24 hours in all. Waits are added up, since a date that is set in
+ * between would make a short one long.
  */
 export function quotaCause(o: {
   readonly sessionId: string
@@ -24,11 +25,12 @@ export function quotaCause(o: {
   readonly now: number
 }): Cause {
   const { sessionId, progress, now } = o
-  const { since, waits } = progress.quota ?? { since: now, waits: 0 }
+  const { waits, waitedMs } = progress.quota ?? { waits: 0, waitedMs: 0 }
   const grown = Math.min(waitMs.first * 2 ** waits, waitMs.max)
   const until = (o.reset ?? now + grown) + jitterOf(sessionId)
   const at = new Date(until).toISOString()
-  if (until - since > quotaMsMax) {
+  const totalMs = waitedMs + until - now
+  if (totalMs > quotaMsMax) {
     const message = `The model’s provider has no quota left until ${at}, and a task waits for it at most 24 hours.`
     return { kind: 'failed', reason: 'agent_error', message }
   }
@@ -36,7 +38,7 @@ export function quotaCause(o: {
     reason: 'waiting_quota',
     message: `The model’s provider has no quota left; the task goes on at ${at}.`,
     until: new Date(until),
-    progress: { quota: { since, waits: waits + 1 } },
+    progress: { quota: { waits: waits + 1, waitedMs: totalMs } },
   }
   return { kind: 'parked', parking }
 }

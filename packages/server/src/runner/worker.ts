@@ -6,6 +6,7 @@ import { type Asked, announce } from './announce.ts'
 import { runAttempt } from './attempt.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Ending } from './ending.ts'
+import { QuotaWaits } from './quota-waits.ts'
 import { reap } from './reaper.ts'
 import { sweep } from './sweep.ts'
 
@@ -82,8 +83,10 @@ export class Worker implements AsyncDisposable {
   async #claim(): Promise<void> {
     const { queue, config, clock, log } = this.#deps
     const { signal } = this.#stop
+    const waits = new QuotaWaits(this.#deps)
     while (!signal.aborted) {
       try {
+        await waits.follow()
         await queueDue(this.#deps)
         await wakeDue(this.#deps)
         await fireDue({ ...this.#deps.schedules, log })

@@ -66,8 +66,8 @@ async function notifySenders(db: Db): Promise<void> {
   await sql`select pg_notify(${deliveriesChannel}, '')`.execute(db)
 }
 
-/** Milliseconds between two tries to tell an endpoint of the progress of one task. */
-const progressGapMs = 2000
+/** Between two tries to tell an endpoint of the progress of one task. */
+const progressGap = sql`interval '2 seconds'`
 
 /**
  * Makes room for a newer delivery of a lane: progress that was not sent yet is told by it, or is old
@@ -76,11 +76,16 @@ const progressGapMs = 2000
  */
 export async function dropProgress(
   trx: Db,
-  o: { readonly endpointId: string; readonly lane: string; readonly all: boolean },
+  o: {
+    readonly endpointId: string
+    readonly lane: string
+    readonly all: boolean
+    readonly now: Date
+  },
 ): Promise<Date | null> {
   const ofLane = sql`type = 'task.progress' and endpoint_id = ${o.endpointId} and lane = ${o.lane}`
   const { rows } = await sql<{ at: Date | null }>`
-    select max(coalesce(tried_at + make_interval(secs => ${progressGapMs / 1000}), next_try_at)) as at
+    select max(least(coalesce(tried_at + ${progressGap}, next_try_at), ${o.now}::timestamptz + ${progressGap})) as at
     from deliveries where ${ofLane}`.execute(trx)
   const settled = sql`delivered_at is not null or gave_up_at is not null`
   await sql`delete from deliveries where ${ofLane}
@@ -102,6 +107,8 @@ export async function claimDeliveries(
     readonly perEndpoint: number
     /** Endpoints that have enough to do. */
     readonly busy: readonly string[]
+    /** Who takes them. */
+    readonly node: string
   },
 ): Promise<DeliveryRow[]> {
   // What another sender took meanwhile is locked, or no longer due when its lock is gone: the outer
@@ -122,10 +129,42 @@ export async function claimDeliveries(
       for update of deliveries skip locked
     )
     update deliveries
-    set tries = tries + 1, next_try_at = ${o.until}, tried_at = ${o.now}
+    set tries = tries + 1, next_try_at = ${o.until}, tried_at = ${o.now}, tried_by = ${o.node}
     from chosen where deliveries.id = chosen.id
     returning deliveries.*`.execute(db)
   return rows
+}
+
+/**
+ * The date of a node was set: what waits goes on waiting for as long as it would have, and its age is what
+ * it was, as is the time that an endpoint has been failing. Those that other nodes tried last are theirs;
+ * those that nobody has are due at once in any case. Nothing is put off beyond `waitMsMax`.
+ */
+export async function redateDeliveries(
+  db: Db,
+  o: {
+    readonly node: string
+    readonly stepMs: number
+    /** By the date as it is now. */
+    readonly now: Date
+    readonly waitMsMax: number
+  },
+): Promise<void> {
+  const { node, stepMs, now, waitMsMax } = o
+  const seconds = (ms: number) => sql`make_interval(secs => ${ms / 1000}::float8)`
+  const moved = (column: string) =>
+    sql`least(${sql.ref(column)} + ${seconds(stepMs)}, ${now}::timestamptz)`
+  // The endpoint is locked before its deliveries, as everywhere.
+  await sql`
+    update endpoints set failing_since = ${moved('failing_since')}
+    where failing_since is not null`.execute(db)
+  await sql`
+    update deliveries set queued_at = ${moved('queued_at')},
+      tried_at = case when tried_at is not null then ${moved('tried_at')} end,
+      next_try_at = case when tries = 0
+        then least(next_try_at, ${now}::timestamptz + ${progressGap})
+        else least(next_try_at + ${seconds(stepMs)}, ${now}::timestamptz + ${seconds(waitMsMax)}) end
+    where ${isWaiting} and (tried_by = ${node} or tries = 0)`.execute(db)
 }
 
 /** Neither arrived nor given up. */

@@ -47,6 +47,8 @@ export interface Deliveries {
   next_try_at: Optional<Date>
   /** When the last try began. */
   tried_at: Optional<Date>
+  /** The node that began it; its dates are by that one's clock. */
+  tried_by: Optional<string>
   delivered_at: Optional<Date>
   gave_up_at: Optional<Date>
   last_status: Optional<number>

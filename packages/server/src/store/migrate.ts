@@ -20,6 +20,7 @@ import { leftPlaces } from './migrations/0020-left-places.ts'
 import { listPages } from './migrations/0021-list-pages.ts'
 import { quickSearches } from './migrations/0022-quick-searches.ts'
 import { failingEndpoints } from './migrations/0023-failing-endpoints.ts'
+import { deliveryDates } from './migrations/0024-delivery-dates.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -50,6 +51,7 @@ const migrations: readonly Migration[] = [
   listPages,
   quickSearches,
   failingEndpoints,
+  deliveryDates,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

@@ -132,6 +132,18 @@ export async function wakeForBudget(
     .execute()
 }
 
+/** The date of a node was set: tasks that it parked for a quota wait for as long as they would have. */
+export async function redateQuotaWaits(
+  db: Db,
+  { node, stepMs }: { readonly node: string; readonly stepMs: number },
+): Promise<void> {
+  await sql`
+    update tasks set wake_at = wake_at + make_interval(secs => ${stepMs / 1000}::float8)
+    from sessions
+    where sessions.id = tasks.session_id and sessions.node = ${node}
+      and tasks.reason = 'waiting_quota' and tasks.wake_at is not null`.execute(db)
+}
+
 /** Parked tasks that are to go on by now, the earliest first. */
 export function listWakeable(
   db: Db,

@@ -57,7 +57,7 @@ async function tell(trx: Db, o: Announcement, endpoint: EndpointRow): Promise<vo
   const now = new Date(o.clock.now())
   const lane = { endpointId: endpoint.id, lane: task.session_id }
   const isProgress = event === 'task.progress'
-  const earliest = await dropProgress(trx, { ...lane, all: isProgress })
+  const earliest = await dropProgress(trx, { ...lane, all: isProgress, now })
   await insertDelivery(trx, {
     ...about(o, now),
     ...lane,

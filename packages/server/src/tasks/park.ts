@@ -197,7 +197,8 @@ export async function resumeTask(trx: Trx, { queue, clock }: Deps, o: Resumption
   await updateTask(trx, task.id, {
     parkedAt: null,
     wakeAt: null,
-    parkedMs: Number(task.parked_ms) + Math.max(0, now - task.parked_at.getTime()),
+    // Less than nothing when the date was set back meanwhile, and its time limit goes by the date.
+    parkedMs: Number(task.parked_ms) + now - task.parked_at.getTime(),
   })
   const at = new Date(now)
   await setSessionStatus(trx, { id: task.session_id, status: 'rescheduling', now: at })

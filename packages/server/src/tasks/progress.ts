@@ -78,8 +78,11 @@ const schema = z.object({
     .optional(),
   /** The tool call that a human was asked about; it is made, or refused, when the agent goes on. */
   waitingCall: z.string().nullable().default(null),
-  /** Since when the provider has no quota, and how often the task was parked for it. */
-  quota: z.object({ since: z.number(), waits: z.number().int() }).nullable().default(null),
+  /** How often the task was parked since the provider has no quota, and for how long in all. */
+  quota: z
+    .object({ waits: z.number().int(), waitedMs: z.number().default(0) })
+    .nullable()
+    .default(null),
   /** What the task may cost, once a human raised it above its order. */
   budgetUsd: z.number().optional(),
   /** Attempts in a row that ended without finishing a phase, through no doing of the agent. */

@@ -233,10 +233,11 @@ test('after 24 hours a delivery is dead, the next one goes, and it is sent again
     stage.clock.advance(Date.parse(dead.next_try_at) - stage.clock.now())
     sender.poke()
   }
-  assert.equal(dead.tries, 29)
-  assert.equal(received().length, 29)
+  const { tries } = dead
+  assert.ok(tries >= 29 && tries <= 32, `${tries} tries`)
+  assert.equal(received().length, tries)
   assert.ok(stage.clock.now() - from <= day)
-  assert.equal(dead.log.length, 29)
+  assert.equal(dead.log.length, tries)
   assert.equal(dead.next_try_at, null)
   await stage.step(id, steps.waiting)
   stage.receiver.answer = () => ({ status: 200 })
@@ -247,7 +248,7 @@ test('after 24 hours a delivery is dead, the next one goes, and it is sent again
   sender.poke()
   const arrived = await stage.delivery(endpoint, 'task.started', isDelivered)
   assert.equal(arrived.tries, 1)
-  assert.equal(arrived.log.length, 30)
+  assert.equal(arrived.log.length, tries + 1)
   assert.equal(received().at(-1)?.headers['webhook-id'], dead.id)
   assert.equal(received().at(-1)?.body, dead.request_body)
 })

@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test'
 import type { Approval } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
 import { JumpClock } from '../support/jump-clock.ts'
+import { connectTo } from '../support/parked-rows.ts'
 import type { ServerApi } from '../support/server-api.ts'
 import { until } from '../support/until.ts'
 import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
@@ -33,6 +34,10 @@ const scenario = script(
     'Wait for the quota',
     use('Bash', { command: mend }),
     say('Mended.', { fault: { kind: 'status', status: 429, retryAfterS: 3600 } }),
+  ),
+  when(
+    'Wait twice for the quota',
+    say('Mended.', { fault: { kind: 'status', status: 429, retryAfterS: 3600, times: 2 } }),
   ),
   when('You were stopped', say('Mended.')),
   when(
@@ -202,4 +207,34 @@ test('a quota that comes back after more than a day is not waited for', async ()
   const task = await server.ended(id)
   assert.equal(task.reason, 'agent_error')
   assert.match(task.error?.message ?? '', /at most 24 hours/)
+})
+
+test('with a date that is set a wait for the quota is as long as it was, and no task fails of it', async () => {
+  const { id } = await order('Wait twice for the quota.')
+  const waited = async (): Promise<number> =>
+    (await server.events(id)).filter((event) => event['reason'] === 'waiting_quota').length
+  const store = await connectTo(world.dataDir)
+  const leftMs = async (): Promise<number> => {
+    const query = store.query<{ wake_at: Date }>('select wake_at from tasks where id = $1', [id])
+    return ((await query).rows[0]?.wake_at.getTime() ?? 0) - clock.now()
+  }
+  try {
+    for (const [times, stepMs] of [
+      [1, 24 * 60 * minuteMs],
+      [2, -60 * minuteMs],
+    ] as const) {
+      await until('it to wait', async () => (await waited()) === times, minuteMs)
+      const before = await leftMs()
+      clock.step(stepMs)
+      const isAsLong = async () => Math.abs((await leftMs()) - before) < 20_000
+      await until('the wait to be moved', isAsLong, 15_000)
+      assert.equal((await server.task(id)).reason, 'waiting_quota')
+      clock.jump(62 * minuteMs)
+    }
+  } finally {
+    await store.end()
+  }
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'no_changes', JSON.stringify(task.error))
+  assert.equal(await waited(), 2)
 })

@@ -147,6 +147,28 @@ test('after a long time away at most a hundred times are written down', async ()
   assert.equal(all.filter(({ state }) => state === 'ordered').length, 1)
 })
 
+test('a date that is set forward is caught up by the policy, and set back it fires nothing twice', async () => {
+  const policy = { catch_up: 'last', overlap: 'cancel_previous' }
+  const { id } = await schedule({ ...hourly, ...policy })
+  clock.step(24 * 60 * minuteMs)
+  await server.fireDue()
+  const caughtUp = await fires(id)
+  const [last] = caughtUp
+  assert.deepEqual(states(caughtUp).toSorted(), [...Array(23).fill('missed'), 'ordered'])
+  assert.equal(last?.state, 'ordered')
+  clock.step(-60 * minuteMs)
+  await server.fireDue()
+  const next = Date.parse(last?.scheduled_at ?? '') + 60 * minuteMs
+  await later(next - 1 - clock.now())
+  assert.equal((await fires(id)).length, 24)
+  await later(1)
+  const after = await fires(id)
+  assert.deepEqual(
+    [after.length, after[0]?.state, after[0]?.scheduled_at],
+    [25, 'ordered', new Date(next).toISOString()],
+  )
+})
+
 test('jitter delays each time by less than it says, the same on every node', async () => {
   const { id } = await schedule({ ...hourly, jitter_seconds: 1800 })
   const hour = Math.ceil((clock.now() + 1) / (60 * minuteMs)) * 60 * minuteMs

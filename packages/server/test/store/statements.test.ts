@@ -279,7 +279,14 @@ test('a due delivery is taken by one sender, and an id is stored once', async ()
   await insert('dlv_a', later(9))
   assert.deepEqual(await nextDeliveryAt(store.db), later(1))
   const claim = async (db: Db): Promise<string[]> => {
-    const o = { now: later(5), until: later(65), limit: 10, perEndpoint: 10, busy: [] }
+    const o = {
+      now: later(5),
+      until: later(65),
+      limit: 10,
+      perEndpoint: 10,
+      busy: [],
+      node: store.node,
+    }
     return (await claimDeliveries(db, o)).map(({ id }) => id).sort()
   }
   await store.db.transaction().execute(async (trx) => {
