@@ -7,44 +7,19 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { startFakeGitHub } from '@longhaul/testing'
-import { secretMethods } from '../../src/credentials-file/credentials.ts'
-import { fixedCredential } from '../../src/gateway/credential.ts'
 import type { GatewayHooks } from '../../src/gateway/policy.ts'
-import { Scrubber } from '../../src/scrub/scrubber.ts'
-import { authority, certified } from '../support/tls.ts'
-import { type Ask, startBridge, startGateway, startUpstream, type Upstream } from './harness.ts'
+import { certified } from '../support/tls.ts'
+import { isBound, leadingTo, ways } from './every-way.ts'
+import { startBridge, startGateway, startUpstream } from './harness.ts'
 
 const run = promisify(execFile)
-const message = { model: 'claude-opus-5-5', max_tokens: 16, messages: [] }
-const command = `${'0'.repeat(40)} ${'1'.repeat(40)} refs/heads/agent/x\0report-status`
 const json = { 'content-type': 'application/json' }
-
-const ways: Readonly<Record<string, Ask>> = {
-  'a model request': { path: '/anthropic/v1/messages', headers: json, body: text(message) },
-  'a count of tokens': {
-    path: '/anthropic/v1/messages/count_tokens',
-    headers: json,
-    body: text({ model: message.model, messages: [] }),
-  },
-  'a push': {
-    path: '/git/acme/app/git-receive-pack',
-    body: `${(command.length + 4).toString(16).padStart(4, '0')}${command}0000PACK`,
-  },
-  'a comment': {
-    path: '/repos/acme/app/issues/1/comments',
-    headers: { ...json, host: 'api.github.com' },
-    body: text({ body: 'Mended.' }),
-  },
-  'a request with a bound secret': { path: '/secret/STRIPE/v1/charges', body: 'a=1' },
-  'a call of an MCP server': { path: '/mcp/tickets', headers: json, body: '{}' },
-}
 
 for (const [what, asked] of Object.entries(ways)) {
   test(`${what} leaves while the session is held, and neither after it nor while that is unknown`, async () => {
-    const isBound = asked.path.startsWith('/secret/')
     await using upstream = await startUpstream(
       (_request, response) => response.writeHead(200, json).end('{}'),
-      ...(isBound ? [certified] : []),
+      ...(isBound(asked) ? [certified] : []),
     )
     let held: () => Promise<boolean> = async () => true
     await using gateway = await gatewayTo(upstream, () => held())
@@ -108,48 +83,12 @@ test('a push names the commit that it replaces, so one that comes late replaces 
   assert.equal(await app.commits('agent/x').then(([tip]) => tip?.sha), next.commit)
 })
 
-function text(value: unknown): string {
-  return JSON.stringify(value)
-}
-
 function gatewayTo(
-  { url }: Pick<Upstream, 'url'> | { readonly url: string },
+  { url }: { readonly url: string | URL },
   isHeld: GatewayHooks['isHeld'],
   hooks: Partial<GatewayHooks> = {},
 ) {
-  const { origin, hostname: host, port } = new URL(url)
-  return startGateway({
-    policy: {
-      model: { baseUrl: new URL(origin), headers: { 'x-api-key': 'key' } },
-      git: {
-        ...{ origin, path: '/acme/app', credential: fixedCredential('token') },
-        pushRefs: ['refs/heads/agent/x'],
-      },
-      github: {
-        ...{
-          apiUrl: new URL(origin),
-          owner: 'acme',
-          repo: 'app',
-          graphql: false,
-          scrubber: new Scrubber([]),
-        },
-        credential: fixedCredential('token'),
-      },
-      mcp: [{ name: 'tickets', url: new URL(origin), headers: {}, secretHeaders: {}, secrets: [] }],
-      secrets: [
-        {
-          ...{ name: 'STRIPE', host: 'localhost', port: Number(port), value: 'secret', prefix: '' },
-          ...{ header: 'x-api-key', ca: authority, repositories: ['acme/app'], paths: ['/'] },
-          methods: secretMethods,
-        },
-      ],
-      allowPrivate: [host, 'localhost'].map((each) => ({ host: each, port: Number(port) })),
-    },
-    lookup: async () => [{ address: '127.0.0.1', family: 4 }],
-    mayComment: async () => null,
-    ...hooks,
-    isHeld,
-  })
+  return startGateway({ ...leadingTo(url), ...hooks, isHeld })
 }
 
 /** A commit of its own on the branch of the task, on its way through a gateway. */

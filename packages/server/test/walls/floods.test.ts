@@ -9,6 +9,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { SandboxLimits } from '../../src/sandbox/driver.ts'
 import {
   type Bench,
   commandPidsOfUid,
@@ -61,22 +62,59 @@ test('a session that fills its own file system gets no more than its size', {
   assert.ok(bytes <= 64 * MiB, `the canary limit of 64 MiB was crossed: ${bytes}`)
 })
 
-test('where workspaces are counted, what fills one is killed at the next count', async () => {
+test('what fills /tmp gets no more than its bound, though there is room for other files', {
+  skip: await skipWithoutImages(),
+}, async () => {
+  const sandbox = await bench.open(917, 'sesn_tmp', { diskBytes: 64 * MiB, tmpBytes: 16 * MiB })
+  assertBounded(await attack(sandbox, fillsTmp))
+})
+
+test('where /tmp is memory, what fills it gets no more than its bound', async () => {
+  // Only a session below the host's /tmp has it so.
+  await using below = await openBench({ dataDir: await mkdtemp('/tmp/lh-') })
+  const sandbox = await below.open(918, 'sesn_tmp', { tmpBytes: 16 * MiB })
+  assertBounded(await attack(sandbox, fillsTmp))
+})
+
+const fillsTmp = 'head -c 40000000 /dev/zero >/tmp/hog; stat -c %s /tmp/hog'
+
+function assertBounded({ stdout }: { readonly stdout: string }): void {
+  const bytes = Number.parseInt(stdout, 10)
+  assert.ok(bytes <= 16 * MiB, `the canary limit of 16 MiB was crossed: ${bytes}`)
+}
+
+test('where workspaces are counted, what fills one is killed at the next count', () =>
+  assertCounted(960, { file: 'hog', limits: { diskBytes: 64 * MiB } }))
+
+test('where workspaces are counted, what fills /tmp is killed at the next count, too', () =>
+  assertCounted(919, { file: '/tmp/hog', limits: { tmpBytes: 64 * MiB } }))
+
+/** Fills a file beyond 64 MiB, and goes on. */
+async function assertCounted(
+  slot: number,
+  { file, limits }: { readonly file: string; readonly limits: Partial<SandboxLimits> },
+): Promise<void> {
   const clock = new JumpClock()
+  // That clock keeps no process alive, and the sandbox's end waits by it.
+  const alive = setInterval(() => undefined, 1000)
+  using _end = { [Symbol.dispose]: () => clearInterval(alive) }
   // No mkfs.ext4 there.
-  await using counted = await openBench({ path: '/usr/bin:/bin', clock })
-  const sandbox = await counted.open(960, 'sesn_counted', { diskBytes: 64 * MiB })
-  const script = 'head -c 80000000 /dev/zero >hog; echo on; sleep 60'
+  const o = { path: '/usr/bin:/bin', dataDir: await mkdtemp('/var/tmp/lh-'), clock }
+  await using counted = await openBench(o)
+  const sandbox = await counted.open(slot, 'sesn_counted', limits)
+  const script = `head -c 80000000 /dev/zero >${file}; echo on; sleep 60`
   const hog = sandbox.spawn(['bash', '-c', script], { network: false })
   const exited = new Promise<true>((resolve) => hog.once('exit', () => resolve(true)))
   await once(hog.stdout, 'data')
   clock.jump(5000)
-  await until(() => sandbox.exhausted() === 'disk_full')
-  // A timer that keeps the process: nothing else does once all but the hog is over.
-  const isGone = await Promise.race([exited, sleep(5000, false)])
+  const isSeen = await until(() => sandbox.exhausted() === 'disk_full').then(
+    () => true,
+    () => false,
+  )
+  const isGone = isSeen && (await Promise.race([exited, sleep(5000, false)]))
   await sandbox.killAll()
-  assert.ok(isGone, 'a canary process went on beyond 64 MiB of disk')
-})
+  assert.ok(isGone, `a canary process went on beyond 64 MiB of ${file}`)
+}
 
 test('of a flood of output only the bound is kept', async () => {
   const sandbox = await bench.open(956)

@@ -50,6 +50,30 @@ export const floodMutations: readonly Mutation[] = [
     title: 'where workspaces are counted, what fills one is killed at the next count',
   },
   {
+    wall: 'a file system of its own for /tmp, with a size of its own',
+    file: `${sandbox}/disk/image-disk.ts`,
+    find: 'makeImage(images.tmp, o.tmpBytesMax)',
+    replace: 'makeImage(images.tmp, o.bytesMax)',
+    test,
+    title: 'what fills /tmp gets no more than its bound, though there is room for other files',
+  },
+  {
+    wall: 'a size of /tmp where it is memory',
+    file: `${sandbox}/bubblewrap.ts`,
+    find: "{ kind: 'memory', bytesMax: limits.tmpBytes, to: '/tmp' }",
+    replace: "{ kind: 'memory', bytesMax: limits.diskBytes, to: '/tmp' }",
+    test,
+    title: 'where /tmp is memory, what fills it gets no more than its bound',
+  },
+  {
+    wall: 'a count of /tmp, and an end to what runs there',
+    file: `${sandbox}/disk/counted-disk.ts`,
+    find: ' || tmp > this.#tmpBytesMax',
+    replace: '',
+    test,
+    title: 'where workspaces are counted, what fills /tmp is killed at the next count, too',
+  },
+  {
     wall: 'a limit on open files',
     file: `${sandbox}/limits/rlimit.ts`,
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the text of the file.

@@ -2,6 +2,7 @@ import type { Mutation } from './mutation.ts'
 import { floodMutations } from './mutations-floods.ts'
 import { gatewayMutations } from './mutations-gateway.ts'
 import { gitHubMutations } from './mutations-github.ts'
+import { heldMutations } from './mutations-held.ts'
 import { hostMutations } from './mutations-host.ts'
 import { hostGitMutations } from './mutations-host-git.ts'
 import { kernelMutations } from './mutations-kernel.ts'
@@ -23,6 +24,7 @@ export const mutations: readonly Mutation[] = [
   ...hostGitMutations,
   ...gatewayMutations,
   ...gitHubMutations,
+  ...heldMutations,
   ...secretMutations,
   ...scrubbingMutations,
   ...leavingsMutations,
