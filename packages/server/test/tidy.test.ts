@@ -10,6 +10,7 @@ import { test } from 'node:test'
 const src = resolve(import.meta.dirname, '../src')
 const level: Record<string, number> = {
   'config.ts': 0.5,
+  'config-settings.ts': 0.375,
   'config-fields.ts': 0.25,
   'clock.ts': 0,
   'ids.ts': 0.5,

@@ -56,14 +56,14 @@ export const modelMutations: readonly Mutation[] = [
   },
   {
     ...listed,
-    file: `${gateway}/anthropic.ts`,
+    file: `${gateway}/anthropic-forward.ts`,
     find: "const requestHeaders = [\n  'accept',",
     replace: "const requestHeaders = [\n  'accept', 'authorization', 'cookie',",
     title: 'a key of the attacker’s own does not go to the provider',
   },
   {
     wall: 'the server’s key replaces any other',
-    file: `${gateway}/anthropic.ts`,
+    file: `${gateway}/anthropic-forward.ts`,
     find: '      ...o.model.headers,\n',
     replace: "      ...o.model.headers, ...pickHeaders(o.request.headers, ['x-api-key']),\n",
     test,
