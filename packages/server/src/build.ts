@@ -8,6 +8,7 @@ import type { Config } from './config.ts'
 import { measureDeliveries } from './delivery/measure.ts'
 import { receiverProblem } from './delivery/receiver.ts'
 import { DeliverySender } from './delivery/sender.ts'
+import { SigningSecrets } from './delivery/signing-secrets.ts'
 import { sseRoute } from './delivery/sse.ts'
 import { webSocketRoute } from './delivery/websocket.ts'
 import { LiveEvents } from './events/live.ts'
@@ -15,7 +16,7 @@ import { createApp, createProbeApp } from './http/app.ts'
 import type { AppDeps, ProbeDeps } from './http/deps.ts'
 import { ensureFirstKey } from './http/first-key.ts'
 import { listen } from './http/listen.ts'
-import { secretWords } from './known-secrets.ts'
+import { signingWords } from './known-secrets.ts'
 import { Metrics } from './metrics.ts'
 import { measureQueue, oldestWaitMs } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
@@ -32,7 +33,7 @@ import {
 } from './sessions/environments.ts'
 import { AuditWriter } from './store/audit-writer.ts'
 import { deliveriesChannel } from './store/deliveries.ts'
-import { givenUpEndpoints } from './store/endpoints.ts'
+import { givenUpEndpoints, newSecretHint } from './store/endpoints.ts'
 import { Listener } from './store/listen.ts'
 import { openStore, type Store } from './store/open.ts'
 import { putSettingIfAbsent } from './store/settings.ts'
@@ -88,7 +89,7 @@ export async function buildServer(o: BuildOptions): Promise<Server> {
   await seedEnvironment({ store, clock })
   const live = opened.use(await LiveEvents.open({ store, log, clock }))
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
-  const sender = await openSender(o, { store, metrics, opened })
+  const { sender, signing } = await openSender(o, { store, metrics, opened })
   const tasks = tasksOf({ ...o, store, queue, metrics })
   const schedules = { store, clock, ...tasks }
   const disk = new DiskFloor({
@@ -114,7 +115,7 @@ export async function buildServer(o: BuildOptions): Promise<Server> {
     agents: agentsOf(store, o),
     environments: environmentsOf(store, clock),
     schedules: scheduleRoutesOf(schedules),
-    endpoints: endpointsOf(store, o),
+    endpoints: endpointsOf(store, o, signing),
     repositories: {
       create: (trx, given, caller) => createRepository(trx, { clock }, given, caller),
       change: (id, patch) => changeRepository({ store, clock }, id, patch),
@@ -248,6 +249,7 @@ async function firstKeyOf(
 function endpointsOf(
   store: Store,
   { config, clock }: BuildOptions,
+  signing: SigningSecrets,
 ): Parameters<typeof createApp>[0]['endpoints'] {
   const deps = { store, clock }
   return {
@@ -255,6 +257,7 @@ function endpointsOf(
     create: (trx, given, caller) => createEndpoint(trx, deps, given, caller),
     change: (id, patch) => changeEndpoint(deps, id, patch),
     rotate: (id) => rotateEndpoint(deps, id),
+    hideSecrets: () => signing.look(),
     test: (endpoint, caller) => testEndpoint(deps, endpoint, caller),
   }
 }
@@ -267,18 +270,22 @@ async function openSender(
     readonly metrics: Metrics
     readonly opened: AsyncDisposableStack
   },
-): Promise<DeliverySender> {
+): Promise<{ readonly sender: DeliverySender; readonly signing: SigningSecrets }> {
   const { store, metrics, opened } = o
   const secret =
     config.callbackSecret ?? (await putSettingIfAbsent(store.db, 'callback_secret', mintSecret()))
-  // Both how it is written and the key that it writes.
-  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64').toString('latin1')
-  scrubber.learn([secret, key].flatMap(secretWords))
+  scrubber.learn(signingWords(secret))
   const allow = config.callbackAllow
   const sender = opened.use(new DeliverySender({ store, clock, log, metrics, secret, allow }))
   const channel = deliveriesChannel
-  opened.use(await Listener.open({ store, channel, log, clock, onHint: () => sender.poke() }))
-  return sender
+  const signing = opened.use(new SigningSecrets({ store, scrubber, clock, log }))
+  const onHint = (payload: string | null): void => {
+    if (payload === null || payload === newSecretHint) void signing.look()
+    sender.poke()
+  }
+  opened.use(await Listener.open({ store, channel, log, clock, onHint }))
+  await signing.look()
+  return { sender, signing }
 }
 
 async function measureStore(

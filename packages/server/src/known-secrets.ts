@@ -20,13 +20,24 @@ export function knownSecrets(config: Config): string[] {
       return tool.kind === 'mcp' && tool.at.where === 'remote' ? tool.at.secrets : []
     }),
     ...secrets.map(({ value }) => value),
-    ...[config.apiKey, config.callbackSecret].flatMap((value) => value ?? []),
-  ].flatMap(secretWords)
+    ...(config.apiKey === null ? [] : [config.apiKey]),
+  ]
+    .flatMap(secretWords)
+    .concat(config.callbackSecret === null ? [] : signingWords(config.callbackSecret))
 }
 
 /** Of a value: a private key has many lines, and a password may have spaces. */
-export function secretWords(value: string): string[] {
+function secretWords(value: string): string[] {
   return value.split(/[^\x21-\x7e]+/).filter(({ length }) => length >= knownSecretBytesMin)
+}
+
+/**
+ * Of what signs webhooks, `whsec_…` as Standard Webhooks writes it: without that prefix, which many
+ * leave away, and the key that it spells, for people choose words for one.
+ */
+export function signingWords(secret: string): string[] {
+  const written = secret.replace(/^whsec_/, '')
+  return [written, Buffer.from(written, 'base64').toString('latin1')].flatMap(secretWords)
 }
 
 function valuesOf(credential: GitCredential): string[] {

@@ -49,13 +49,18 @@ const fieldsMax = 200
 /**
  * Every problem of a refused input, one field each: what was expected and what came. `input` is
  * what was parsed; credentials in URLs are masked before they are repeated. Of more than can be
- * named, the last entry, of the whole input, says how many.
+ * named, the last entry, of the whole input, says how many. `scrub` takes secrets out of each text
+ * while it is whole: what is repeated of a long one may end within a secret.
  */
-export function fieldErrors(error: z.ZodError, input: unknown): FieldError[] {
+export function fieldErrors(
+  error: z.ZodError,
+  input: unknown,
+  scrub: (text: string) => string = (text) => text,
+): FieldError[] {
   const problems = meant(error.issues).flatMap(problemsOf)
   const named = problems.slice(0, fieldsMax).map(({ path, says }) => ({
-    field: nameOf(path),
-    message: `${says}, got ${shown(valueAt(input, path))}`,
+    field: nameOf(path, scrub),
+    message: `${says}, got ${shown(valueAt(input, path), scrub)}`,
   }))
   const more = problems.length - named.length
   if (more > 0) named.push({ field: '', message: `${more} more bad fields are not named here` })
@@ -129,8 +134,8 @@ function unitOf(origin: string, count: number | bigint): string {
   return ''
 }
 
-function nameOf(path: readonly PropertyKey[]): string {
-  return path.map((part) => cut(String(part))).join('.')
+function nameOf(path: readonly PropertyKey[], scrub: (text: string) => string): string {
+  return path.map((part) => cut(scrub(String(part)))).join('.')
 }
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
@@ -145,14 +150,14 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 /** What came, short enough for a sentence: `"text…" (2,049 characters)`, `an array of 21`, `4`. */
-function shown(value: unknown): string {
+function shown(value: unknown, scrub: (text: string) => string): string {
   if (value === undefined) return 'nothing'
   if (Array.isArray(value)) return `an array of ${value.length}`
   if (typeof value === 'object' && value !== null) return 'an object'
   if (typeof value !== 'string') return String(value)
   const masked = value.replace(/:\/\/[^/@\s]*@/g, '://***@')
   const length = value.length > shownMax ? ` (${value.length} characters)` : ''
-  return `${JSON.stringify(cut(masked))}${length}`
+  return `${JSON.stringify(cut(scrub(masked)))}${length}`
 }
 
 /** Characters of a refused value or name that an error repeats. */

@@ -2,6 +2,7 @@ import { fieldErrors, type SocketMessage, socketMessage } from '@longhaul/client
 import type { RawData, WebSocket } from 'ws'
 import type { Timer } from '../clock.ts'
 import { isKeyInUse } from '../store/keys.ts'
+import { scrubberOf } from '../store/scrubbing-dialect.ts'
 import { Outbox } from './outbox.ts'
 import { endOf, type Refusal, refusalOf, type SocketEnd } from './refusals.ts'
 import { Subscriptions, type SubscriptionsOptions } from './subscriptions.ts'
@@ -90,7 +91,8 @@ export class Socket {
     if (given === undefined) return this.#refuse('malformed_json')
     const message = socketMessage.safeParse(given)
     if (message.success) return this.#obey(message.data)
-    return this.#refuse('invalid_input', { fields: fieldErrors(message.error, given) })
+    const scrub = (text: string): string => scrubberOf(this.#o.store.db)?.text(text) ?? text
+    return this.#refuse('invalid_input', { fields: fieldErrors(message.error, given, scrub) })
   }
 
   #obey(message: SocketMessage): Promise<void> {

@@ -99,12 +99,15 @@ export async function refuseRejected(
 ): Promise<void> {
   const said = await readBody(o.answer, refusalBytesMax).catch(() => Buffer.alloc(0))
   o.answer.destroy()
-  let words = said.toString('utf8').slice(0, 500)
+  let words = said.toString('utf8')
   for (const value of Object.values(o.model.headers))
     for (const secret of [value, value.replace(/^\S+ /, '')])
       words = words.replaceAll(secret, '[redacted]')
   const message = `The model refused the server's credential (${o.answer.statusCode}).`
-  context.hooks.onRefused({ why: 'model_rejected', message: `${message} It said: ${words}` })
+  context.hooks.onRefused({
+    why: 'model_rejected',
+    message: `${message} It said: ${words.slice(0, 500)}`,
+  })
   await refuseModel(o.response, { status: 403, type: 'permission_error', message })
 }
 

@@ -33,13 +33,13 @@ export function createProbeApp(deps: ProbeDeps): App {
 }
 
 function emptyApp(deps: ProbeDeps): App {
-  const app: App = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid })
+  const app: App = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid(deps.scrubber) })
   app.onError((error, c) => {
     if (isUnexpected(error))
       deps.log.error({ err: error, request_id: c.get('requestId') }, 'failed')
     return errorResponse(c, error, deps.scrubber)
   })
-  app.notFound((c) => errorResponse(c, missingRoute(app, c), deps.scrubber))
+  app.notFound((c) => errorResponse(c, missingRoute(app, c, deps.scrubber), deps.scrubber))
   app.use(requestLog(deps), authenticate(deps), jsonBody())
   return app
 }

@@ -53,6 +53,14 @@ function parse(text: string): void {
   try {
     JSON.parse(text)
   } catch (error) {
-    throw refusals.malformed(error instanceof Error ? error.message : 'expected JSON')
+    throw refusals.malformed(error instanceof Error ? withoutText(error.message) : 'expected JSON')
   }
+}
+
+/**
+ * V8 quotes ten characters on either side of an unexpected one, which may be half of a secret:
+ * `Unexpected token 's', ..."token": sk-live-01"... is not valid JSON`.
+ */
+function withoutText(message: string): string {
+  return message.replace(/, (?:\.\.\.)?".*"(?:\.\.\.)? is not valid JSON$/s, '')
 }

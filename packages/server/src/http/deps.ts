@@ -157,6 +157,8 @@ export interface AppDeps extends ProbeDeps {
     readonly change: (id: string, patch: EndpointPatch) => Promise<EndpointRow | undefined>
     /** Undefined: there is no such endpoint. */
     readonly rotate: (id: string) => Promise<EndpointRow | undefined>
+    /** From now on a secret that was just made is said nowhere else. */
+    readonly hideSecrets: () => Promise<void>
     /** The id of the delivery that was written. */
     readonly test: (endpoint: EndpointRow, caller: Caller) => Promise<string>
   }

@@ -1,9 +1,14 @@
 import type { Context } from 'hono'
+import type { Scrubber } from '../scrub/scrubber.ts'
 import type { App, AppEnv } from './env.ts'
 import { type ApiError, refusals } from './errors.ts'
 
 /** What to answer where no route matched: 405 with the methods of the path, or 404. */
-export function missingRoute(app: App, c: Context<AppEnv>): ApiError {
+export function missingRoute(
+  app: App,
+  c: Context<AppEnv>,
+  scrubber: Scrubber | undefined,
+): ApiError {
   const allow = new Set<string>()
   for (const route of app.routes) {
     if (route.method === 'ALL' || !matches(route.path, c.req.path)) continue
@@ -12,7 +17,9 @@ export function missingRoute(app: App, c: Context<AppEnv>): ApiError {
   }
   if (allow.size > 0 && !allow.has(c.req.method))
     return refusals.methodNotAllowed(c.req.method, [...allow].sort())
-  return refusals.notFound(`route ${c.req.method} ${c.req.path.slice(0, pathCharsMax)}`)
+  // Whole, for its beginning may end within a secret.
+  const path = scrubber?.text(c.req.path) ?? c.req.path
+  return refusals.notFound(`route ${c.req.method} ${path.slice(0, pathCharsMax)}`)
 }
 
 /** Characters of an unknown path that an answer repeats. */

@@ -20,6 +20,8 @@ export class Scrubber {
   readonly #secrets: Set<string>
   /** Until when, in epoch milliseconds; the oldest first. */
   readonly #passing = new Map<string, number>()
+  /** By their kind, those that one place knows and keeps up to date. */
+  readonly #kept = new Map<string, ReadonlySet<string>>()
   #needles = new Needles()
   #hasSpaces = false
 
@@ -45,9 +47,16 @@ export class Scrubber {
     const past = [...this.#passing].filter(([, until]) => until < o.now).map(([each]) => each)
     const tooMany = [...this.#passing.keys()].slice(0, Math.max(0, this.#passing.size - passingMax))
     for (const each of [...past, ...tooMany]) this.#passing.delete(each)
-    if (past.length + tooMany.length === 0) return
-    this.#needles = new Needles()
-    for (const each of [...this.#secrets, ...this.#passing.keys()]) this.#add(each)
+    if (past.length + tooMany.length > 0) this.#forget()
+  }
+
+  /** From now on these are what is secret of their kind, and no others: whoever knows says it anew. */
+  keep(kind: string, secrets: readonly string[]): void {
+    const before = this.#kept.get(kind) ?? new Set<string>()
+    const now = new Set(secrets)
+    this.#kept.set(kind, now)
+    if (!before.values().every((each) => now.has(each))) this.#forget()
+    else for (const each of now) if (!before.has(each)) this.#add(each)
   }
 
   text(text: string): string {
@@ -147,6 +156,13 @@ export class Scrubber {
   /** Characters that any form takes, at most, less one. */
   get #tail(): number {
     return Math.max(0, this.#needles.longest - 1)
+  }
+
+  /** What is known, and nothing that was. */
+  #forget(): void {
+    this.#needles = new Needles()
+    const kept = [...this.#kept.values()].flatMap((each) => [...each])
+    for (const each of [...this.#secrets, ...this.#passing.keys(), ...kept]) this.#add(each)
   }
 
   #add(secret: string): void {

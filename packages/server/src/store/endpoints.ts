@@ -1,10 +1,15 @@
 import type { EndpointPatch, NewEndpoint, WebhookEvent } from '@longhaul/client/contract'
 import { sql } from 'kysely'
+import { deliveriesChannel } from './deliveries.ts'
 import type { Db, EndpointRow, Trx } from './tables.ts'
 import { toText } from './values.ts'
 
 /** Endpoints of one key, at most: each is written to at every step of its tasks. */
 export const endpointsMax = 20
+/** Secrets that are taken out of texts, at most, those of the endpoints that were changed last. */
+const secretsMax = 2000
+/** Of a notification of the deliveries' channel: there is a secret that nobody knew. */
+export const newSecretHint = 'secret'
 
 /** Stores an endpoint; undefined: the key has as many as it may. */
 export async function insertEndpoint(
@@ -24,6 +29,7 @@ export async function insertEndpoint(
     .where('created_by', '=', o.createdBy)
     .execute()
   if (mine.length >= endpointsMax) return undefined
+  await tellOfSecret(trx)
   return trx
     .insertInto('endpoints')
     .values({
@@ -112,11 +118,12 @@ export async function updateEndpoint(
 }
 
 /** Gives it a new secret; the present one signs, too, until `until`. Undefined: there is none. */
-export function rotateSecret(
-  db: Db,
+export async function rotateSecret(
+  trx: Trx,
   o: { readonly id: string; readonly secret: string; readonly until: Date; readonly now: Date },
 ): Promise<EndpointRow | undefined> {
-  return db
+  await tellOfSecret(trx)
+  return trx
     .updateTable('endpoints')
     .set({
       previous_secret: sql`secret`,
@@ -171,6 +178,24 @@ export async function givenUpEndpoints(
     select id, count(*) over () as count from endpoints where disabled_reason = 'failing'
     order by disabled_at limit ${limit}`.execute(db)
   return { ids: rows.map(({ id }) => id), count: rows[0]?.count ?? 0 }
+}
+
+/** What signs for endpoints now, the secrets before a rotation included. */
+export async function signingSecrets(db: Db, now: Date): Promise<string[]> {
+  const rows = await db
+    .selectFrom('endpoints')
+    .select(['secret', 'previous_secret', 'previous_secret_until'])
+    .orderBy('updated_at', 'desc')
+    .limit(secretsMax)
+    .execute()
+  return rows.flatMap(({ secret, previous_secret: previous, previous_secret_until: until }) =>
+    previous !== null && until !== null && until > now ? [secret, previous] : [secret],
+  )
+}
+
+/** Every node, at commit. */
+async function tellOfSecret(trx: Trx): Promise<void> {
+  await sql`select pg_notify(${deliveriesChannel}, ${newSecretHint})`.execute(trx)
 }
 
 /**

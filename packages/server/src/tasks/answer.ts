@@ -5,6 +5,7 @@ import type { Clock } from '../clock.ts'
 import type { NewEvent } from '../events/append.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
 import { decideApproval, getApproval } from '../store/approvals.ts'
+import { scrubberOf } from '../store/scrubbing-dialect.ts'
 import type { ApprovalRow, TaskRow, Trx } from '../store/tables.ts'
 import { lockTask } from '../store/tasks.ts'
 import { resumeTask } from './park.ts'
@@ -45,7 +46,9 @@ export async function answerApproval(
   const unfit = answerProblem(approval, answer)
   if (unfit !== null) return { kind: 'unfit', ...unfit }
   if (approval.status !== 'pending') {
-    const isSame = approval.status === 'answered' && isDeepStrictEqual(approval.answer, answer)
+    // As it was stored: without the secrets in it.
+    const given = scrubberOf(trx)?.value(answer) ?? answer
+    const isSame = approval.status === 'answered' && isDeepStrictEqual(approval.answer, given)
     return { kind: isSame ? 'accepted' : 'too_late', approval }
   }
   const decided = await decide(trx, { approval, answer, by: caller.keyId, clock: deps.clock })

@@ -65,7 +65,10 @@ export function changeEndpoint(
 export function rotateEndpoint({ store, clock }: Deps, id: string) {
   const now = clock.now()
   const until = new Date(now + overlapMs)
-  return rotateSecret(store.db, { id, secret: mintSecret(), until, now: new Date(now) })
+  const secret = mintSecret()
+  return store.db
+    .transaction()
+    .execute((trx) => rotateSecret(trx, { id, secret, until, now: new Date(now) }))
 }
 
 /** Writes a delivery that says nothing, to be sent once; its id. */

@@ -13,10 +13,12 @@ import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
 import { newId } from '../ids.ts'
 import { nextFires, timetableProblem } from '../queue/cron.ts'
+import type { Scrubber } from '../scrub/scrubber.ts'
 import { getKey } from '../store/keys.ts'
 import type { Store } from '../store/open.ts'
 import { insertFire } from '../store/schedule-fires.ts'
 import { insertSchedule, lockSchedule, type Next, rewriteSchedule } from '../store/schedules.ts'
+import { scrubberOf } from '../store/scrubbing-dialect.ts'
 import type { ScheduleFireRow, ScheduleRow, TaskRow, Trx } from '../store/tables.ts'
 
 /** What schedules work with. */
@@ -104,10 +106,14 @@ export function nextOf(
 }
 
 /** The order of a task; throws `ScheduleRefused` when this server does not take it (any more). */
-export function orderOf(policy: OrderPolicy, order: ScheduleRow['order']): GivenOrder {
+export function orderOf(
+  policy: OrderPolicy,
+  order: ScheduleRow['order'],
+  scrubber: Scrubber | null = null,
+): GivenOrder {
   const result = taskCreateOrder(policy).safeParse(order)
   if (result.success) return result.data
-  const fields = fieldErrors(result.error, order)
+  const fields = fieldErrors(result.error, order, (text) => scrubber?.text(text) ?? text)
   throw new ScheduleRefused(
     fields.map(({ field, message }) => ({ field: `order.${field}`, message })),
   )
@@ -141,7 +147,7 @@ async function judge(
   if ('start_at' in content.order)
     problems.push({ field: 'order.start_at', message: 'expected none: the schedule says when' })
   if (problems.length > 0) throw new ScheduleRefused(problems)
-  const order = orderOf(policy, content.order)
+  const order = orderOf(policy, content.order, scrubberOf(trx))
   if (caller === null) return
   // A task of it is made and undone: an agent that is not there is refused now, and not at night.
   await sql`savepoint trial`.execute(trx)

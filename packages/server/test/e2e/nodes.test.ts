@@ -64,6 +64,7 @@ before(async () => {
     GITHUB_URL: first.github.url,
     GITHUB_API_URL: first.github.apiUrl,
     TASK_CONCURRENCY: '1',
+    CALLBACK_ALLOW: '127.0.0.1:1',
   }
 })
 after(async () => {
@@ -112,6 +113,12 @@ test('a worker that was stopped for longer than its lease writes nothing, asks n
   assert.deepEqual((await repository.branches()).sort(), [branch, 'main'].sort())
   assert.equal(repository.pullRequests.length, 1)
   assert.deepEqual([first.model.duplicates, first.model.violations], [[], []])
+
+  // What signs for an endpoint that one node made is a secret of the others as well.
+  const endpoint = { url: 'http://127.0.0.1:1/' }
+  const { secret } = await other.post<{ secret: string }>('/v1/endpoints', endpoint)
+  const repeats = async () => (await stopped.send('/v1/tasks', { type: secret })).text()
+  await until('the other node to know the secret', async () => !(await repeats()).includes(secret))
 })
 
 test('a task that was parked on a node which is gone is answered on another, and goes on there with all that it had', async () => {

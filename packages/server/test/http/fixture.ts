@@ -144,6 +144,7 @@ export async function openTestApp(
       create: (trx, given, caller) => createEndpoint(trx, { clock }, given, caller),
       change: (id, patch) => changeEndpoint({ store, clock }, id, patch),
       rotate: (id) => rotateEndpoint({ store, clock }, id),
+      hideSecrets: async () => {},
       test: (endpoint, caller) => testEndpoint({ store, clock }, endpoint, caller),
     },
     health: { ...healthy, queueReady: () => queue.ready() },

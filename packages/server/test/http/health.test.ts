@@ -53,7 +53,10 @@ function appThatIs(health: Partial<AppDeps['health']>): App {
     environments: { create: never, change: never, archive: never },
     repositories: { create: never, change: never },
     schedules: { create: never, change: never, fireNow: never },
-    endpoints: { problem: never, create: never, change: never, rotate: never, test: never },
+    endpoints: {
+      ...{ problem: never, create: never, change: never, rotate: never, test: never },
+      hideSecrets: never,
+    },
     health: { ...healthy, ...health },
   })
 }

@@ -232,6 +232,20 @@ test('a secret that is known for a time is taken out until well after that, then
   assert.equal(scrubber.text(`ghs_another-token ${secret}`), '[secret] [secret]')
 })
 
+test('of what is kept by its kind the last word counts, and nothing else is forgotten with it', () => {
+  const scrubber = new Scrubber([secret])
+  const said = `${secret} first-of-a-kind second-of-a-kind ghs_passing-token`
+  scrubber.learnUntil('ghs_passing-token', { until: 1000, now: 0 })
+  scrubber.keep('kind', ['first-of-a-kind'])
+  assert.equal(scrubber.text(said), '[secret] [secret] second-of-a-kind [secret]')
+  scrubber.keep('kind', ['first-of-a-kind', 'second-of-a-kind'])
+  assert.equal(scrubber.text(said), '[secret] [secret] [secret] [secret]')
+  scrubber.keep('kind', ['second-of-a-kind'])
+  assert.equal(scrubber.text(said), '[secret] first-of-a-kind [secret] [secret]')
+  scrubber.learnUntil('ghs_another-token', { until: 5000, now: 1001 })
+  assert.equal(scrubber.text(said), '[secret] first-of-a-kind [secret] ghs_passing-token')
+})
+
 test('a run of what may spell anything takes no longer than other texts', () => {
   const scrubber = new Scrubber([secret, 'another-secret/of-some-length'])
   for (const run of ['\\', '%5c', '\\%5C', '%25', '&amp;', '\\u0026', '+', '\\n'])

@@ -128,6 +128,7 @@ export function endpointRoutes(app: App, deps: AppDeps): void {
     const { id } = await endpointOf(store, c.req.valid('param').id, c.get('caller'))
     const row = await endpoints.rotate(id)
     if (!row) throw refusals.notFound(`endpoint ${id}`)
+    await endpoints.hideSecrets()
     return c.json(presentSecret(row), 200)
   })
 
@@ -159,6 +160,7 @@ function writingRoutes(app: App, deps: AppDeps): void {
       const why = `This key has ${endpointsMax} endpoints, as many as it may: delete one.`
       throw refusals.conflict('too_many_endpoints', why)
     })
+    await endpoints.hideSecrets()
     return c.json(body, 201)
   })
 

@@ -1,7 +1,6 @@
 import { createRoute } from '@hono/zod-openapi'
 import {
   editedOrder,
-  fieldErrors,
   type GivenOrder,
   type OrderPolicy,
   type TaskOrder,
@@ -11,6 +10,7 @@ import {
   taskRetry,
 } from '@longhaul/client/contract'
 import { z } from 'zod'
+import type { Scrubber } from '../../scrub/scrubber.ts'
 import { getTask } from '../../store/tasks.ts'
 import { hasEnded } from '../../tasks/machine.ts'
 import type { AppDeps } from '../deps.ts'
@@ -19,6 +19,7 @@ import { refusals } from '../errors.ts'
 import { idempotencyHeaders, once } from '../idempotency.ts'
 import { presentTask } from '../present.ts'
 import { json, refusalsOf } from '../responses.ts'
+import { problemsOf } from '../validate.ts'
 
 const retry = createRoute({
   method: 'post',
@@ -42,7 +43,7 @@ const retry = createRoute({
 
 /** Orders again what has ended: a new task with a session, a branch and a budget of its own. */
 export function taskRetryRoute(app: App, deps: AppDeps): void {
-  const { tasks } = deps
+  const { tasks, scrubber } = deps
   app.openapi(retry, async (c) => {
     const { id } = c.req.valid('param')
     // Not what the schema made of it, which drops fields of a hostile name.
@@ -51,7 +52,7 @@ export function taskRetryRoute(app: App, deps: AppDeps): void {
       const ended = await getTask(trx, id)
       if (!ended) throw refusals.notFound(`task ${id}`)
       if (!hasEnded(ended)) throw refusals.taskNotEnded(ended)
-      const order = reorder(tasks.policy, ended.order, edits)
+      const order = reorder({ policy: tasks.policy, scrubber }, ended.order, edits)
       const row = await tasks.create(trx, order, c.get('caller'), { retryOf: id })
       return { body: presentTask(row), location: `/v1/tasks/${row.id}`, taskId: row.id }
     })
@@ -61,12 +62,12 @@ export function taskRetryRoute(app: App, deps: AppDeps): void {
 
 /** The whole order is judged anew: an edit may contradict what it leaves, and rules may change. */
 function reorder(
-  policy: OrderPolicy,
+  { policy, scrubber }: { readonly policy: OrderPolicy; readonly scrubber: Scrubber | undefined },
   order: TaskOrder,
   edits: Readonly<Record<string, unknown>>,
 ): GivenOrder {
   const whole = editedOrder(order, edits)
   const result = taskCreateOrder(policy).safeParse(whole)
-  if (!result.success) throw refusals.invalid(fieldErrors(result.error, whole))
+  if (!result.success) throw refusals.invalid(problemsOf(result.error, whole, scrubber))
   return result.data
 }
