@@ -207,8 +207,9 @@ export class Conversation implements AsyncDisposable {
     if (why === 'checked') return hasFailed(progress) ? roundFailedPrompt(progress) : null
     const waiting = await this.#inbox.waiting()
     if (earlier?.start !== undefined && waiting.some(({ id }) => id === earlier.messageId)) {
-      const { start } = earlier
-      return followUpPrompt({ branch, base: base?.branch ?? 'HEAD', checks, start, setupFailure })
+      const { start, scrubbed = false } = earlier
+      const at = { branch, base: base?.branch ?? 'HEAD', start, isScrubbed: scrubbed }
+      return followUpPrompt({ ...at, checks, setupFailure })
     }
     return this.#continueText()
   }

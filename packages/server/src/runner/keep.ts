@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { whereFilesAre } from '../sandbox/disk/disk.ts'
-import { type NewArtifact, putArtifact } from '../store/artifacts.ts'
+import { type NewArtifact, type PutArtifact, putArtifact } from '../store/artifacts.ts'
 import { getCheckpoint } from '../store/checkpoints.ts'
 import { keepDirectory } from '../store/sessions.ts'
 import { patchName } from '../tasks/follow-up.ts'
@@ -152,8 +152,10 @@ async function keepChanges(attempt: Attempt): Promise<Kept> {
   }
   const data = await patch(workspace, baseOf(journal.progress))
   if (data.length === 0) return { artifacts: [] }
-  await store(attempt, { name: patchName, contentType: 'text/x-patch', data })
-  return { artifacts: [patchName] }
+  const { isScrubbed } = await store(attempt, {
+    ...{ name: patchName, contentType: 'text/x-patch', data },
+  })
+  return { artifacts: [patchName], ...(isScrubbed && { scrubbed: true }) }
 }
 
 /** Whether it is there: whatever keeps it from being pushed, the patch is next. */
@@ -175,11 +177,11 @@ async function pushKept(
   }
 }
 
-async function store(
+function store(
   { deps, task, lease }: Attempt,
   artifact: Pick<NewArtifact, 'name' | 'contentType' | 'data' | 'isMachineFormat'>,
-): Promise<void> {
-  await putArtifact(deps.store.db, {
+): Promise<PutArtifact> {
+  return putArtifact(deps.store.db, {
     ...artifact,
     sessionId: lease.sessionId,
     attempt: lease.attempt,
@@ -192,13 +194,14 @@ async function record(
   { deps, lease, journal }: Pick<Attempt, 'deps' | 'lease' | 'journal'>,
   kept: Kept,
 ): Promise<void> {
-  const { pushed, artifacts, directory } = kept
+  const { pushed, artifacts, directory, scrubbed = false } = kept
+  const what = { ...pushed, artifacts, ...(scrubbed && { secrets_removed: true }) }
   // Before it is said: what stays without need is only disk, and bounded.
   if (directory !== undefined) {
     await keepDirectory(deps.store.db, { id: lease.sessionId, now: new Date(deps.clock.now()) })
   }
   await journal.write({ kept }, [
-    ...(pushed || artifacts.length > 0 ? [{ type: 'workspace.kept', ...pushed, artifacts }] : []),
+    ...(pushed || artifacts.length > 0 ? [{ type: 'workspace.kept', ...what }] : []),
     ...(directory === undefined ? [] : [{ type: 'workspace.left', directory }]),
   ])
 }
@@ -210,7 +213,7 @@ function sentenceOf(progress: Progress, end: End): string | null {
     where.push(`The work is on the branch ${pushed.branch}.`)
   if (kept?.pushed) where.push(`The work so far is on the branch ${kept.pushed.branch}.`)
   if (kept?.artifacts.includes(patchName))
-    where.push(`The work so far is the artifact ${patchName}.`)
+    where.push(`The work so far is the artifact ${patchName}${kept.scrubbed ? scrubbedWords : ''}.`)
   if (kept?.artifacts.includes(bundleName)) {
     where.push(`What was left on other branches or in stashes is the artifact ${bundleName}.`)
   }
@@ -220,6 +223,9 @@ function sentenceOf(progress: Progress, end: End): string | null {
   }
   return where.length === 0 ? null : where.join(' ')
 }
+
+/** Nobody should take what is there for the whole work. */
+const scrubbedWords = ', in which [secret] stands for each secret of the server that was in it'
 
 function baseOf({ base }: Progress): string {
   return base?.commit ?? 'HEAD'

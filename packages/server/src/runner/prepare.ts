@@ -52,14 +52,17 @@ async function makeClone(attempt: Attempt): Promise<Plan | NonNullable<PhaseEnd>
       base_branch: base.branch,
       base_commit: base.commit,
       branch,
-      ...(begun.earlier === undefined
-        ? {}
-        : { start: begun.earlier.start, commit: begun.earlier.commit ?? base.commit }),
+      ...(begun.earlier === undefined ? {} : startOf(begun.earlier, base)),
       checks,
       detected_setup: plan.setup,
     },
   ])
   return plan
+}
+
+function startOf({ start, commit, scrubbed }: TakenUp['earlier'], base: Base) {
+  const isScrubbed = start === 'patch' && scrubbed === true
+  return { start, commit: commit ?? base.commit, ...(isScrubbed && { secrets_removed: true }) }
 }
 
 /**

@@ -67,11 +67,17 @@ async function putBack(
     if (start === 'patch') await apply(attempt, firstBase)
   } catch (error) {
     if (!(error instanceof GitFailed) || !error.isFinal) throw error
-    const why = `The work of before does not fit the repository any more: ${error.message}`
-    return failed('repository_unreachable', why)
+    return failed('repository_unreachable', whyNot(o, error.message))
   }
   const base = await baseOf(workspace, { first: firstBase, baseTip: cloned.commit, commit })
   return { base: { ...cloned, commit: base }, earlier: { ...earlier, start, commit } }
+}
+
+/** A patch whose secrets were taken out does not find the lines that had them: nobody moved those. */
+function whyNot({ start, earlier }: Pick<TakenUp, 'earlier'> & { start: string }, words: string) {
+  if (start !== 'patch' || earlier.scrubbed !== true)
+    return `The work of before does not fit the repository any more: ${words}`
+  return `The work of before is only kept as the artifact ${patchName}, in which [secret] stands for each secret of the server that was in it, and so it does not fit the repository. Put the secrets back by hand and apply it, or order a new task; take them out of the repository first, where they do not belong. (${words})`
 }
 
 /** Whether all that the branch has was merged; work on another branch came after that. */

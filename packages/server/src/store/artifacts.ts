@@ -26,11 +26,17 @@ export interface NewArtifact {
   readonly now: Date
 }
 
+/** An artifact as it was stored. */
+export interface PutArtifact extends ArtifactRow {
+  /** Whether its content had secrets, which were taken out. */
+  readonly isScrubbed: boolean
+}
+
 /**
  * Stores an artifact without the secrets in it, in place of one with its name. Throws RangeError
  * beyond 64 MiB.
  */
-export async function putArtifact(db: Db, artifact: NewArtifact): Promise<ArtifactRow> {
+export async function putArtifact(db: Db, artifact: NewArtifact): Promise<PutArtifact> {
   const { sessionId } = artifact
   // Its name is looked for by what is stored.
   const name = scrubberOf(db)?.text(toText(artifact.name)) ?? toText(artifact.name)
@@ -67,7 +73,7 @@ export async function putArtifact(db: Db, artifact: NewArtifact): Promise<Artifa
         .values({ artifact_id: row.id, n, data: chunk })
         .execute()
     }
-    return row
+    return { ...row, isScrubbed: data !== artifact.data }
   })
 }
 

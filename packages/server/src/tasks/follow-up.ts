@@ -74,6 +74,7 @@ function reopened(progress: Progress, message: MessageRow): Progress {
   const branch = kept?.pushed?.branch ?? pushed?.branch
   const isPatch = kept?.artifacts.includes(patchName) === true
   const isNewer = branch !== undefined || isPatch
+  const scrubbed = isNewer ? isPatch && kept.scrubbed === true : earlier?.scrubbed === true
   const url = progress.pullRequestUrl ?? earlier?.pullRequestUrl
   return {
     ...progressOf({}),
@@ -84,6 +85,7 @@ function reopened(progress: Progress, message: MessageRow): Progress {
       messageId: message.id,
       title: titleOf({ instructions: message.text }),
       patch: isNewer ? isPatch : earlier?.patch === true,
+      ...(scrubbed && { scrubbed }),
       ...((branch ?? earlier?.branch) ? { branch: branch ?? earlier?.branch } : {}),
       ...(url === undefined ? {} : { pullRequestUrl: url }),
     },

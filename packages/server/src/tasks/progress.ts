@@ -57,6 +57,8 @@ const schema = z.object({
     .object({
       pushed: z.object({ branch: z.string(), commit: z.string() }).optional(),
       artifacts: z.array(z.string()),
+      /** Whether the patch among them had secrets, which were taken out. */
+      scrubbed: z.boolean().optional(),
       directory: z.string().optional(),
     })
     .optional(),
@@ -70,6 +72,7 @@ const schema = z.object({
       branch: z.string().optional(),
       /** What is newer than the branch, if there is one, is the artifact `work.patch`. */
       patch: z.boolean(),
+      scrubbed: z.boolean().optional(),
       pullRequestUrl: z.string().optional(),
       /** What the workspace began with, once it is there, and the commit that is checked out. */
       start: z.enum(['branch', 'patch', 'base', 'merged', 'gone']).optional(),

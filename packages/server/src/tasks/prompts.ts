@@ -60,10 +60,14 @@ export function hasFailed({ checkResults, objection }: Omit<Round, 'base'>): boo
 }
 
 /** Sent before the message that reopened a task. */
-export function followUpPrompt({ branch, base, checks, start, setupFailure }: FollowUp): string {
+export function followUpPrompt(o: FollowUp): string {
+  const { branch, base, checks, start, setupFailure } = o
   return [
     'You had finished; this is the same conversation, which goes on with the message below. The workspace is a new clone: what was in no commit, and whatever ran, is gone.',
     startText[start](branch, base),
+    start === 'patch' && o.isScrubbed
+      ? 'It was kept without the secrets of the server that were in it: where one stood, it says [secret] now (find it with git grep -nF "[secret]"). Nothing works with that text in it, and no secret belongs into a repository: have it read from where it is set up, or say what is missing.'
+      : '',
     checks.length === 0
       ? ''
       : `When you finish, these commands must succeed; they are run outside your control:\n${list(checks)}`,
@@ -81,6 +85,8 @@ interface FollowUp {
   readonly base: string
   readonly checks: readonly string[]
   readonly start: NonNullable<NonNullable<Progress['earlier']>['start']>
+  /** Whether secrets were taken out of the patch that kept the work. */
+  readonly isScrubbed: boolean
   readonly setupFailure: CheckResult | null
 }
 

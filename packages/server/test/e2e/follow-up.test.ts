@@ -12,7 +12,14 @@ import { block } from '../support/phases.ts'
 import { openReceiver, type Receiver } from '../support/receiver.ts'
 import type { ServerProcess } from '../support/server.ts'
 import { until } from '../support/until.ts'
-import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+import {
+  assertWholeLog,
+  brokenSum,
+  makeWorld,
+  mend,
+  secrets,
+  type World,
+} from '../support/world.ts'
 
 const write = (name: string) => use('Bash', { command: `echo ${name} > ${name}.txt` })
 const scenario = script(
@@ -23,6 +30,13 @@ const scenario = script(
   when('Go on', use('Bash', { command: 'cat sum.sh; git status --short' }), say('Gone on.')),
   when('Block', use('Bash', { command: `${mend}; ${block('tool')}` }), say('Mended.')),
   when('Report', say('# A report')),
+  when(
+    'Write a token',
+    use('Bash', { command: `echo 'token = ${secrets.github}' > token.txt` }),
+    say('Written.'),
+  ),
+  when('Use the token', use('Bash', { command: 'cat token.txt' }), say('It is gone.')),
+  when('Change its end', use('Bash', { command: 'sed -i s/end/END/ token.txt' }), say('Changed.')),
   when('Mend', use('Bash', { command: mend }), say('Mended.')),
 )
 /** What each conversation was told, as its last request has it. */
@@ -47,9 +61,9 @@ after(async () => {
 })
 
 /** A task that has ended, and what it left on this node is gone. */
-async function endedTask(instructions: string, more: object = {}) {
+async function endedTask(instructions: string, more: object = {}, files = {}) {
   made += 1
-  const repository = await world.repository(`again-${made}`, brokenSum)
+  const repository = await world.repository(`again-${made}`, { ...brokenSum, ...files })
   const callbackUrl = `http://127.0.0.1:${receiver.port}/${made}`
   const given = { repoUrl: repository.url, instructions, callbackUrl, ...more }
   const { id } = await server.order(given)
@@ -177,14 +191,21 @@ test('a task that was cut off goes on from the branch that keeps its work', asyn
   assert.match(texts, /You had finished[\s\S]*Go on[\s\S]*Explain it/)
 })
 
-test('a task whose push was refused goes on from its patch', async () => {
+/** A task whose work nobody may push, so that it is kept as a patch; later pushes are allowed. */
+async function patchedTask(...given: Parameters<typeof endedTask>) {
   world.github.beforeRequest(({ action }) =>
     action === 'push_refs' ? { status: 403, message: 'no' } : undefined,
   )
-  const { id, repository, task } = await endedTask('Mend')
-  assert.equal((await task()).reason, 'push_rejected')
-  assert.deepEqual(await repository.branches(), ['main'])
+  const made = await endedTask(...given)
+  const task = await made.task()
+  assert.equal(task.reason, 'push_rejected')
+  assert.deepEqual(await made.repository.branches(), ['main'])
   world.github.beforeRequest(null)
+  return { ...made, task }
+}
+
+test('a task whose push was refused goes on from its patch', async () => {
+  const { id, repository } = await patchedTask('Mend')
 
   const { task: done } = await followUp(id, 'Go on')
   assert.equal(done.reason, 'done', JSON.stringify(done.error))
@@ -193,6 +214,34 @@ test('a task whose push was refused goes on from its patch', async () => {
     'echo $(( $1 + $2 ))\n',
   )
   assert.match((await server.toolResults(id)).at(-1) ?? '', /\+[\s\S]*M {2}sum\.sh/)
+})
+
+/** What a patch says in place of a secret, and who is told so. */
+const removed =
+  /work\.patch, in which \[secret\] stands for each secret of the server that was in it/
+
+test('work that is kept without its secrets goes on without them, and all are told', async () => {
+  const { id, task } = await patchedTask('Write a token', { checks: [] })
+  assert.match(task.message, removed)
+  assert.match(await server.artifact(id, 'work.patch'), /^\+token = \[secret\]$/m)
+  const { task: done, rows } = await followUp(id, 'Use the token')
+  assert.equal(done.reason, 'done', JSON.stringify(done.error))
+  assert.equal((await server.toolResults(id)).at(-1), 'token = [secret]')
+  const texts = (told.get(uuidOf(done.session_id)) ?? []).join('\n')
+  assert.match(texts, /kept without the secrets of the server .* it says \[secret\] now/)
+  const tell = rows.filter((event) => event['secrets_removed'] === true).map(({ type }) => type)
+  assert.deepEqual(tell, ['workspace.kept', 'workspace.cloned'])
+})
+
+test('work that does not fit without the secrets of its repository ends with what can be done', async () => {
+  const files = { 'token.txt': `begin\ntoken = ${secrets.github}\nend\n` }
+  const { id, repository } = await patchedTask('Change its end', { checks: [] }, files)
+  const { task } = await followUp(id, 'Go on')
+  assert.equal(task.status, 'failed')
+  assert.match(task.error?.message ?? '', removed)
+  assert.match(task.error?.message ?? '', /Put the secrets back by hand and apply it/)
+  assert.deepEqual(await repository.branches(), ['main'])
+  assert.match(await server.artifact(id, 'work.patch'), /^ token = \[secret\]\n-end\n\+END$/m)
 })
 
 test('an analysis answers a follow-up with a new report', async () => {
