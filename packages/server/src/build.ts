@@ -51,7 +51,8 @@ import {
 import { sendMessage } from './tasks/messages.ts'
 import { orderPolicy } from './tasks/policy.ts'
 import { changeRepository, createRepository } from './tasks/repositories.ts'
-import { changeSchedule, createSchedule, fireNow, type ScheduleDeps } from './tasks/schedules.ts'
+import type { ScheduleDeps } from './tasks/schedule-order.ts'
+import { changeSchedule, createSchedule, fireNow } from './tasks/schedules.ts'
 import { seedAgents } from './tasks/seed-agents.ts'
 import { seedEnvironment } from './tasks/seed-environment.ts'
 import { Alerts } from './telemetry/alerts.ts'
@@ -91,7 +92,7 @@ export async function buildServer(o: BuildOptions): Promise<Server> {
   const queue = opened.use(await WorkQueue.open({ store, clock, log, node: store.node }))
   const { sender, signing } = await openSender(o, { store, metrics, opened })
   const tasks = tasksOf({ ...o, store, queue, metrics })
-  const schedules = { store, clock, ...tasks }
+  const schedules: ScheduleDeps = { store, queue, clock, metrics, ...tasks }
   const disk = new DiskFloor({
     ...{ ...o, directory: dataDir, floorBytes: config.diskFloorBytes, metrics },
   })

@@ -5,7 +5,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Scrubber } from '../scrub/scrubber.ts'
 import { AgentRefused } from '../sessions/agents.ts'
 import { EnvironmentRefused } from '../sessions/environments.ts'
-import { ScheduleRefused } from '../tasks/schedules.ts'
+import { ScheduleRefused } from '../tasks/schedule-order.ts'
 import type { AppEnv } from './env.ts'
 
 /** An answer other than the asked one; everything a client may be told about it. */

@@ -23,31 +23,48 @@ export async function cancelTask(
   id: string,
   caller: Caller,
 ): Promise<TaskRow | undefined> {
-  const { store, queue, clock, metrics } = o
-  let ended: TaskRow | undefined
-  const row = await store.db.transaction().execute(async (trx) => {
-    const found = await getTask(trx, id)
-    if (found === undefined || isSettled(found)) return found
-    // Locks the work, which comes before the task. What that waited for may have settled it.
-    await queue.expedite(trx, found.session_id)
-    const row = await lockTask(trx, id)
-    if (row === undefined || isSettled(row)) return row
-    await updateTask(trx, id, { cancelRequestedAt: new Date(clock.now()) })
-    await appendEvents(trx, {
-      sessionId: row.session_id,
-      events: [{ type: 'task.cancel_requested', task_id: id, requested_by: caller.name }],
-      clock,
-    })
-    if (row.parked_at !== null) await wakeToEnd(trx, { queue, clock }, row)
-    // A task that started has a workspace: its next attempt ends it, and keeps the work.
-    if (row.started_at === null && (await queue.cancelQueued(trx, row.session_id))) {
-      const end = { state: { status: 'failed', reason: 'cancelled' }, result: row.result } as const
-      ended = await endTask(trx, { taskId: id, end, clock })
-    }
-    return getTask(trx, id)
+  const { store, metrics } = o
+  const by = caller.name
+  const { task, justEnded } = await store.db
+    .transaction()
+    .execute((trx) => cancelWithin(trx, o, { id, by }))
+  if (justEnded !== undefined) countEnd(metrics, justEnded)
+  return task
+}
+
+interface Cancelled {
+  /** As it is now; undefined: there is none. */
+  readonly task: TaskRow | undefined
+  /** If this ended it: to be counted once that is committed. */
+  readonly justEnded?: TaskRow
+}
+
+/** `cancelTask` in the caller's transaction. */
+export async function cancelWithin(
+  trx: Trx,
+  { queue, clock }: { readonly queue: WorkQueue; readonly clock: Clock },
+  { id, by }: { readonly id: string; readonly by: string },
+): Promise<Cancelled> {
+  const found = await getTask(trx, id)
+  if (found === undefined || isSettled(found)) return { task: found }
+  // Locks the work, which comes before the task. What that waited for may have settled it.
+  await queue.expedite(trx, found.session_id)
+  const row = await lockTask(trx, id)
+  if (row === undefined || isSettled(row)) return { task: row }
+  await updateTask(trx, id, { cancelRequestedAt: new Date(clock.now()) })
+  await appendEvents(trx, {
+    sessionId: row.session_id,
+    events: [{ type: 'task.cancel_requested', task_id: id, requested_by: by }],
+    clock,
   })
-  if (ended !== undefined) countEnd(metrics, ended)
-  return row
+  if (row.parked_at !== null) await wakeToEnd(trx, { queue, clock }, row)
+  // A task that started has a workspace: its next attempt ends it, and keeps the work.
+  if (row.started_at === null && (await queue.cancelQueued(trx, row.session_id))) {
+    const end = { state: { status: 'failed', reason: 'cancelled' }, result: row.result } as const
+    const justEnded = await endTask(trx, { taskId: id, end, clock })
+    return { task: justEnded, justEnded }
+  }
+  return { task: await getTask(trx, id) }
 }
 
 /** Ended, or cancelled already. */

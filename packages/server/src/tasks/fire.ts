@@ -1,5 +1,4 @@
 import type { Log } from '../log.ts'
-import { firesUpTo } from '../queue/cron.ts'
 import { AgentRefused } from '../sessions/agents.ts'
 import { EnvironmentRefused } from '../sessions/environments.ts'
 import {
@@ -9,23 +8,16 @@ import {
   settleFire,
   waitingFires,
 } from '../store/schedule-fires.ts'
-import { dueSchedules, getSchedule, lockSchedule, setNext } from '../store/schedules.ts'
-import type { ScheduleRow, Trx } from '../store/tables.ts'
-import {
-  callerOf,
-  jitterMsOf,
-  nextOf,
-  orderOf,
-  type ScheduleDeps,
-  ScheduleRefused,
-} from './schedules.ts'
+import { dueSchedules, lockSchedule, setNext } from '../store/schedules.ts'
+import type { ScheduleRow, TaskRow, Trx } from '../store/tables.ts'
+import { getTask } from '../store/tasks.ts'
+import { cancelWithin } from './cancel.ts'
+import { countEnd } from './end.ts'
+import { callerOf, orderOf, type ScheduleDeps, ScheduleRefused } from './schedule-order.ts'
+import { nextOf, timesOf } from './schedule-times.ts'
 
 /** Schedules that fire at once; the rest follows a second later. */
 const dueMax = 100
-/** A time is missed when nobody was there for so long after it. */
-const graceMs = 60_000
-/** Times that are caught up, or written down as missed; earlier ones are forgotten. */
-const timesMax = 100
 /** Fires of one schedule that wait for a task to end. */
 const waitingMax = 10
 
@@ -47,71 +39,103 @@ export async function fireDue(deps: ScheduleDeps & { readonly log: Log }): Promi
 }
 
 async function fire(deps: ScheduleDeps, id: string): Promise<void> {
-  const { store, clock } = deps
-  await cancelPrevious(deps, id)
-  await store.db.transaction().execute(async (trx) => {
+  const { store, clock, metrics } = deps
+  const ended = await store.db.transaction().execute(async (trx) => {
     const row = await lockSchedule(trx, id)
     const now = new Date(clock.now())
     // Somebody else fired it, or changed it, meanwhile.
-    if (row?.next_scheduled_at == null || row.next_at === null || row.next_at > now) return
-    const { missed, wanted } = timesOf(row, row.next_scheduled_at, now)
-    const at = { scheduleId: id, firedAt: now, isManual: false }
-    for (const scheduledAt of missed) {
-      const message = 'No server was there at that time.'
-      await insertFire(trx, { ...at, scheduledAt, state: 'missed', message })
-    }
-    for (const scheduledAt of wanted)
-      await insertFire(trx, { ...at, scheduledAt, ...(await outcome(trx, deps, row)) })
-    const last = missed.concat(wanted).reduce((a, b) => (a > b ? a : b), row.next_scheduled_at)
-    await setNext(trx, { id, ...nextOf(row, last) })
+    if (row?.next_at == null || row.next_at > now) return []
+    return fireTimes(trx, deps, { row, now, heldBack: false })
   })
+  for (const task of ended) countEnd(metrics, task)
 }
 
-/** The times that are to be fired, and those that were missed and are not caught up; earliest first. */
-function timesOf(row: ScheduleRow, from: Date, now: Date): { missed: Date[]; wanted: Date[] } {
-  const timetable = { cron: row.cron, timeZone: row.time_zone }
-  const agoMs = (time: Date): number => now.getTime() - time.getTime() - jitterMsOf(row, time)
-  const passed = firesUpTo(timetable, { from, now, max: timesMax })
-  // In their order: one that its jitter holds back holds back those after it.
-  const first = passed.findIndex((time) => agoMs(time) < 0)
-  const times = first < 0 ? passed : passed.slice(0, first)
-  const isMissed = (time: Date): boolean => agoMs(time) > graceMs
-  const late = times.filter(isMissed)
-  const onTime = times.filter((time) => !isMissed(time))
-  if (row.catch_up === 'all') return { missed: [], wanted: times }
-  const caughtUp = row.catch_up === 'last' && onTime.length === 0 ? late.slice(-1) : []
-  return { missed: late.slice(0, late.length - caughtUp.length), wanted: [...caughtUp, ...onTime] }
+/** A schedule that the caller has locked, and the moment. */
+interface Moment {
+  readonly row: ScheduleRow
+  readonly now: Date
+}
+
+/**
+ * Fires the times that have come, by the schedule's policies, and sets the next one. `heldBack`: also
+ * those that their jitter holds back, at once. Answers the tasks that were ended for the next one, to
+ * be counted once that is committed.
+ */
+export async function fireTimes(
+  trx: Trx,
+  deps: ScheduleDeps,
+  { row, now, heldBack }: Moment & { readonly heldBack: boolean },
+): Promise<TaskRow[]> {
+  const times = timesOf(row, { now, heldBack })
+  const last = times.at(-1)
+  if (last === undefined) return []
+  const at = { scheduleId: row.id, firedAt: now, isManual: false }
+  const ended: TaskRow[] = []
+  for (const { time, isWanted } of wantedOf(row, times)) {
+    const { cancelled = [], ...what } = isWanted ? await outcome(trx, deps, row) : missed
+    ended.push(...cancelled)
+    await insertFire(trx, { ...at, scheduledAt: time, ...what })
+  }
+  await setNext(trx, { id: row.id, ...nextOf(row, last.time) })
+  return ended
+}
+
+/** Writes down that the times which have come are not fired: the schedule is about to be paused. */
+export async function forgetTimes(trx: Trx, { row, now }: Moment): Promise<void> {
+  const at = { scheduleId: row.id, firedAt: now, isManual: false }
+  const message = 'The schedule was paused before that time was fired.'
+  for (const { time } of timesOf(row, { now, heldBack: true }))
+    await insertFire(trx, { ...at, scheduledAt: time, state: 'missed', message })
+}
+
+interface Outcome extends Pick<Parameters<typeof insertFire>[1], 'state' | 'message' | 'taskId'> {
+  /** Tasks that were ended for it. */
+  readonly cancelled?: readonly TaskRow[]
+}
+
+const missed: Outcome = { state: 'missed', message: 'No server was there at that time.' }
+
+/** Which of the times are fired, by the catch-up policy. */
+function wantedOf({ catch_up: catchUp }: ScheduleRow, times: ReturnType<typeof timesOf>) {
+  const isCaughtUp = (n: number): boolean =>
+    catchUp === 'all' || (catchUp === 'last' && n === times.length - 1)
+  return times.map(({ time, isMissed }, n) => ({ time, isWanted: !isMissed || isCaughtUp(n) }))
 }
 
 /** What comes of a time, by the overlap policy. */
-async function outcome(trx: Trx, deps: ScheduleDeps, row: ScheduleRow) {
-  const open = row.overlap === 'cancel_previous' ? [] : await openTasksOf(trx, row.id)
-  if (open.length === 0 && (await waitingFires(trx, row.id)).length === 0)
-    return order(trx, deps, row)
-  if (row.overlap === 'skip')
-    return { state: 'skipped', message: `The task ${open[0] ?? ''} still goes on.` } as const
+async function outcome(trx: Trx, deps: ScheduleDeps, row: ScheduleRow): Promise<Outcome> {
+  const open = await openTasksOf(trx, row.id)
+  if (row.overlap === 'cancel_previous') {
+    const made = await order(trx, deps, row)
+    return made.state === 'ordered'
+      ? { ...made, cancelled: await cancel(trx, deps, { row, open }) }
+      : made
+  }
   const ahead = (await waitingFires(trx, row.id)).length
+  if (open.length === 0 && ahead === 0) return order(trx, deps, row)
+  if (row.overlap === 'skip')
+    return { state: 'skipped', message: `The task ${open[0] ?? ''} still goes on.` }
   return ahead < waitingMax
-    ? ({ state: 'waiting', message: 'It waits for the task before it.' } as const)
-    : ({ state: 'skipped', message: `${waitingMax} wait already.` } as const)
+    ? { state: 'waiting', message: 'It waits for the task before it.' }
+    : { state: 'skipped', message: `${waitingMax} wait already.` }
 }
 
 /** Makes the task; why not, when the order or its key is good no more. */
-async function order(trx: Trx, deps: ScheduleDeps, row: ScheduleRow) {
+async function order(trx: Trx, deps: ScheduleDeps, row: ScheduleRow): Promise<Outcome> {
   const caller = row.created_by === null ? null : await callerOf(trx, row.created_by)
   if (caller === null)
-    return { state: 'refused', message: 'The key that made the schedule was revoked.' } as const
+    return { state: 'refused', message: 'The key that made the schedule was revoked.' }
   try {
     const task = await deps.create(trx, orderOf(deps.policy, row.order), caller)
-    return { state: 'ordered', taskId: task.id } as const
+    return { state: 'ordered', taskId: task.id }
   } catch (error) {
     // Each is thrown before anything was written.
     if (error instanceof ScheduleRefused) {
       const said = error.fields.map(({ field, message }) => `${field}: ${message}`)
-      return { state: 'refused', message: said.join('; ') } as const
+      return { state: 'refused', message: said.join('; ') }
     }
     if (error instanceof AgentRefused || error instanceof EnvironmentRefused)
-      return { state: 'refused', message: error.message } as const
+      return { state: 'refused', message: error.message }
     throw error
   }
 }
@@ -129,11 +153,24 @@ async function goOn(deps: ScheduleDeps, id: string): Promise<void> {
   })
 }
 
-/** Before the transaction that orders the next one: ending a task is one of its own. */
-async function cancelPrevious(deps: ScheduleDeps, id: string): Promise<void> {
-  const { db } = deps.store
-  const row = await getSchedule(db, id)
-  if (row?.overlap !== 'cancel_previous' || row.created_by === null) return
-  const caller = { keyId: row.created_by, name: `schedule ${row.name}`, scopes: [] }
-  for (const task of await openTasksOf(db, id)) await deps.cancel(task, caller)
+/**
+ * Cancels the tasks before the one that was just ordered, in the same transaction and under the
+ * schedule's lock: whoever is slower than another node never sees, and ends, what that one ordered.
+ * Answers those that ended at once.
+ */
+async function cancel(
+  trx: Trx,
+  deps: ScheduleDeps,
+  { row, open }: { readonly row: ScheduleRow; readonly open: readonly string[] },
+): Promise<TaskRow[]> {
+  const tasks = (await Promise.all(open.map((id) => getTask(trx, id)))).filter((task) => !!task)
+  // The work of all of them, before the first task: see `WorkQueue`.
+  for (const { session_id: sessionId } of tasks) await deps.queue.expedite(trx, sessionId)
+  const by = `schedule ${row.name}`
+  const ended: TaskRow[] = []
+  for (const { id } of tasks) {
+    const { justEnded } = await cancelWithin(trx, deps, { id, by })
+    if (justEnded !== undefined) ended.push(justEnded)
+  }
+  return ended
 }

@@ -38,12 +38,8 @@ import { fireDue } from '../../src/tasks/fire.ts'
 import { sendMessage } from '../../src/tasks/messages.ts'
 import { orderPolicy } from '../../src/tasks/policy.ts'
 import { changeRepository, createRepository } from '../../src/tasks/repositories.ts'
-import {
-  changeSchedule,
-  createSchedule,
-  fireNow,
-  type ScheduleDeps,
-} from '../../src/tasks/schedules.ts'
+import type { ScheduleDeps } from '../../src/tasks/schedule-order.ts'
+import { changeSchedule, createSchedule, fireNow } from '../../src/tasks/schedules.ts'
 import { startPostgres } from '../support/postgres.ts'
 
 /** The real app over a real store and queue, with one key, and without a worker. */
@@ -57,8 +53,8 @@ export interface TestApp extends AsyncDisposable {
   readonly drain: AbortController
   /** Sends a request with the key; a body that is neither text nor bytes is sent as JSON. */
   send(method: string, path: string, o?: Sent): Promise<Response>
-  /** What a worker does every second. */
-  fireDue(): Promise<void>
+  /** What a worker does every second; `more`: what is other for that of a second node. */
+  fireDue(more?: Partial<ScheduleDeps>): Promise<void>
   /** Orders a task and answers its ids. */
   order(given?: object): Promise<{ id: string; session_id: string }>
 }
@@ -111,7 +107,7 @@ export async function openTestApp(
     answer: (trx, o) => answerApproval(trx, { queue, clock }, o),
     say: (trx, o) => sendMessage(trx, { queue, clock }, o),
   }
-  const schedules: ScheduleDeps = { store, clock, ...tasks }
+  const schedules: ScheduleDeps = { store, queue, clock, metrics, ...tasks }
   const app = createApp({
     ...{ store, clock, log, metrics, version: '0.0.0-test', mount },
     measureStore: async () => {
@@ -167,7 +163,7 @@ export async function openTestApp(
 
   return {
     ...{ app, store, live, key, drain, send, metrics },
-    fireDue: () => fireDue({ ...schedules, log }),
+    fireDue: (more) => fireDue({ ...schedules, ...more, log }),
     async order(given = {}) {
       const answer = await send('POST', '/v1/tasks', { body: { ...order, ...given } })
       return JSON.parse(await answer.text())

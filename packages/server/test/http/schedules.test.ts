@@ -66,6 +66,20 @@ test('a schedule says when it fires next, in its time zone and over the change o
   assert.deepEqual((await schedule({ ...hourly, paused: true })).next_fires, [])
 })
 
+async function reasonOf(task: string): Promise<string> {
+  return (await json<Task>(await server.send('GET', `/v1/tasks/${task}`), 200)).reason
+}
+
+async function change(id: string, body: object): Promise<Schedule> {
+  return json<Schedule>(await server.send('POST', `/v1/schedules/${id}`, { body }), 200)
+}
+
+/** To the next full hour. */
+async function toTheHour(): Promise<void> {
+  const hourMs = 60 * minuteMs
+  clock.advance(Math.ceil((clock.now() + 1) / hourMs) * hourMs - clock.now())
+}
+
 test('at its time it orders one task, whoever looks and however often', async () => {
   const { id } = await schedule(hourly)
   await server.fireDue()
@@ -123,6 +137,30 @@ test('one that cancels ends the task before, and orders its own', async () => {
   assert.equal(task.reason, 'cancelled')
 })
 
+test('a node that is slower than another never cancels what that one has ordered', async () => {
+  const { id } = await schedule({ ...hourly, overlap: 'cancel_previous' })
+  await toTheHour()
+  const read = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  // What the slower one reads of what is due comes to it when the other is done.
+  const db = server.store.db.withPlugin({
+    transformQuery: ({ node }) => node,
+    transformResult: async ({ result }) => {
+      read.resolve()
+      await goOn.promise
+      return result
+    },
+  })
+  const slower = server.fireDue({ store: Object.create(server.store, { db: { value: db } }) })
+  await read.promise
+  await server.fireDue()
+  goOn.resolve()
+  await slower
+  const [fire, ...more] = await fires(id)
+  assert.deepEqual(more, [])
+  assert.equal(await reasonOf(fire?.task_id ?? ''), 'queued')
+})
+
 for (const [catchUp, expected] of [
   ['none', ['missed', 'missed', 'missed']],
   ['last', ['missed', 'missed', 'ordered']],
@@ -133,7 +171,15 @@ for (const [catchUp, expected] of [
     const first = Math.ceil((clock.now() + 1) / (60 * minuteMs)) * 60 * minuteMs
     // Ten minutes after the third one: it is missed as well.
     await later(first - clock.now() + 130 * minuteMs)
-    assert.deepEqual(states(await fires(id)).toReversed(), expected)
+    const all = (await fires(id)).toReversed()
+    assert.deepEqual(states(all), expected)
+    // Of those that are ordered each cancels the one before: the last one goes on.
+    const reasons = await Promise.all(all.flatMap(({ task_id: task }) => task ?? []).map(reasonOf))
+    const ordered = expected.filter((state) => state === 'ordered')
+    assert.deepEqual(
+      reasons,
+      ordered.map((_, n) => (n < ordered.length - 1 ? 'cancelled' : 'queued')),
+    )
     // Nothing of it comes twice.
     await server.fireDue()
     assert.equal((await fires(id)).length, 3)
@@ -183,13 +229,56 @@ test('jitter delays each time by less than it says, the same on every node', asy
   assert.equal(fire?.scheduled_at, new Date(hour).toISOString())
 })
 
+test('while a server is there no time is missed, however its jitter mixes it with others', async () => {
+  const busy = { cron: '*/5 * * * *', jitter_seconds: 900, catch_up: 'none', overlap: 'skip' }
+  const { id } = await schedule(busy)
+  for (let n = 0; n < 240; n += 1) await later(minuteMs / 2)
+  const all = await fires(id)
+  assert.ok(all.length > 20, String(all.length))
+  const lateMs = all.map((fire) => Date.parse(fire.fired_at) - Date.parse(fire.scheduled_at))
+  assert.ok(Math.max(...lateMs) <= 15.5 * minuteMs)
+  assert.deepEqual(new Set(states(all)), new Set(['ordered', 'skipped']))
+})
+
+test('a new name loses no time: neither one that jitter holds back nor those that are due', async () => {
+  const held = await schedule({ ...hourly, jitter_seconds: 1800 })
+  await toTheHour()
+  for (let n = 0; n < 31; n += 1) {
+    await change(held.id, { name: `held ${n}` })
+    await later(minuteMs)
+  }
+  assert.deepEqual(states(await fires(held.id)), ['ordered'])
+  const due = await schedule({ ...hourly, catch_up: 'all', overlap: 'cancel_previous' })
+  clock.advance(180 * minuteMs)
+  await change(due.id, { name: 'renamed' })
+  await server.fireDue()
+  assert.deepEqual(states(await fires(due.id)), ['ordered', 'ordered', 'ordered'])
+})
+
+test('another timetable fires first what came by the old one, and a pause writes it down', async () => {
+  const policies = { catch_up: 'all', overlap: 'cancel_previous', jitter_seconds: 1800 }
+  for (const [body, state] of [
+    [{ cron: '30 3 * * *' }, 'ordered'],
+    [{ time_zone: 'Europe/Berlin' }, 'ordered'],
+    [{ jitter_seconds: 0 }, 'ordered'],
+    [{ paused: true }, 'missed'],
+  ] as const) {
+    const { id } = await schedule({ ...hourly, ...policies })
+    await toTheHour()
+    clock.advance(60 * minuteMs)
+    await change(id, body)
+    assert.deepEqual(states(await fires(id)), [state, state], JSON.stringify(body))
+    await server.fireDue()
+    assert.equal((await fires(id)).length, 2)
+    await server.send('DELETE', `/v1/schedules/${id}`)
+  }
+})
+
 test('a pause forgets what comes meanwhile, and a change takes effect at once', async () => {
   const { id } = await schedule(hourly)
-  const change = async (body: object) =>
-    json<Schedule>(await server.send('POST', `/v1/schedules/${id}`, { body }), 200)
-  await change({ paused: true })
+  await change(id, { paused: true })
   await later(180 * minuteMs)
-  const going = await change({ paused: false, cron: '15 * * * *' })
+  const going = await change(id, { paused: false, cron: '15 * * * *' })
   assert.ok(going.next_fires[0]?.endsWith(':15:00.000Z'))
   await server.fireDue()
   assert.deepEqual(await fires(id), [])

@@ -30,7 +30,6 @@ const never = () => Promise.reject(new Error('nothing is ordered here'))
 const nobodyOrders = {
   policy: { repoUrl: () => null, callbackUrl: () => null, startAt: () => null },
   create: never,
-  cancel: never,
 }
 
 test('a worker that claims what it still runs ends the earlier attempt before it starts the next', async () => {
@@ -63,7 +62,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),
     version: '0.0.0',
     publicUrl: new URL('http://127.0.0.1'),
-    schedules: { ...nobodyOrders, store, clock },
+    schedules: { ...nobodyOrders, store, queue, clock, metrics },
     egress: { presets: { package_registries: [] }, env: {} },
   })
   const cloning = holdFirstFetch(github)
