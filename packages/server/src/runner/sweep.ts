@@ -1,13 +1,10 @@
 import { join } from 'node:path'
 import { listLeftPlaces, releaseLeftPlace } from '../store/left-places.ts'
-import {
-  listEndedSlots,
-  listParkedSlots,
-  releaseParkedSlot,
-  releaseSlot,
-} from '../store/sessions.ts'
+import { listEndedSlots, listParkedSlots, releaseSlot } from '../store/sessions.ts'
 import type { RunnerDeps } from './deps.ts'
 import { limitsOf } from './limits.ts'
+
+type SweepDeps = Pick<RunnerDeps, 'store' | 'node' | 'config' | 'sandboxes' | 'dataDir' | 'log'>
 
 /**
  * Directories with work that could not be kept elsewhere, on a node. Beyond it the oldest goes: they
@@ -24,7 +21,7 @@ const givingWayMax = 20
  * The slot is still the session's own while that happens, so nobody else's process is touched.
  */
 async function clear(
-  deps: RunnerDeps,
+  deps: SweepDeps,
   session: { readonly id: string; readonly slot: number },
   release: () => Promise<void>,
 ): Promise<void> {
@@ -37,7 +34,7 @@ async function clear(
 }
 
 async function remove(
-  { config, sandboxes, dataDir }: RunnerDeps,
+  { config, sandboxes, dataDir }: SweepDeps,
   session: { readonly id: string; readonly slot: number },
 ): Promise<void> {
   const sandbox = await sandboxes.open({
@@ -56,7 +53,7 @@ async function remove(
  * places that sessions left for another node; and the longest parked sessions beyond the bound, whose
  * checkpoint has all that their agent did: a node has fewer slots than tasks may be parked.
  */
-export async function sweep(deps: RunnerDeps): Promise<void> {
+export async function sweep(deps: SweepDeps): Promise<void> {
   const { store, node, log, config } = deps
   for (const session of await listEndedSlots(store.db, { node, keptMax: keptDirectoriesMax })) {
     if (session.kept_at !== null) {
@@ -65,7 +62,9 @@ export async function sweep(deps: RunnerDeps): Promise<void> {
         'work that was not kept elsewhere gives way to newer work',
       )
     }
-    await clear(deps, session, () => releaseSlot(store.db, session.id))
+    await clear(deps, session, () =>
+      releaseSlot(store.db, { ...session, node, status: 'terminated' }),
+    )
   }
   for (const place of await listLeftPlaces(store.db, { node, limit: leftPlacesMax }))
     await clear(deps, { id: place.sessionId, slot: place.slot }, () =>
@@ -73,5 +72,5 @@ export async function sweep(deps: RunnerDeps): Promise<void> {
     )
   const parked = { node, keptMax: config.parkedWorkspacesMax, limit: givingWayMax }
   for (const session of await listParkedSlots(store.db, parked))
-    await clear(deps, session, () => releaseParkedSlot(store.db, { ...session, node }))
+    await clear(deps, session, () => releaseSlot(store.db, { ...session, node, status: 'idle' }))
 }

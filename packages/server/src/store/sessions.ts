@@ -95,10 +95,28 @@ export function leaseSlot(
   })
 }
 
-/** Gives the slot back, once nothing on the node belongs to it any more; see `removeSession`. */
-export async function releaseSlot(db: Db, id: string): Promise<void> {
-  await db.updateTable('sessions').set({ slot: null }).where('id', '=', id).execute()
-  await db.deleteFrom('sessions').where('id', '=', id).where('deleted_at', 'is not', null).execute()
+/**
+ * Gives a slot of the node back, once nothing there belongs to the session any more. Changes nothing
+ * when the session is no longer what the caller saw: removing its files takes a moment, in which a
+ * message may reopen it, here or on a node where the slot is another one. What `removeSession` left
+ * of it goes with the slot.
+ */
+export async function releaseSlot(
+  db: Db,
+  o: { id: string; node: string; slot: number; status: 'terminated' | 'idle' },
+): Promise<void> {
+  const { id, node, slot, status } = o
+  await db
+    .updateTable('sessions')
+    .set({ slot: null })
+    .where((is) => is.and({ id, node, slot, status }))
+    .execute()
+  await db
+    .deleteFrom('sessions')
+    .where('id', '=', id)
+    .where('slot', 'is', null)
+    .where('deleted_at', 'is not', null)
+    .execute()
 }
 
 interface ParkedSlot {
@@ -129,20 +147,6 @@ export async function listParkedSlots(
           where session_id = parked.id and is_whole), 0))
     order by parked_at, id limit ${o.limit}::int`.execute(db)
   return rows
-}
-
-/** Gives the slot of a session back that is still parked there, once its directory is gone. */
-export async function releaseParkedSlot(
-  db: Db,
-  o: { id: string; node: string; slot: number },
-): Promise<void> {
-  await db
-    .updateTable('sessions')
-    .set({ slot: null })
-    .where('id', '=', o.id)
-    .where('node', '=', o.node)
-    .where('slot', '=', o.slot)
-    .execute()
 }
 
 /** The session's directory stays when it is over, with its slot: see `listEndedSlots`. */

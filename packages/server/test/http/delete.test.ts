@@ -140,7 +140,7 @@ test('a session whose files are left holds its slot, unseen, until they are gone
   assert.deepEqual(held, [{ id: task.sessionId, slot, kept_at: null }])
   const { session_id } = await server.order()
   assert.notEqual(await leaseSlot(db, { ...lease, id: session_id }), slot)
-  await releaseSlot(db, task.sessionId)
+  await releaseSlot(db, { id: task.sessionId, node: lease.node, slot, status: 'terminated' })
   assert.deepEqual(await listEndedSlots(db, slots), [])
   const { rows } = await server.store.pool.query(
     'select from sessions where deleted_at is not null',

@@ -113,7 +113,7 @@ test('racing sessions get different slots, the smallest that are free, until the
   const ended = () => listEndedSlots(store.db, { node, keptMax: 1 })
   assert.deepEqual(await ended(), [{ id: third, slot: 3, kept_at: null }])
   await assert.rejects(leaseSlot(store.db, { id: next, node, slotsMax: 8 }), /no slot of 8 is free/)
-  await releaseSlot(store.db, third)
+  await releaseSlot(store.db, { id: third, node, slot: 3, status: 'terminated' })
   assert.deepEqual(await ended(), [])
   assert.equal(await leaseSlot(store.db, { id: next, node, slotsMax: 8 }), 3)
   await assert.rejects(leaseSlot(store.db, { id: third, node, slotsMax: 99 }), /no slot/)
