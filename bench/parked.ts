@@ -1,10 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { say, script, use, when } from '@longhaul/testing'
-import {
-  connectTo,
-  copyParked,
-  type ParkedCopy,
-} from '../packages/server/test/support/parked-rows.ts'
+import { copyParked, type ParkedCopy } from '../packages/server/test/support/parked-rows.ts'
+import { connectTo } from '../packages/server/test/support/postgres.ts'
 import { sandboxProcessesOf } from '../packages/server/test/support/world.ts'
 import type { Bench } from './entry.ts'
 import { openPlace, type Place } from './place.ts'

@@ -9,12 +9,12 @@ import {
   startFakeGitHub,
   startScriptedModel,
 } from '@longhaul/testing'
-import pg from 'pg'
+import type pg from 'pg'
 import { systemClock } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
 import { EmbeddedPostgres, pgdataOf } from '../../src/store/embedded.ts'
 import { assertNothingIn } from '../support/leaks.ts'
-import { makeDirectory, seedPostgres } from '../support/postgres.ts'
+import { ask, makeDirectory, seedPostgres } from '../support/postgres.ts'
 import { openReceiver, type Receiver } from '../support/receiver.ts'
 import { secrets } from '../support/world.ts'
 import { Node } from './node.ts'
@@ -104,16 +104,6 @@ async function restart(
   process.kill(Number(pid), 'SIGQUIT')
   await sleep(awayMs)
   await embedded.ensureRunning(AbortSignal.timeout(startMsMax))
-}
-
-async function ask<T extends object>(connection: pg.ClientConfig, sql: string): Promise<T[]> {
-  const client = new pg.Client(connection)
-  await client.connect()
-  try {
-    return (await client.query<T>(sql)).rows
-  } finally {
-    await client.end()
-  }
 }
 
 /** Whether this machine lets a test give a node a disk of its own. */

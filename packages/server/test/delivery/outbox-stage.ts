@@ -33,6 +33,8 @@ export interface OutboxStage extends AsyncDisposable {
     event: string,
     fits: (one: Delivery) => boolean,
   ): Promise<DeliveryWithTries>
+  /** As it was at first: no endpoint, and a receiver that has heard nothing and answers 200. */
+  clear(): Promise<void>
 }
 
 interface Asked {
@@ -90,6 +92,12 @@ export async function openStage(): Promise<OutboxStage> {
         return found !== undefined
       })
       return ask(200, 'GET', `/v1/deliveries/${found?.id}`)
+    },
+    async clear() {
+      const { data } = await ask<{ data: Made[] }>(200, 'GET', '/v1/endpoints?limit=100')
+      for (const { id } of data) await ask(200, 'DELETE', `/v1/endpoints/${id}`)
+      receiver.received.length = 0
+      receiver.answer = () => ({ status: 200 })
     },
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
   }

@@ -1,5 +1,5 @@
 /** A message of an event stream. */
-export interface Message {
+interface Message {
   readonly id: string | undefined
   readonly event: string | undefined
   readonly data: string

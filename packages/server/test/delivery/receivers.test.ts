@@ -5,19 +5,14 @@ import type { Delivery } from '@longhaul/client/contract'
 import { Webhook } from 'standardwebhooks'
 import { updateTask } from '../../src/store/tasks.ts'
 import { until } from '../support/until.ts'
-import { callbackSecret, type Made, type OutboxStage, openStage, steps } from './outbox-stage.ts'
+import { callbackSecret, type OutboxStage, openStage, steps } from './outbox-stage.ts'
 
 let stage: OutboxStage
 before(async () => {
   stage = await openStage()
 })
 after(() => stage[Symbol.asyncDispose]())
-beforeEach(async () => {
-  const { data } = await stage.ask<{ data: Made[] }>(200, 'GET', '/v1/endpoints?limit=100')
-  for (const { id } of data) await stage.ask(200, 'DELETE', `/v1/endpoints/${id}`)
-  stage.receiver.received.length = 0
-  stage.receiver.answer = () => ({ status: 200 })
-})
+beforeEach(() => stage.clear())
 
 const wasTried = ({ last_error }: Delivery) => last_error !== null
 

@@ -13,12 +13,7 @@ before(async () => {
   stage = await openStage()
 })
 after(() => stage[Symbol.asyncDispose]())
-beforeEach(async () => {
-  const { data } = await stage.ask<{ data: Made[] }>(200, 'GET', '/v1/endpoints?limit=100')
-  for (const { id } of data) await stage.ask(200, 'DELETE', `/v1/endpoints/${id}`)
-  stage.receiver.received.length = 0
-  stage.receiver.answer = () => ({ status: 200 })
-})
+beforeEach(() => stage.clear())
 
 const day = 24 * 3_600_000
 const received = () => stage.receiver.received

@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test'
 import type { Approval } from '@longhaul/client/contract'
 import { say, script, together, use, when } from '@longhaul/testing'
 import { JumpClock } from '../support/jump-clock.ts'
+import type { Ordered } from '../support/ordered.ts'
 import type { ServerApi } from '../support/server-api.ts'
 import { until } from '../support/until.ts'
 import {
@@ -46,7 +47,6 @@ const scenario = script(
 let world: World
 let server: ServerApi
 let clock: JumpClock
-let made = 0
 before(async () => {
   world = await makeWorld([scenario])
   clock = new JumpClock()
@@ -60,25 +60,15 @@ after(async () => {
 async function agentOf(policy: object | null): Promise<string> {
   const configs = policy === null ? [] : [{ name: 'bash', permission_policy: policy }]
   const body = {
-    name: `asking ${made}`,
+    name: 'asking',
     model: 'claude-sonnet-5-5',
     tools: [{ type: 'agent_toolset_20260401', configs }],
   }
   return (await server.post<{ id: string }>('/v1/agents', body)).id
 }
 
-async function order(instructions: string, policy: object | null) {
-  made += 1
-  const repository = await world.repository(`asked-${made}`, brokenSum)
-  const agent = await agentOf(policy)
-  const { id } = await server.order({
-    type: 'refactor',
-    repoUrl: repository.url,
-    instructions,
-    priority: 'medium',
-    agent,
-  })
-  return { id, repository }
+async function order(instructions: string, policy: object | null): Promise<Ordered> {
+  return world.order(server, { instructions, agent: await agentOf(policy) })
 }
 
 async function asked(id: string): Promise<Approval> {

@@ -1,15 +1,14 @@
 /** What ends a task that does not end by itself: time, silence, money, the model, the checks. */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Approval } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
 import { JumpClock } from '../support/jump-clock.ts'
-import { connectTo } from '../support/parked-rows.ts'
+import type { Ordered } from '../support/ordered.ts'
+import { connectTo } from '../support/postgres.ts'
 import type { ServerApi } from '../support/server-api.ts'
 import { until } from '../support/until.ts'
-import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+import { assertWholeLog, makeWorld, mend, type World } from '../support/world.ts'
 
 const minuteMs = 60_000
 const block = 'touch .git/blocked; sleep 300'
@@ -53,7 +52,6 @@ const scenario = script(
 let world: World
 let server: ServerApi
 let clock: JumpClock
-let made = 0
 before(async () => {
   world = await makeWorld([scenario])
   clock = new JumpClock()
@@ -63,23 +61,11 @@ after(async () => {
   await world[Symbol.asyncDispose]()
 })
 
-async function order(instructions: string, more: object = {}) {
-  made += 1
-  const repository = await world.repository(`sum-${made}`, brokenSum)
-  const { id } = await server.order({
-    type: 'refactor',
-    repoUrl: repository.url,
-    instructions,
-    priority: 'medium',
-    ...more,
-  })
-  const { session_id } = await server.task(id)
-  const isBlocked = (): boolean =>
-    existsSync(join(world.dataDir, 'sessions', session_id, 'workspace/.git/blocked'))
-  return { id, repository, blocked: () => until('it to block', isBlocked, minuteMs) }
+function order(instructions: string, more: object = {}): Promise<Ordered> {
+  return world.order(server, { instructions, ...more })
 }
 
-async function keptOf(id: string, repository: Awaited<ReturnType<World['repository']>>) {
+async function keptOf({ id, repository }: Ordered) {
   const task = await server.ended(id)
   assertWholeLog(await server.events(id))
   assert.equal(task.status, 'failed')
@@ -91,20 +77,20 @@ async function keptOf(id: string, repository: Awaited<ReturnType<World['reposito
 }
 
 test('a task that is out of time ends as timed out, with its work kept', async () => {
-  const { id, repository, blocked } = await order('Sleep.', { timeLimitMinutes: 90 })
-  await blocked()
+  const ordered = await order('Sleep.', { timeLimitMinutes: 90 })
+  await ordered.marked('blocked')
   clock.jump(91 * minuteMs)
-  assert.equal((await keptOf(id, repository)).reason, 'timed_out')
+  assert.equal((await keptOf(ordered)).reason, 'timed_out')
 })
 
 test('an agent that is silent for seven minutes ends as stalled, with its work kept', async () => {
-  const { id, repository } = await order('Fall silent.')
+  const ordered = await order('Fall silent.')
   await world.model.waitFor(
     ({ turn, lastUserText }) => turn === 1 && lastUserText.includes('Fall silent'),
   )
   clock.jump(8 * minuteMs)
-  assert.equal((await keptOf(id, repository)).reason, 'stalled')
-  const alerts = (await server.events(id)).filter(({ type }) => type === 'task.alert')
+  assert.equal((await keptOf(ordered)).reason, 'stalled')
+  const alerts = (await server.events(ordered.id)).filter(({ type }) => type === 'task.alert')
   assert.ok(alerts.some(({ name }) => name === 'agent_silent'))
 })
 
@@ -131,16 +117,17 @@ test('a task that has spent its budget waits, and goes on when the budget is rai
 })
 
 test('a budget that nobody raises before the deadline is declined', async () => {
-  const { id, repository } = await order('Spend.', { maxBudgetUsd: 0.5 })
-  await budgetAsked(id)
+  const ordered = await order('Spend.', { maxBudgetUsd: 0.5 })
+  await budgetAsked(ordered.id)
   clock.jump(25 * 60 * minuteMs)
-  assert.equal((await keptOf(id, repository)).reason, 'budget_declined')
+  assert.equal((await keptOf(ordered)).reason, 'budget_declined')
 })
 
 test('a task that has spent its budget ends when that is declined, after the request that crossed it', async () => {
-  const { id, repository } = await order('Spend.', { maxBudgetUsd: 0.5 })
+  const ordered = await order('Spend.', { maxBudgetUsd: 0.5 })
+  const { id } = ordered
   await server.post(await budgetAsked(id), { decision: 'deny' })
-  const task = await keptOf(id, repository)
+  const task = await keptOf(ordered)
   assert.equal(task.reason, 'budget_declined')
   assert.ok((task.result?.cost_usd ?? 0) > 0.5)
   const spans = (await server.events(id)).filter(({ type }) => type === 'agent.tool_use')
@@ -148,8 +135,9 @@ test('a task that has spent its budget ends when that is declined, after the req
 })
 
 test('checks that fail go back to the agent three times, and then the task has failed', async () => {
-  const { id, repository } = await order('Mend wrongly.')
-  const task = await keptOf(id, repository)
+  const ordered = await order('Mend wrongly.')
+  const { id } = ordered
+  const task = await keptOf(ordered)
   assert.equal(task.reason, 'checks_failed')
   assert.equal(task.result?.checks.outcome, 'failed')
   const events = await server.events(id)

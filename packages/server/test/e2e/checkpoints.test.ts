@@ -1,6 +1,5 @@
 /** A node is lost with its workspaces, in the middle of a task, and another one goes on. */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -14,12 +13,13 @@ import {
   use,
   when,
 } from '@longhaul/testing'
-import pg from 'pg'
 import { systemClock } from '../../src/clock.ts'
 import { uuidOf } from '../../src/ids.ts'
 import { mountsBelow, unmountImage } from '../../src/sandbox/disk/image.ts'
+import { lapse } from '../support/leases.ts'
+import { orderOn } from '../support/ordered.ts'
 import { block } from '../support/phases.ts'
-import { startPostgres, type TestPostgres } from '../support/postgres.ts'
+import { ask, startPostgres, type TestPostgres } from '../support/postgres.ts'
 import type { ServerProcess } from '../support/server.ts'
 import { until } from '../support/until.ts'
 import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
@@ -99,31 +99,22 @@ async function blockedTask(
 ): Promise<Site> {
   made += 1
   checkpointed = Promise.withResolvers()
-  // The name of a host is what the setting wants; the socket is what counts.
-  const databaseUrl = (await postgres.createDatabase()).replace('@/', '@localhost/')
+  const databaseUrl = await postgres.createDatabase()
   const at = (node: string) => ({
     ...{ DATABASE_URL: databaseUrl, DATA_DIR: join(world.dataDir, `${node}${made}`) },
     ...settings,
   })
   const here = await world.start(at('a'))
   const repository = await world.repository(`lost-${made}`, files)
-  const { id } = await here.order({ repoUrl: repository.url, instructions })
-  const { session_id: sessionId } = await here.task(id)
+  const directory = at('a').DATA_DIR
+  const order = { instructions }
+  const ordered = await orderOn(repository, { server: here, dataDir: directory, order })
+  const { id, sessionId } = ordered
   if (instructions !== 'Only think')
     await here.event(id, ({ type }) => type === 'workspace.checkpoint')
   checkpointed.resolve()
-  const directory = at('a').DATA_DIR
-  const mark = join(directory, 'sessions', sessionId, 'workspace/.git/tool')
-  await until('it to block', () => existsSync(mark), 90_000)
-  async function query(text: string): Promise<Record<string, unknown>[]> {
-    const client = new pg.Client(databaseUrl)
-    await client.connect()
-    try {
-      return (await client.query(text)).rows
-    } finally {
-      await client.end()
-    }
-  }
+  await ordered.marked('tool')
+  const query = (text: string) => ask(databaseUrl, text)
   const call = 'select from transcript_entries where entry::text like \'%"tool_use"%.git/tool%\''
   await until('the call to be stored', async () => (await query(call)).length > 0)
   return {
@@ -133,8 +124,9 @@ async function blockedTask(
 }
 
 /** The node is gone, with everything on its disk. */
-async function lose({ here, directory }: Site): Promise<void> {
+async function lose({ here, directory, query }: Site): Promise<void> {
   await here.kill()
+  await query(lapse)
   for (const at of await mountsBelow(directory))
     await unmountImage({ at, path: process.env['PATH'] ?? '' }, systemClock)
   await rm(directory, { recursive: true })

@@ -2,26 +2,20 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
+import type { Ordered } from '../support/ordered.ts'
 import {
   assertSwept,
   block,
   blocked,
-  type Entered,
   enter,
+  nothingRuns,
   type Phase,
   phaseScenario,
   phases,
 } from '../support/phases.ts'
 import type { ServerProcess } from '../support/server.ts'
 import { until } from '../support/until.ts'
-import {
-  assertWholeLog,
-  brokenSum,
-  makeWorld,
-  mend,
-  sandboxProcessesOf,
-  type World,
-} from '../support/world.ts'
+import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
 
 /** Quick ones: an agent that is not stopped at once goes through them all in a second. */
 const steps = [mend, 'echo 1', 'echo 2', 'echo 3', 'echo 4', 'echo 5']
@@ -40,10 +34,7 @@ after(async () => {
 for (const phase of Object.values(phases)) {
   test(`a server killed in ${phase.name} leaves nothing running, and its task is finished once`, async () => {
     const entered = await killedIn(phase)
-    await until(
-      'the first attempt to be gone',
-      () => sandboxProcessesOf(world.dataDir).length === 0,
-    )
+    await nothingRuns(world)
     await using next = await world.start()
     await finishedOnce(next, entered)
   })
@@ -88,7 +79,7 @@ test('a server that is told to stop hands its task back, and the next one goes o
   const server = await world.start()
   const entered = await enter({ ...phases.tool, name: 'a drain' }, { world, server })
   assert.equal(await server.stop(), 0)
-  assert.deepEqual(sandboxProcessesOf(world.dataDir), [])
+  await nothingRuns(world)
   await using next = await world.start()
   await finishedOnce(next, entered)
   const types = (await next.events(entered.id)).map(({ type }) => type)
@@ -113,14 +104,14 @@ test('what an agent still does while its server stops is in the log', async () =
 })
 
 /** A task of a server that was killed in that phase. */
-async function killedIn(phase: Phase): Promise<Entered> {
+async function killedIn(phase: Phase): Promise<Ordered> {
   const server = await world.start()
   const entered = await enter(phase, { world, server })
   await server.kill()
   return entered
 }
 
-async function finishedOnce(server: ServerProcess, entered: Entered): Promise<void> {
+async function finishedOnce(server: ServerProcess, entered: Ordered): Promise<void> {
   const { id, repository } = entered
   const task = await server.ended(id)
   assert.equal(task.status, 'completed', JSON.stringify(task.error))

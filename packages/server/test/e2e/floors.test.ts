@@ -1,8 +1,6 @@
 /** A disk or a memory that runs full outside the sessions: nothing new is begun, and nothing fails. */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Approval } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
@@ -10,9 +8,10 @@ import { pino } from 'pino'
 import { systemClock } from '../../src/clock.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { DiskFloor } from '../../src/runner/disk-floor.ts'
+import type { Ordered } from '../support/ordered.ts'
 import type { ServerApi } from '../support/server-api.ts'
 import { until } from '../support/until.ts'
-import { brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+import { makeWorld, mend, type World } from '../support/world.ts'
 
 const minuteMs = 60_000
 const mib = 1024 ** 2
@@ -46,7 +45,6 @@ let looks = 0
 const lines: { level: number; msg: string; alert?: string }[] = []
 let world: World
 let server: ServerApi
-let made = 0
 before(async () => {
   world = await makeWorld([scenario])
   server = await world.startInProcess(systemClock, {
@@ -62,11 +60,8 @@ before(async () => {
 })
 after(() => world[Symbol.asyncDispose]())
 
-async function order(instructions: string, more: object = {}) {
-  made += 1
-  const repository = await world.repository(`full-${made}`, brokenSum)
-  const { id } = await server.order({ repoUrl: repository.url, instructions, ...more })
-  return { id, sessionId: (await server.task(id)).session_id }
+function order(instructions: string, more: object = {}): Promise<Ordered> {
+  return world.order(server, { instructions, ...more })
 }
 
 /** The worker has looked at the queue several times since it was called. */
@@ -87,9 +82,7 @@ const saidOf = (name: string) =>
 
 test('below its floor tasks wait and none fails, what runs goes on, and with room they are begun', async () => {
   const slow = await order('Mend slowly.')
-  const mark = (name: string) =>
-    join(world.dataDir, 'sessions', slow.sessionId, 'workspace/.git', name)
-  await until('it to run', () => existsSync(mark('held')), minuteMs)
+  await slow.marked('held')
   const well = await server.get<Health>('/health')
   assert.deepEqual(well.disk, {
     ...{ ok: true, problem: null, free_bytes: 10 * floorBytes, floor_bytes: floorBytes },
@@ -109,7 +102,7 @@ test('below its floor tasks wait and none fails, what runs goes on, and with roo
   assert.equal((await server.request('/readyz')).status, 200)
   assert.equal(await gauge('disk_free_bytes'), freeBytes)
   assert.equal(await gauge('disk_floor_bytes'), floorBytes)
-  await writeFile(mark('go'), '')
+  await writeFile(slow.mark('go'), '')
   assert.equal((await server.ended(slow.id)).reason, 'done')
   await severalClaims()
   const { status, reason } = await server.task(waiting.id)

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import type { Task } from '@longhaul/client/contract'
 import { type FakeRepository, type Scenario, say, script, use, when } from '@longhaul/testing'
 import { uuidOf } from '../../src/ids.ts'
+import { orderOn } from '../support/ordered.ts'
 import { block } from '../support/phases.ts'
 import { openReceiver, type Receiver } from '../support/receiver.ts'
 import type { ServerProcess } from '../support/server.ts'
@@ -64,12 +64,10 @@ after(async () => {
 async function endedTask(instructions: string, more: object = {}, files = {}) {
   made += 1
   const repository = await world.repository(`again-${made}`, { ...brokenSum, ...files })
-  const callbackUrl = `http://127.0.0.1:${receiver.port}/${made}`
-  const given = { repoUrl: repository.url, instructions, callbackUrl, ...more }
-  const { id } = await server.order(given)
-  const { session_id } = await server.task(id)
-  const directory = join(world.dataDir, 'sessions', session_id)
-  return { id, repository, directory, task: () => swept(id, directory), path: `/${made}` }
+  const path = `/${made}`
+  const order = { instructions, callbackUrl: `http://127.0.0.1:${receiver.port}${path}`, ...more }
+  const ordered = await orderOn(repository, { server, dataDir: world.dataDir, order })
+  return { ...ordered, path, task: () => swept(ordered.id, ordered.directory) }
 }
 
 async function swept(id: string, directory: string): Promise<Task> {
@@ -173,8 +171,8 @@ test('after a merge the branch starts anew from the base, and after a closing it
 })
 
 test('a task that was cut off goes on from the branch that keeps its work', async () => {
-  const { id, repository, directory, task } = await endedTask('Block')
-  await until('it to block', () => existsSync(join(directory, 'workspace/.git/tool')), 60_000)
+  const { id, repository, marked, task } = await endedTask('Block')
+  await marked('tool')
   await server.say(id, { text: 'Explain it', mode: 'queue' })
   await server.cancel(id)
   const cancelled = await task()
@@ -253,10 +251,10 @@ test('an analysis answers a follow-up with a new report', async () => {
 })
 
 test('a server killed in a follow-up goes on with it once', async () => {
-  const { id, repository, directory, task } = await endedTask('Mend')
+  const { id, repository, marked, task } = await endedTask('Mend')
   await task()
   await server.say(id, { text: 'Block' })
-  await until('it to block', () => existsSync(join(directory, 'workspace/.git/tool')), 60_000)
+  await marked('tool')
   await server.kill()
   server = await world.start({ CALLBACK_ALLOW: `127.0.0.1:${receiver.port}` })
   const done = await server.ended(id)

@@ -79,7 +79,7 @@ before(async () => {
   const password = encodeURIComponent(secrets.database)
   server = await world.start({
     ...operator.settings,
-    DATABASE_URL: databaseUrl.replace('@/', `:${password}@localhost/`),
+    DATABASE_URL: databaseUrl.replace('@', `:${password}@`),
     CANARY_OF_THE_ENVIRONMENT: secrets.environment,
     MODEL: ownModel,
     SANDBOX_MEMORY_MIB: '512',

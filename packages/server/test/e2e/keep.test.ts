@@ -4,10 +4,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
-import pg from 'pg'
+import { ask, storeIn } from '../support/postgres.ts'
 import type { ServerProcess } from '../support/server.ts'
 import { until } from '../support/until.ts'
-import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+import { assertWholeLog, makeWorld, mend, type World } from '../support/world.ts'
 
 /** What the agent does, in the shell, for an order that names it. */
 const agents = {
@@ -26,7 +26,6 @@ const scenario = script(
 
 let world: World
 let server: ServerProcess
-let made = 0
 before(async () => {
   world = await makeWorld([scenario])
   server = await world.start()
@@ -36,14 +35,8 @@ after(async () => {
 })
 
 async function order(instructions: keyof typeof agents, more: object = {}) {
-  made += 1
-  const repository = await world.repository(`sum-${made}`, brokenSum)
-  const { id } = await server.order({
-    ...{ type: 'refactor', repoUrl: repository.url, instructions, priority: 'medium', ...more },
-  })
-  const { session_id } = await server.task(id)
-  const workspace = join(world.dataDir, 'sessions', session_id, 'workspace')
-  return { id, repository, workspace }
+  const ordered = await world.order(server, { instructions, ...more })
+  return { ...ordered, workspace: join(ordered.directory, 'workspace') }
 }
 
 /** Where a person finds it: the image of the session's disk, where it has one. */
@@ -122,15 +115,18 @@ test('a stash that the agent forgot is no change, but a bundle, and the task say
 })
 
 test('a server killed while it keeps the work goes on with that alone, and the first reason stays', async () => {
-  const { id, repository, workspace } = await order('Mend and wait', { timeLimitMinutes: 1 })
-  await until('it to block', () => existsSync(join(workspace, '.git/blocked')), 60_000)
+  const { id, repository, marked } = await order('Mend and wait', { timeLimitMinutes: 60 })
+  await marked('blocked')
   const pushing = Promise.withResolvers<void>()
   world.github.beforeRequest(({ action }) => {
     if (action !== 'push') return undefined
     pushing.resolve()
     return Promise.withResolvers<never>().promise
   })
-  // Out of time first, cancelled later.
+  // Out of time first, while no server was there; cancelled later.
+  await server.kill()
+  await change("update tasks set started_at = started_at - interval '1 hour' where id = $1", [id])
+  server = await world.start()
   await pushing.promise
   await server.cancel(id)
   await server.kill()
@@ -149,15 +145,10 @@ test('a server killed while it keeps the work goes on with that alone, and the f
 })
 
 test('a task that ends without its walls, since every attempt died, leaves its workspace', async () => {
-  const { id, workspace } = await order('Mend and wait')
-  await until('it to block', () => existsSync(join(workspace, '.git/blocked')), 60_000)
-  const host = join(world.dataDir, 'postgres18')
-  const client = new pg.Client({ host, port: 5432, user: 'longhaul', database: 'postgres' })
-  await client.connect()
-  const strike = 'update tasks set progress = progress || $1 where id = $2'
-  await client.query(strike, [{ strikes: 6 }, id])
-  await client.end()
+  const { id, workspace, marked } = await order('Mend and wait')
+  await marked('blocked')
   await server.kill()
+  await change('update tasks set progress = progress || $1 where id = $2', [{ strikes: 6 }, id])
   server = await world.start()
   const { task, message } = await ended(id)
   assert.equal(task.reason, 'attempts_exhausted')
@@ -166,3 +157,8 @@ test('a task that ends without its walls, since every attempt died, leaves its w
   )
   assert.match(leftFile(workspace, 'sum.sh'), /^echo/)
 })
+
+/** Changes the store behind the back of the server that was there. */
+function change(statement: string, values: readonly unknown[]): Promise<object> {
+  return ask(storeIn(world.dataDir), statement, values)
+}

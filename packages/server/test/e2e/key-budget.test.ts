@@ -1,12 +1,13 @@
 /** What the tasks of one key may spend in a day: they wait for the next one, or for a raise. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import type { ApiKey, Task } from '@longhaul/client/contract'
+import type { ApiKey } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
 import { JumpClock } from '../support/jump-clock.ts'
-import type { ServerApi } from '../support/server-api.ts'
+import { nothingRuns } from '../support/phases.ts'
+import { ServerApi } from '../support/server-api.ts'
 import { until } from '../support/until.ts'
-import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+import { assertWholeLog, makeWorld, mend, type World } from '../support/world.ts'
 
 const dayMs = 24 * 3_600_000
 /** On the model below an answer costs 4 dollars a million. */
@@ -26,7 +27,6 @@ const scenario = script(
 let world: World
 let server: ServerApi
 let clock: JumpClock
-let made = 0
 before(async () => {
   world = await makeWorld([scenario])
   clock = new JumpClock()
@@ -41,20 +41,9 @@ async function keyOf(name: string, more: object = {}) {
   return server.post<ApiKey & { key: string }>('/v1/keys', body)
 }
 
+/** A task that is ordered with that key. */
 async function orderWith(key: string): Promise<string> {
-  made += 1
-  const repository = await world.repository(`sum-${made}`, brokenSum)
-  const answer = await server.request('/v1/tasks', {
-    method: 'POST',
-    headers: { authorization: `Bearer ${key}` },
-    body: JSON.stringify({
-      ...{ type: 'refactor', repo_url: repository.url, instructions: 'Spend.' },
-      priority: 'medium',
-    }),
-  })
-  const text = await answer.text()
-  assert.equal(answer.status, 201, text)
-  return (JSON.parse(text) as Task).id
+  return (await world.order(new ServerApi(server.url, key), { instructions: 'Spend.' })).id
 }
 
 function waits(id: string): Promise<void> {
@@ -101,6 +90,8 @@ test('a task whose key has spent its day goes on by itself on the next one', asy
   const { key } = await keyOf('patient', { day_budget_usd: budgetUsd })
   const id = await orderWith(key)
   await waits(id)
+  // A day that passes while the attempt still ends would be a silence of its lease.
+  await nothingRuns(world)
   clock.jump(dayMs)
   // Its second day pays for two more answers.
   const task = await server.ended(id)

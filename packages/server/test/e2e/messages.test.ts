@@ -1,16 +1,14 @@
 /** What people say to a task's agent: read once, when they asked for it, whatever dies meanwhile. */
 import assert from 'node:assert/strict'
-import { existsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { writeFileSync } from 'node:fs'
 import { after, before, test } from 'node:test'
 import type { SessionEvent } from '@longhaul/client/contract'
 import { type Scenario, say, script, use, when } from '@longhaul/testing'
-import pg from 'pg'
 import { uuidOf } from '../../src/ids.ts'
 import { block } from '../support/phases.ts'
+import { ask, storeIn } from '../support/postgres.ts'
 import type { ServerProcess } from '../support/server.ts'
-import { until } from '../support/until.ts'
-import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+import { assertWholeLog, makeWorld, mend, type World } from '../support/world.ts'
 
 const note = (name: string) => use('Bash', { command: `echo ${name} > ${name}.txt` })
 /** Goes on when the test says so; the mark is in a place that no commit carries. */
@@ -36,7 +34,6 @@ const listening: Scenario = (conversation) => {
 
 let world: World
 let server: ServerProcess
-let made = 0
 before(async () => {
   world = await makeWorld([listening])
   server = await world.start()
@@ -46,19 +43,9 @@ after(async () => {
 })
 
 async function order(instructions: string, more: object = {}) {
-  made += 1
-  const repository = await world.repository(`said-${made}`, brokenSum)
-  const { id } = await server.order({ repoUrl: repository.url, instructions, ...more })
-  const { session_id } = await server.task(id)
-  const workspace = join(world.dataDir, 'sessions', session_id, 'workspace')
-  return {
-    id,
-    repository,
-    blocked: (mark: string) =>
-      until(`${mark}`, () => existsSync(join(workspace, '.git', mark)), 60_000),
-    /** Lets the agent's command go on, from where the agent cannot see it. */
-    go: () => writeFileSync(join(workspace, '.git/go'), ''),
-  }
+  const ordered = await world.order(server, { instructions, ...more })
+  /** Lets the agent's command go on, from where the agent cannot see it. */
+  return { ...ordered, go: () => writeFileSync(ordered.mark('go'), '') }
 }
 
 /** The task at its end: each message was accepted, said and read once, and read in this order. */
@@ -87,8 +74,8 @@ function timesTold({ session_id }: { session_id: string }, text: string): number
 }
 
 test('a message that steers reaches the model within the running turn', async () => {
-  const { id, repository, blocked, go } = await order('Mend and wait')
-  await blocked('waits')
+  const { id, repository, marked, go } = await order('Mend and wait')
+  await marked('waits')
   const sent = await server.say(id, { text: 'Say steered' })
   assert.deepEqual([sent.mode, sent.processed_at, sent.reopened], ['steer', null, false])
   go()
@@ -109,8 +96,8 @@ test('a message that steers reaches the model within the running turn', async ()
 })
 
 test('a message that comes before the agent starts is read with the order', async () => {
-  const { id, repository, blocked, go } = await order('Mend', { setup: [wait], checks: [] })
-  await blocked('waits')
+  const { id, repository, marked, go } = await order('Mend', { setup: [wait], checks: [] })
+  await marked('waits')
   await server.say(id, { text: 'Say steered', mode: 'interrupt' })
   go()
   const { task, events } = await ended(id, ['Say steered'])
@@ -121,8 +108,8 @@ test('a message that comes before the agent starts is read with the order', asyn
 })
 
 test('a message that interrupts ends a command that would never end, and the agent goes on with it', async () => {
-  const { id, repository, blocked } = await order('Mend and block')
-  await blocked('tool')
+  const { id, repository, marked } = await order('Mend and block')
+  await marked('tool')
   await server.say(id, { text: 'Say cut', mode: 'interrupt' })
   const { task, events } = await ended(id, ['Say cut'])
   assert.equal(task.reason, 'done', JSON.stringify(task.error))
@@ -136,8 +123,8 @@ test('a message that interrupts ends a command that would never end, and the age
 })
 
 test('messages that queue are read after the turn, in their order; one that steers goes before them', async () => {
-  const { id, blocked, go } = await order('Mend and wait')
-  await blocked('waits')
+  const { id, marked, go } = await order('Mend and wait')
+  await marked('waits')
   await server.say(id, { text: 'Say queued', mode: 'queue' })
   await server.say(id, { text: 'Say last', mode: 'queue' })
   await server.say(id, { text: 'Say steered', mode: 'steer' })
@@ -151,8 +138,8 @@ test('messages that queue are read after the turn, in their order; one that stee
 
 test('a message that comes while the checks run is worked on, checked and published with the rest', async () => {
   const check = `test -e checked.txt || { ${wait}; }; npm test`
-  const { id, repository, blocked, go } = await order('Mend', { checks: [check] })
-  await blocked('waits')
+  const { id, repository, marked, go } = await order('Mend', { checks: [check] })
+  await marked('waits')
   await server.say(id, { text: 'Say checked', mode: 'queue' })
   go()
   const { task } = await ended(id, ['Say checked'])
@@ -182,8 +169,8 @@ test('a message that comes while the pull request is opened reopens nothing: the
 })
 
 test('a server killed while messages wait says each of them once when it is back', async () => {
-  const { id, repository, blocked } = await order('Mend and block')
-  await blocked('tool')
+  const { id, repository, marked } = await order('Mend and block')
+  await marked('tool')
   await server.say(id, { text: 'Say steered' })
   await server.say(id, { text: 'Say queued', mode: 'queue' })
   await server.kill()
@@ -196,11 +183,11 @@ test('a server killed while messages wait says each of them once when it is back
 })
 
 test('a message that the conversation has is not said again, though nobody lived to write that down', async () => {
-  const { id, blocked, go } = await order('Mend and wait')
-  await blocked('waits')
+  const { id, marked, go } = await order('Mend and wait')
+  await marked('waits')
   const { id: message } = await server.say(id, { text: 'Block now' })
   go()
-  await blocked('now')
+  await marked('now')
   await server.event(id, (event) => event.id === message && event.processed_at !== null)
   // As if the server had died a moment earlier.
   await unmark(message)
@@ -211,10 +198,7 @@ test('a message that the conversation has is not said again, though nobody lived
   assert.equal(timesTold(task, 'Block now'), 1)
 })
 
-async function unmark(message: string): Promise<void> {
-  const host = join(world.dataDir, 'postgres18')
-  const client = new pg.Client({ host, port: 5432, user: 'longhaul', database: 'postgres' })
-  await client.connect()
-  await client.query('update messages set processed_at = null where id = $1', [message])
-  await client.end()
+function unmark(message: string): Promise<object> {
+  const statement = 'update messages set processed_at = null where id = $1'
+  return ask(storeIn(world.dataDir), statement, [message])
 }

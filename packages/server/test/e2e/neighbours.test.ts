@@ -36,7 +36,7 @@ before(async () => {
   first = await makeWorld([scenario])
   second = await makeWorld([])
   const shared = {
-    DATABASE_URL: (await postgres.createDatabase()).replace('@/', '@localhost/'),
+    DATABASE_URL: await postgres.createDatabase(),
     ANTHROPIC_BASE_URL: first.model.url,
     GITHUB_URL: first.github.url,
     GITHUB_API_URL: first.github.apiUrl,
@@ -69,7 +69,7 @@ test('a killed server leaves nothing of what its agents left running, and its ne
   const [range] = rangesOf(first.dataDir)
   await killed.kill()
   const left = () => [...sandboxProcessesOf(first.dataDir), ...(rootOnly ? [] : processesOf(range))]
-  await until('the canary processes to be gone', () => left().length === 0, 5000)
+  await until('the canary processes to be gone', () => left().length === 0)
   const gone = theirs.filter((pid) => !sandboxProcessesOf(second.dataDir).includes(pid))
   // Sleeps of one second come and go.
   assert.ok(gone.length < theirs.length / 2, `${gone.length} of ${theirs.length} are gone`)

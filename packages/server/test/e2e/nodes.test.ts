@@ -59,7 +59,7 @@ before(async () => {
   postgres = await startPostgres()
   first = await makeWorld([scenario])
   shared = {
-    DATABASE_URL: (await postgres.createDatabase()).replace('@/', '@localhost/'),
+    DATABASE_URL: await postgres.createDatabase(),
     ANTHROPIC_BASE_URL: first.model.url,
     GITHUB_URL: first.github.url,
     GITHUB_API_URL: first.github.apiUrl,

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Approval } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
-import { connectTo } from '../support/parked-rows.ts'
+import { connectTo } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 import { brokenSum, makeWorld, mend } from '../support/world.ts'
 

@@ -23,7 +23,7 @@ test('the directory of a session that went on elsewhere is removed from the node
   await using first = await makeWorld([scenario])
   await using second = await makeWorld([])
   const shared = {
-    DATABASE_URL: (await postgres.createDatabase()).replace('@/', '@localhost/'),
+    DATABASE_URL: await postgres.createDatabase(),
     ANTHROPIC_BASE_URL: first.model.url,
     GITHUB_URL: first.github.url,
     GITHUB_API_URL: first.github.apiUrl,

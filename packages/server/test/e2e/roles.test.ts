@@ -5,7 +5,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
-import { startPostgres } from '../support/postgres.ts'
+import { lapse } from '../support/leases.ts'
+import { ask, startPostgres } from '../support/postgres.ts'
 import { openReceiver } from '../support/receiver.ts'
 import { until } from '../support/until.ts'
 import { assertWholeLog, brokenSum, makeWorld, mend, sandboxProcessesOf } from '../support/world.ts'
@@ -20,7 +21,7 @@ test('orders are taken by one process and worked on by others; a killed worker l
   await using receiver = await openReceiver()
   await using front = await makeWorld([scenario])
   const shared = {
-    DATABASE_URL: (await postgres.createDatabase()).replace('@/', '@localhost/'),
+    DATABASE_URL: await postgres.createDatabase(),
     ANTHROPIC_BASE_URL: front.model.url,
     GITHUB_URL: front.github.url,
     GITHUB_API_URL: front.github.apiUrl,
@@ -51,6 +52,7 @@ test('orders are taken by one process and worked on by others; a killed worker l
   await using second = await makeWorld([])
   await second.startWorker(shared)
   await killed.kill()
+  await ask(shared.DATABASE_URL, lapse)
   await until('the other to work', () => existsSync(within(second.dataDir, 'came')), 90_000)
   await writeFile(within(second.dataDir, 'go'), '')
   const task = await api.ended(id)

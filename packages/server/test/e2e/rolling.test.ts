@@ -15,7 +15,7 @@ test('a rolling restart of all workers finishes or hands over every task', async
   await using postgres = await startPostgres()
   await using front = await makeWorld([scenario])
   const shared = {
-    DATABASE_URL: (await postgres.createDatabase()).replace('@/', '@localhost/'),
+    DATABASE_URL: await postgres.createDatabase(),
     ANTHROPIC_BASE_URL: front.model.url,
     GITHUB_URL: front.github.url,
     GITHUB_API_URL: front.github.apiUrl,

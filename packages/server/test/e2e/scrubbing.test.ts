@@ -76,7 +76,7 @@ before(async () => {
   world = await makeWorld([scenario])
   databaseUrl = await postgres.createDatabase()
   server = await world.start({
-    DATABASE_URL: databaseUrl.replace('@/', '@localhost/'),
+    DATABASE_URL: databaseUrl,
     LOG_LEVEL: 'debug',
     CALLBACK_ALLOW: `127.0.0.1:${receiver.port}`,
   })

@@ -36,7 +36,7 @@ before(async () => {
     CREDENTIALS_FILE: await credentialsFile(),
     TOKEN_OF_AN_OWNER: secrets.ownerToken,
     VALUE_OF_THE_VAULT: secrets.bound,
-    DATABASE_URL: databaseUrl.replace('@/', `:${password}@localhost/`),
+    DATABASE_URL: databaseUrl.replace('@', `:${password}@`),
     CANARY_OF_THE_ENVIRONMENT: secrets.environment,
   })
   const environments = await server.get<{ data: { id: string }[] }>('/v1/environments')

@@ -3,12 +3,12 @@ import { test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
 import { assertWholeLog, makeWorld, mend } from '../support/world.ts'
 
-/** A suite of eight seconds, for a shell whose default patience is set to five. */
+/** A suite of four seconds, for a shell whose default patience is set to one. */
 const slowSuite = {
   'package.json': JSON.stringify({ name: 'slow', scripts: { test: 'sh suite.sh' } }),
   'sum.sh': 'echo $(( $1 - $2 ))\n',
   'suite.sh': [
-    'for n in 1 2 3 4 5 6 7 8; do echo "part $n"; sleep 1; done',
+    'for n in 1 2 3 4; do echo "part $n"; sleep 1; done',
     'test "$(sh sum.sh 2 3)" = 5 && echo "all passed" || { echo "FAILED: sum"; exit 1; }',
     '',
   ].join('\n'),
@@ -30,7 +30,7 @@ const suite = script(
 test('a suite that outlives the shell is waited for, found failing, fixed, run again and reported', async () => {
   await using world = await makeWorld([suite])
   const repository = await world.repository('slow', slowSuite)
-  await using server = await world.start({ BASH_TIMEOUT_SECONDS: '5' })
+  await using server = await world.start({ BASH_TIMEOUT_SECONDS: '1' })
   const { id } = await server.order({
     type: 'test',
     repoUrl: repository.url,

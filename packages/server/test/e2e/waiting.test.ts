@@ -1,25 +1,17 @@
 /** Tasks that began, and wait since a crash behind others: their end does not wait with them. */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { type FakeRepository, say, script, use, when } from '@longhaul/testing'
+import { say, script, use, when } from '@longhaul/testing'
 import { JumpClock } from '../support/jump-clock.ts'
+import type { Ordered } from '../support/ordered.ts'
 import type { ServerApi } from '../support/server-api.ts'
-import { until } from '../support/until.ts'
-import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+import { assertWholeLog, makeWorld, mend, type World } from '../support/world.ts'
 
 const minuteMs = 60_000
 const block = 'touch .git/blocked; sleep 300'
 const scenario = script(
   when('Mend and wait', use('Bash', { command: mend }), use('Bash', { command: block }), say('.')),
 )
-
-interface Ordered {
-  readonly id: string
-  readonly repository: FakeRepository
-  readonly blocked: () => Promise<void>
-}
 
 let world: World
 let clock: JumpClock
@@ -34,30 +26,21 @@ before(async () => {
   const first = await world.start({ TASK_CONCURRENCY: '2' })
   toCancel = await order(first, 'one', { priority: 'low' })
   toTimeOut = await order(first, 'two', { priority: 'low', timeLimitMinutes: 90 })
-  await Promise.all([toCancel.blocked(), toTimeOut.blocked()])
+  await Promise.all([toCancel, toTimeOut].map(({ marked }) => marked('blocked')))
   const urgent = { priority: 'high', timeLimitMinutes: 600, setup: [block] }
   others = [await order(first, 'three', urgent), await order(first, 'four', urgent)]
   await first.kill()
   clock = new JumpClock()
   server = await world.startInProcess(clock)
-  await Promise.all(others.map(({ blocked }) => blocked()))
+  await Promise.all(others.map(({ marked }) => marked('blocked')))
 })
 after(async () => {
   await world[Symbol.asyncDispose]()
 })
 
-async function order(from: ServerApi, name: string, more: object): Promise<Ordered> {
-  const repository = await world.repository(name, brokenSum)
-  const instructions = `Mend and wait, ${name}.`
-  const ordered = { type: 'refactor', repoUrl: repository.url, instructions, ...more }
-  const { id } = await from.order(ordered)
-  const { session_id } = await from.task(id)
-  const mark = join(world.dataDir, 'sessions', session_id, 'workspace/.git/blocked')
-  return {
-    id,
-    repository,
-    blocked: () => until(`${name} to block`, () => existsSync(mark), minuteMs),
-  }
+/** On the first of the two servers. */
+function order(from: ServerApi, name: string, more: object): Promise<Ordered> {
+  return world.order(from, { instructions: `Mend and wait, ${name}.`, ...more })
 }
 
 async function assertKept({ id, repository }: Ordered, reason: string): Promise<void> {

@@ -1,14 +1,13 @@
 /** What hangs, falls silent or jumps: each ends in a recovery or a reason, and is in the log. */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
 import { JumpClock } from '../support/jump-clock.ts'
+import type { Ordered } from '../support/ordered.ts'
 import type { ServerApi } from '../support/server-api.ts'
 import { until } from '../support/until.ts'
-import { assertWholeLog, brokenSum, makeWorld, mend, type World } from '../support/world.ts'
+import { assertWholeLog, makeWorld, mend, type World } from '../support/world.ts'
 
 const minuteMs = 60_000
 const hold = 'touch .git/held; until test -e .git/go; do sleep 0.1; done; '
@@ -25,7 +24,6 @@ const scenario = script(
 let world: World
 let server: ServerApi
 let clock: JumpClock
-let made = 0
 before(async () => {
   world = await makeWorld([scenario])
   clock = new JumpClock()
@@ -33,11 +31,8 @@ before(async () => {
 })
 after(() => world[Symbol.asyncDispose]())
 
-async function order(instructions: string, more: object = {}) {
-  made += 1
-  const repository = await world.repository(`watched-${made}`, brokenSum)
-  const { id } = await server.order({ repoUrl: repository.url, instructions, ...more })
-  return { id, sessionId: (await server.task(id)).session_id }
+function order(instructions: string, more: object = {}): Promise<Ordered> {
+  return world.order(server, { instructions, ...more })
 }
 
 async function alertsOf(id: string) {
@@ -59,9 +54,8 @@ test('a model whose stream falls silent is cut off, asked again, and the task is
 })
 
 test('a check that hangs ends with the task’s time, and the log names it', async () => {
-  const { id, sessionId } = await order('Mend.', { checks: ['touch .git/hangs; sleep 600'] })
-  const mark = join(world.dataDir, 'sessions', sessionId, 'workspace/.git/hangs')
-  await until('the check to hang', () => existsSync(mark), 2 * minuteMs)
+  const { id, marked } = await order('Mend.', { checks: ['touch .git/hangs; sleep 600'] })
+  await marked('hangs')
   clock.jump(24 * 60 * minuteMs)
   assert.equal((await server.ended(id)).reason, 'timed_out')
   const [alert, ...more] = await alertsOf(id)
@@ -73,9 +67,8 @@ test('a check that hangs ends with the task’s time, and the log names it', asy
 })
 
 test('a date that is set takes no time from a task, and its log says so', async () => {
-  const { id, sessionId } = await order('Hold.', { timeLimitMinutes: 10 })
-  const mark = (name: string) => join(world.dataDir, 'sessions', sessionId, 'workspace/.git', name)
-  await until('it to run', () => existsSync(mark('held')), 2 * minuteMs)
+  const { id, mark, marked } = await order('Hold.', { timeLimitMinutes: 10 })
+  await marked('held')
   const said = async (count: number) =>
     until(
       'the alert',

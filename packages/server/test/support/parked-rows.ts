@@ -1,5 +1,4 @@
-import { join } from 'node:path'
-import pg from 'pg'
+import type pg from 'pg'
 import { systemClock } from '../../src/clock.ts'
 import { newId, uuidOf } from '../../src/ids.ts'
 import { writtenColumns } from './written-columns.ts'
@@ -13,14 +12,6 @@ export interface ParkedCopy {
 
 /** Copies of one statement. */
 const batch = 1000
-
-/** Another connection to the PostgreSQL that a server keeps in its data directory. */
-export async function connectTo(dataDir: string): Promise<pg.Client> {
-  const host = join(dataDir, 'postgres18')
-  const client = new pg.Client({ host, port: 5432, user: 'longhaul', database: 'postgres' })
-  await client.connect()
-  return client
-}
 
 /**
  * Copies a task that is really parked, with everything in the store that belongs to it: its session, its

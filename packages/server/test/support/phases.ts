@@ -1,10 +1,9 @@
 /** The phases of an attempt, for tests that end it in each of them. */
-import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { type FakeRepository, type GitHubAction, say, script, use, when } from '@longhaul/testing'
-import pg from 'pg'
 import { groupsOf } from '../breaking/host.ts'
+import { type Ordered, orderOn } from './ordered.ts'
+import { connectTo } from './postgres.ts'
 import type { ServerApi } from './server-api.ts'
 import { until } from './until.ts'
 import { brokenSum, mend, sandboxProcessesOf, type World } from './world.ts'
@@ -19,16 +18,7 @@ export interface Phase {
   readonly watch: (
     world: World,
     repository: FakeRepository,
-  ) => (session: Entered) => Promise<unknown>
-}
-
-/** A session that is on its way into a phase, or there. */
-export interface Entered {
-  readonly id: string
-  readonly sessionId: string
-  /** Its directory, as the host sees it. */
-  readonly directory: string
-  readonly repository: FakeRepository
+  ) => (session: Ordered) => Promise<unknown>
 }
 
 /** What the model must know for the phases below. */
@@ -62,7 +52,7 @@ export const phases = {
     name: 'a tool of the agent',
     instructions: 'Mend and wait.',
     watch: (world) => async (session) => {
-      await blocked('tool')()(session)
+      await session.marked('tool')
       await stored(world, session.sessionId, '%"tool_use"%.git/tool%')
     },
   },
@@ -97,26 +87,26 @@ export const phases = {
 export async function enter(
   phase: Phase,
   { world, server }: { readonly world: World; readonly server: ServerApi },
-): Promise<Entered> {
+): Promise<Ordered> {
   const repository = await world.repository(phase.name.replaceAll(/\W+/g, '-'), brokenSum)
   const arrives = phase.watch(world, repository)
-  const { id } = await server.order({
-    repoUrl: repository.url,
-    instructions: `${phase.instructions} (${phase.name})`,
-    ...phase.order,
-  })
-  const { session_id: sessionId } = await server.task(id)
-  const directory = join(world.dataDir, 'sessions', sessionId)
-  const session = { id, sessionId, directory, repository }
-  await arrives(session)
-  return session
+  const instructions = `${phase.instructions} (${phase.name})`
+  const order = { instructions, ...phase.order }
+  const ordered = await orderOn(repository, { server, dataDir: world.dataDir, order })
+  await arrives(ordered)
+  return ordered
 }
 
 /** Asserts that a session's directory goes, and that nothing of any session runs. */
-export async function assertSwept(world: World, entered: Entered): Promise<void> {
-  await until('the workspace to be gone', () => !existsSync(entered.directory))
-  await until('its control groups to be gone', () => groupsOf([entered.sessionId]).length === 0)
-  assert.deepEqual(sandboxProcessesOf(world.dataDir), [])
+export async function assertSwept(world: World, { directory, sessionId }: Ordered): Promise<void> {
+  await until('the workspace to be gone', () => !existsSync(directory))
+  await until('its control groups to be gone', () => groupsOf([sessionId]).length === 0)
+  await nothingRuns(world)
+}
+
+/** Resolves once nothing of any session runs: what was killed takes a moment until it is gone. */
+export function nothingRuns({ dataDir }: World): Promise<void> {
+  return until('what ran to be gone', () => sandboxProcessesOf(dataDir).length === 0)
 }
 
 /**
@@ -130,12 +120,8 @@ export function block(name: string): string {
 /** A phase's watch: the command of that name blocks. */
 export function blocked(name: string) {
   return () =>
-    ({ directory }: Entered) =>
-      until(
-        `${name} to block`,
-        () => existsSync(join(directory, 'workspace/.git', name)),
-        phaseMsMax,
-      )
+    ({ marked }: Ordered) =>
+      marked(name)
 }
 
 /** Generous: a busy machine is slow, and a condition that holds ends the wait at once. */
@@ -161,9 +147,7 @@ function held(action: GitHubAction) {
 
 /** The stored transcript has an entry like this. */
 async function stored({ dataDir }: World, sessionId: string, pattern: string): Promise<void> {
-  const host = join(dataDir, 'postgres18')
-  const client = new pg.Client({ host, port: 5432, user: 'longhaul', database: 'postgres' })
-  await client.connect()
+  const client = await connectTo(dataDir)
   const text = 'select 1 from transcript_entries where session_id = $1 and entry::text like $2'
   const values = [sessionId, pattern]
   try {

@@ -10,7 +10,7 @@ import pg from 'pg'
 import { systemClock } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
 import type { Scrubber } from '../../src/scrub/scrubber.ts'
-import { EmbeddedPostgres } from '../../src/store/embedded.ts'
+import { connectionAt, EmbeddedPostgres, pgdataOf } from '../../src/store/embedded.ts'
 import { findBinaries } from '../../src/store/embedded-binaries.ts'
 import { openStore, type Store } from '../../src/store/open.ts'
 import { seedAgents } from '../../src/tasks/seed-agents.ts'
@@ -108,12 +108,10 @@ export async function startPostgres(): Promise<TestPostgres> {
   async function createDatabase(): Promise<string> {
     made += 1
     const name = `test_${made}`
-    const client = new pg.Client(server.connection)
-    await client.connect()
-    await client.query(`create database ${name}`)
-    await client.end()
+    await ask(server.connection, `create database ${name}`)
     const { host = '', user } = server.connection
-    return `postgres://${user}@/${name}?host=${encodeURIComponent(host)}`
+    // The name of a host is what the setting wants; the socket is what counts.
+    return `postgres://${user}@localhost/${name}?host=${encodeURIComponent(host)}`
   }
 
   const closing = stack.move()
@@ -135,5 +133,32 @@ export async function startPostgres(): Promise<TestPostgres> {
       return store
     },
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
+  }
+}
+
+/** How to reach the PostgreSQL that a server keeps in its data directory. */
+export function storeIn(dataDir: string): pg.ClientConfig {
+  return connectionAt(pgdataOf(dataDir))
+}
+
+/** Another connection to it. */
+export async function connectTo(dataDir: string): Promise<pg.Client> {
+  const client = new pg.Client(storeIn(dataDir))
+  await client.connect()
+  return client
+}
+
+/** One statement, over a connection of its own. */
+export async function ask<T extends object = Record<string, unknown>>(
+  connection: string | pg.ClientConfig,
+  statement: string,
+  values: readonly unknown[] = [],
+): Promise<T[]> {
+  const client = new pg.Client(connection)
+  await client.connect()
+  try {
+    return (await client.query<T>(statement, [...values])).rows
+  } finally {
+    await client.end()
   }
 }

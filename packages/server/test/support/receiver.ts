@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 
 /** A request as it came. */
-export interface Received {
+interface Received {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string

@@ -4,6 +4,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { ServerApi, testKey } from './server-api.ts'
 
+/** The launcher's: what is compiled once need not be again. */
+const compileCache = join(import.meta.dirname, '../../../../node_modules/.cache/longhaul/compiled')
+
 /** The server as its operator runs it: a process of its own, reached over HTTP. */
 export class ServerProcess extends ServerApi implements AsyncDisposable {
   readonly #child: ChildProcess
@@ -25,6 +28,7 @@ export class ServerProcess extends ServerApi implements AsyncDisposable {
       env: {
         PATH: process.env['PATH'] ?? '',
         HOME: '/nonexistent',
+        NODE_COMPILE_CACHE: compileCache,
         PORT: '0',
         LOG_LEVEL: 'info',
         LONGHAUL_API_KEY: testKey,

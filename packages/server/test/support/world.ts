@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import type { SessionEvent } from '@longhaul/client/contract'
 import {
   type FakeGitHub,
@@ -14,8 +15,10 @@ import { loadConfig } from '../../src/config.ts'
 import { knownSecrets } from '../../src/known-secrets.ts'
 import { createLog, type Log } from '../../src/log.ts'
 import { Scrubber } from '../../src/scrub/scrubber.ts'
+import { pgdataOf } from '../../src/store/embedded.ts'
 import { assertNothingIn, processesIn, watchHandles } from './leaks.ts'
-import { makeDirectory } from './postgres.ts'
+import { type Ordered, orderOn } from './ordered.ts'
+import { makeDirectory, seedPostgres } from './postgres.ts'
 import { ServerProcess } from './server.ts'
 import { ServerApi, testKey } from './server-api.ts'
 
@@ -40,6 +43,8 @@ export interface World extends AsyncDisposable {
     },
   ): Promise<ServerApi>
   repository(name: string, files: Readonly<Record<string, string>>): Promise<FakeRepository>
+  /** Orders a task on a repository of its own, whose sum is broken. */
+  order(server: ServerApi, order: Readonly<Record<string, unknown>>): Promise<Ordered>
 }
 
 const callbackKey = 'canary"callback/secret>77aa'
@@ -86,12 +91,21 @@ export async function makeWorld(scenarios: readonly Scenario[]): Promise<World> 
     GITHUB_TOKEN: secrets.github,
     CALLBACK_SECRET: secrets.callback,
   }
+  const repository: World['repository'] = (name, files) =>
+    github.createRepository({ owner: 'acme', name, files })
+  let ordered = 0
+  /** What a server that keeps its own PostgreSQL here makes at its first start, in seconds. */
+  const seed = async (settings: Readonly<Record<string, string>> = {}): Promise<void> => {
+    if (settings['DATABASE_URL'] !== undefined || existsSync(pgdataOf(directory.path))) return
+    await seedPostgres(directory.path)
+  }
   const closing = stack.move()
   return {
     model,
     github,
     dataDir: directory.path,
     async start(settings = {}) {
+      await seed(settings)
       server = await ServerProcess.start({ ...base, ...settings })
       return server
     },
@@ -100,6 +114,7 @@ export async function makeWorld(scenarios: readonly Scenario[]): Promise<World> 
       return server
     },
     async startInProcess(clock, { settings, ...o } = {}) {
+      await seed(settings)
       const config = loadConfig({ ...base, PORT: '0', LONGHAUL_API_KEY: testKey, ...settings })
       inProcess = await buildServer({
         config,
@@ -111,7 +126,12 @@ export async function makeWorld(scenarios: readonly Scenario[]): Promise<World> 
       })
       return new ServerApi(inProcess.url)
     },
-    repository: (name, files) => github.createRepository({ owner: 'acme', name, files }),
+    repository,
+    async order(from, order) {
+      ordered += 1
+      const own = await repository(`ordered-${ordered}`, brokenSum)
+      return orderOn(own, { server: from, dataDir: directory.path, order })
+    },
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
   }
 }
