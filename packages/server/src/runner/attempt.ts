@@ -27,12 +27,13 @@ import { publish } from './publish.ts'
 import { quotaCause } from './quota.ts'
 import { endTaskOf, handBack, park } from './settle.ts'
 import { Spending } from './spending.ts'
+import { strike } from './strikes.ts'
 import { openWalls } from './walls.ts'
 import { watch } from './watch.ts'
 import { work } from './work.ts'
 
 /**
- * Attempts in a row that may die without finishing a phase. It bounds a task that takes its server
+ * Attempts in a row that may die without finishing a phase or a turn (see `strike`). It bounds a task that takes its server
  * down with it each time; attempts that a stopping server handed back do not count.
  */
 const strikesMax = 5
@@ -86,7 +87,7 @@ async function settle(run: Run): Promise<void> {
   const progress = progressOf(task.progress)
   const journal = new Journal({ ...deps, writer, lease, taskId: task.id, progress })
   try {
-    await journal.write({ strikes: progress.strikes + 1 })
+    await journal.write(await strike(deps.store, { lease, progress }))
     const end = await perform(run, { writer, journal }).finally(() => journal.leave())
     // What the agent said comes before the end in the log.
     await writer.flush()

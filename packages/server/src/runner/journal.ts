@@ -72,7 +72,7 @@ export class Journal {
 
   /**
    * Writes that something is done. Naming the `next` phase, or the `ending`, means that a phase was
-   * finished, and finished phases forgive the attempts that died before it.
+   * finished, and finished phases, as finished turns, forgive the attempts that died before it.
    */
   async write(patch: Partial<Progress>, events: readonly NewEvent[] = []): Promise<void> {
     await this.#write(patch, events, () => Promise.resolve(true))

@@ -61,6 +61,23 @@ export async function loadTranscript(
   return rows.length === 0 ? null : rows.map((row) => row.entry)
 }
 
+/** The last entries of the conversation itself that were stored by attempt `since` or a later one. */
+export async function latestEntries(
+  db: Db,
+  o: { sessionId: string; since: number; limit: number },
+): Promise<unknown[]> {
+  const rows = await db
+    .selectFrom('transcript_entries')
+    .select('entry')
+    .where('session_id', '=', o.sessionId)
+    .where('subpath', '=', '')
+    .where('attempt', '>=', o.since)
+    .orderBy('position', 'desc')
+    .limit(o.limit)
+    .execute()
+  return rows.map((row) => row.entry)
+}
+
 /** Whether anything of the conversation was stored. */
 export async function hasConversation(
   db: Db,

@@ -88,8 +88,13 @@ const schema = z.object({
     .default(null),
   /** What the task may cost, once a human raised it above its order. */
   budgetUsd: z.number().optional(),
-  /** Attempts in a row that ended without finishing a phase, through no doing of the agent. */
+  /**
+   * Attempts in a row, with the one that is under way, that finished neither a phase nor a turn of
+   * the agent, through no doing of the agent.
+   */
   strikes: z.number().int().default(0),
+  /** The attempt that wrote the last of them. */
+  struck: z.number().int().default(0),
 })
 
 export type Progress = z.infer<typeof schema>

@@ -12,6 +12,7 @@ import {
   type Phase,
   phaseScenario,
   phases,
+  query,
 } from '../support/phases.ts'
 import type { ServerProcess } from '../support/server.ts'
 import { until } from '../support/until.ts'
@@ -23,9 +24,13 @@ const stepScenario = script(
   when('Step on', ...steps.map((command) => use('Bash', { command })), say('Mended.')),
 )
 
+const firstScenario = script(
+  when('Wait at once', use('Bash', { command: block('first') }), say('Waited.')),
+)
+
 let world: World
 before(async () => {
-  world = await makeWorld([phaseScenario, stepScenario])
+  world = await makeWorld([phaseScenario, stepScenario, firstScenario])
 })
 after(async () => {
   await world[Symbol.asyncDispose]()
@@ -73,6 +78,20 @@ test('a deploy command that a crash cut off is not run again, and the task says 
   const events = await next.events(id)
   assertWholeLog(events)
   assert.equal(events.filter(({ type }) => type === 'task.command_started').length, 1)
+})
+
+test('a sixth crash ends a task that finished no turn since the fifth, and no other one', async () => {
+  const server = await world.start()
+  const going = await enter({ ...phases.tool, name: 'a sixth crash' }, { world, server })
+  const stuck = await enter(
+    { name: 'its first call', instructions: 'Wait at once.', watch: blocked('first') },
+    { world, server },
+  )
+  await query(world, `update tasks set progress = progress || '{"strikes": 5}'`)
+  await server.kill()
+  await using next = await world.start()
+  assert.equal((await next.ended(stuck.id)).reason, 'attempts_exhausted')
+  await finishedOnce(next, going)
 })
 
 test('a server that is told to stop hands its task back, and the next one goes on', async () => {

@@ -148,7 +148,10 @@ test('a task that ends without its walls, since every attempt died, leaves its w
   const { id, workspace, marked } = await order('Mend and wait')
   await marked('blocked')
   await server.kill()
-  await change('update tasks set progress = progress || $1 where id = $2', [{ strikes: 6 }, id])
+  await change('update tasks set progress = progress || $1 where id = $2', [
+    { strikes: 6, struck: 2 },
+    id,
+  ])
   server = await world.start()
   const { task, message } = await ended(id)
   assert.equal(task.reason, 'attempts_exhausted')

@@ -146,15 +146,22 @@ function held(action: GitHubAction) {
 }
 
 /** The stored transcript has an entry like this. */
-async function stored({ dataDir }: World, sessionId: string, pattern: string): Promise<void> {
+async function stored(world: World, sessionId: string, pattern: string): Promise<void> {
+  const text = 'select from transcript_entries where session_id = $1 and entry::text like $2'
+  await until('the turn to be stored', async () => {
+    return (await query(world, text, [sessionId, pattern])) > 0
+  })
+}
+
+/** Looks into the embedded store of a world, or changes something there; returns how many rows. */
+export async function query(
+  { dataDir }: World,
+  text: string,
+  values: readonly string[] = [],
+): Promise<number> {
   const client = await connectTo(dataDir)
-  const text = 'select 1 from transcript_entries where session_id = $1 and entry::text like $2'
-  const values = [sessionId, pattern]
   try {
-    await until(
-      'the turn to be stored',
-      async () => ((await client.query(text, values)).rowCount ?? 0) > 0,
-    )
+    return (await client.query(text, [...values])).rowCount ?? 0
   } finally {
     await client.end()
   }
