@@ -13,7 +13,8 @@ import { affected, createBoss } from './boss.ts'
 import { type Chosen, chooseWork, type Limits } from './choose.ts'
 
 /** pg-boss's queue; one piece of work in it is the right to run one session. */
-const queue = 'sessions'
+export const workQueueName = 'sessions'
+const queue = workQueueName
 const channel = 'longhaul_work'
 /** Any order of numbers; gaps leave room for more. Equal ones go by age. */
 const priorities: Readonly<Record<Priority, number>> = { high: 30, medium: 20, low: 10 }

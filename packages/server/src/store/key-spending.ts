@@ -63,6 +63,11 @@ export async function settleSpending(
     .execute()
 }
 
+/** What requests of an attempt that is over had reserved, and nobody settled: it died, or the store was away. */
+export async function dropReservations(db: Db, sessionId: string): Promise<void> {
+  await db.deleteFrom('key_reservations').where('session_id', '=', sessionId).execute()
+}
+
 /** What keys spent in the day of UTC that it is, in US dollars; who spent nothing may be missing. */
 export async function spentToday(
   db: Db,

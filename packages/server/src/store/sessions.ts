@@ -1,5 +1,6 @@
 import type { SessionStatus, Usage } from '@longhaul/client/contract'
 import { sql } from 'kysely'
+import { dropReservations } from './key-spending.ts'
 import { comeBack, leavePlace } from './left-places.ts'
 import type { Db, JsonObject, SessionRow } from './tables.ts'
 import { inTransaction, toJson } from './values.ts'
@@ -49,6 +50,7 @@ export async function claimSession(
   o: { id: string; node: string; now: Date },
 ): Promise<{ attempt: number }> {
   await leavePlace(trx, o)
+  await dropReservations(trx, o.id)
   const slot = await comeBack(trx, o)
   return trx
     .updateTable('sessions')

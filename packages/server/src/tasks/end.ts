@@ -6,6 +6,7 @@ import {
 } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import type { Metrics } from '../metrics.ts'
+import { dropReservations } from '../store/key-spending.ts'
 import type { Db, TaskRow } from '../store/tables.ts'
 import type { TaskState } from './machine.ts'
 import type { Progress } from './progress.ts'
@@ -23,7 +24,7 @@ export interface TaskEnd {
  * one transaction, so nobody is told of an end that is not stored, and no stored end goes untold. To be
  * counted (`countEnd`) once that is committed.
  */
-export function endTask(
+export async function endTask(
   trx: Db,
   o: {
     readonly taskId: string
@@ -35,7 +36,7 @@ export function endTask(
 ): Promise<TaskRow> {
   const { taskId, end, clock } = o
   const error = end.state.status === 'failed' ? errorOf(end.state.reason, end.message) : null
-  return moveTask(trx, {
+  const row = await moveTask(trx, {
     taskId,
     to: end.state,
     ...(end.message === undefined ? {} : { message: end.message }),
@@ -44,6 +45,8 @@ export function endTask(
     outcome: { result: end.result, error },
     clock,
   })
+  await dropReservations(trx, row.session_id)
+  return row
 }
 
 /** Counts a task that has ended. */

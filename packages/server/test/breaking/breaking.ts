@@ -45,7 +45,8 @@ export async function breakThings(o: {
 }): Promise<Broken> {
   const random = new Random(o.seed)
   const weather: Weather = { model: 'fair' }
-  const settings = { TASK_CONCURRENCY: '2', LOG_LEVEL: 'warn' }
+  // A budget of the day that nobody reaches: requests reserve of it, and settle.
+  const settings = { TASK_CONCURRENCY: '2', LOG_LEVEL: 'warn', KEY_DAY_BUDGET_USD: '1000' }
   await using stage = await setStage({
     nodes: o.nodes,
     scenario: inWeather(scenario, weather),

@@ -1,5 +1,6 @@
 import type { Task } from '@longhaul/client/contract'
 import { Webhook } from 'standardwebhooks'
+import { workQueueName } from '../../src/queue/work-queue.ts'
 import { secrets } from '../support/world.ts'
 import type { Callers } from './callers.ts'
 import { groupsOf, workspacesOf } from './host.ts'
@@ -36,7 +37,7 @@ export async function judge(o: {
   for (const { conversation, turn, acknowledged } of stage.model.duplicates)
     if (acknowledged) losses.turns.push(`turn ${turn} of ${conversation} was asked twice`)
   losses.turns.push(...stage.model.violations)
-  await judgeStore(losses, stage)
+  losses.leftovers.push(...(await leftoversIn(stage)))
   // What a session left on another node goes with that node's next sweep, which only a node that runs has.
   losses.leftovers.push(...stage.nodes.flatMap(({ dataDir }) => workspacesOf(dataDir)))
   losses.leftovers.push(...groupsOf(ordered.map(({ sessionId }) => sessionId)))
@@ -104,19 +105,18 @@ async function judgeEffects(
 const leftInStore: readonly (readonly [what: string, sql: string])[] = [
   ['slots', 'select id from sessions where slot is not null'],
   ['left places', 'select session_id as id from left_places'],
-  [
-    'work',
-    `select id from pgboss.job where state in ('created', 'retry', 'active') and name = 'work'`,
-  ],
+  ['work', `select id from pgboss.job where state <= 'active' and name = '${workQueueName}'`],
   ['approvals', `select id from approvals where status = 'pending'`],
   ['deliveries', 'select id from deliveries where delivered_at is null and gave_up_at is null'],
   ['reservations', 'select id from key_reservations'],
 ]
 
-/** Neither a slot, nor work, a lease, a question or something to deliver is left. */
-async function judgeStore(losses: Losses, stage: Stage): Promise<void> {
+/** Neither a slot, nor work, a lease, a question, reserved money or something to deliver may be left. */
+export async function leftoversIn({ query }: Pick<Stage, 'query'>): Promise<string[]> {
+  const left: string[] = []
   for (const [what, sql] of leftInStore) {
-    const rows = await stage.query<{ id: string }>(sql)
-    if (rows.length > 0) losses.leftovers.push(`${what}: ${rows.map(({ id }) => id).join(', ')}`)
+    const rows = await query<{ id: string }>(sql)
+    if (rows.length > 0) left.push(`${what}: ${rows.map(({ id }) => id).join(', ')}`)
   }
+  return left
 }
