@@ -1,10 +1,10 @@
 import type { SessionEvent } from '@longhaul/client/contract'
 import { readEvents } from '../events/read.ts'
-import { getSession } from '../store/sessions.ts'
+import { openCalls } from '../store/open-calls.ts'
 import type { Progress } from '../tasks/progress.ts'
 import type { Attempt } from './phase.ts'
 
-/** Events that are looked through for calls; those of a call are mostly close to each other. */
+/** Events before a checkpoint that are looked through for calls: those of a call are mostly close. */
 const eventsMax = 200
 /** Events after a checkpoint that are looked through, the last ones. */
 const laterEventsMax = 1000
@@ -12,14 +12,15 @@ const laterEventsMax = 1000
 const callsMax = 20
 const callCharsMax = 500
 
-type Log = Pick<Attempt, 'deps' | 'lease'>
+interface Log {
+  readonly deps: Pick<Attempt['deps'], 'store'>
+  readonly lease: Pick<Attempt['lease'], 'sessionId'>
+}
 
-/** Tool calls without a result at the end of the log, in words. */
+/** Tool calls that were cut off, in words: of an attempt that died, or of a process of this one. */
 export async function cutOffCalls({ deps, lease }: Log): Promise<string[]> {
-  const session = await getSession(deps.store.db, lease.sessionId)
-  const after = Math.max(0, (session?.last_seq ?? 0) - eventsMax)
-  const calls = callsIn(await toolEvents({ deps, lease }, after))
-  return calls.filter(({ end }) => end === null).map(({ call }) => call)
+  const { sessionId } = lease
+  return (await openCalls(deps.store.db, { sessionId, limit: callsMax })).map(inWords)
 }
 
 /** Calls whose results are younger than the checkpoint that took the place of the workspace. */
@@ -57,12 +58,15 @@ function callsIn(events: readonly SessionEvent[]): Call[] {
   for (const event of events) {
     const of = event['tool_use_id'] ?? event['mcp_tool_use_id']
     if (event.type.endsWith('_use')) {
-      const call = `${event['name']} ${JSON.stringify(event['input'])}`.slice(0, callCharsMax)
-      calls.set(of, { call, end: null })
+      calls.set(of, { call: inWords(event), end: null })
     } else {
       const begun = calls.get(of)
       if (begun !== undefined) calls.set(of, { ...begun, end: event.seq })
     }
   }
   return [...calls.values()]
+}
+
+function inWords(call: Readonly<Record<string, unknown>>): string {
+  return `${call['name']} ${JSON.stringify(call['input'])}`.slice(0, callCharsMax)
 }
