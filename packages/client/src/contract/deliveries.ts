@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { countParam, deliveryId, endpointId, pageMax, pageOf, timestamp } from './common.ts'
+import { countParam, deliveryId, endpointId, pageMax, pageOf, taskId, timestamp } from './common.ts'
 
 /** Waits for its (next) try; arrived; or was given up, and is sent again only when asked for. */
 const deliveryStatus = z.enum(['pending', 'delivered', 'dead'])
@@ -50,9 +50,14 @@ export type DeliveryWithTries = z.infer<typeof deliveryWithTries>
 /** A page of deliveries, newest first. */
 export const deliveryPage = pageOf('DeliveryPage', delivery)
 
-/** What the list of deliveries is asked for. */
+/** What the list of an endpoint's deliveries is asked for. */
 export const deliveryQuery = z.strictObject({
   status: deliveryStatus.optional(),
   page: countParam(0, 999_999_999_999_999).optional().describe('Opaque: from the page before.'),
   limit: countParam(1, pageMax).optional(),
+})
+
+/** What the list of all deliveries is asked for. */
+export const deliveriesQuery = deliveryQuery.extend({
+  task_id: taskId.optional().describe('Only what is told of this task, its callback included.'),
 })

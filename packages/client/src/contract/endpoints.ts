@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { check, countParam, endpointId, pageMax, pageOf, timestamp } from './common.ts'
+import { check, countParam, endpointId, pageMax, pageOf, taskId, timestamp } from './common.ts'
 import { storable } from './metadata.ts'
 import { type OrderPolicy, orderFields } from './orders.ts'
 
@@ -38,6 +38,8 @@ export interface NewEndpoint {
   /** Null: every event of a task, those that come with a later version too. */
   readonly events: readonly WebhookEvent[] | null
   readonly payload: WebhookPayload
+  /** Null: every task of the key. */
+  readonly task_id: string | null
 }
 
 /** A change of an endpoint: an absent field stays. */
@@ -77,6 +79,10 @@ export function endpointCreate(policy: OrderPolicy) {
       name: name.default(''),
       events: events.default(null),
       payload: form.default('full'),
+      task_id: taskId
+        .nullable()
+        .default(null)
+        .describe('Only of this task of the key’s, and gone with it; null: of all that it orders.'),
     })
     .meta({ id: 'EndpointCreate' })
 }
@@ -104,6 +110,7 @@ export const endpoint = z
     name: z.string(),
     events: z.array(webhookEvent).nullable(),
     payload,
+    task_id: taskId.nullable().describe('The one task that it is told of; null: all of its key.'),
     disabled_at: timestamp.nullable(),
     disabled_reason: z
       .string()
@@ -134,6 +141,7 @@ export const endpointPage = pageOf('EndpointPage', endpoint)
 
 /** What the list of endpoints is asked for. */
 export const endpointQuery = z.strictObject({
+  task_id: taskId.optional().describe('Only those of this one task.'),
   page: endpointId.optional().describe('Opaque: the next page as the page before named it.'),
   limit: countParam(1, pageMax).optional(),
 })

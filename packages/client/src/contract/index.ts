@@ -68,6 +68,7 @@ export {
   type Delivery,
   type DeliveryStatus,
   type DeliveryWithTries,
+  deliveriesQuery,
   deliveryPage,
   deliveryQuery,
   deliveryWithTries,

@@ -139,6 +139,8 @@ export class DeliverySender implements AsyncDisposable {
     const refused = refusalOf(row, endpoint)
     if (refused !== null) return this.#giveUp(row, refused)
     const [startedAt, began] = [clock.now(), clock.elapsed()]
+    // It stood still meanwhile: another sender has it, and may be further in its lane.
+    if (startedAt + this.#tryMsMax >= (row.next_try_at?.getTime() ?? 0)) return
     const secrets = endpoint === null ? [secret] : secretsOf(endpoint, startedAt)
     const headers = signedHeaders(row, { secrets, now: startedAt })
     const outcome = await this.#post(row, headers)
@@ -165,8 +167,13 @@ export class DeliverySender implements AsyncDisposable {
     if (stored) this.#count(row, { outcome: 'dead', patch, gone: false })
   }
 
+  get #tryMsMax(): number {
+    return this.#o.fetchTimeoutMs ?? defaultTimeoutMs
+  }
+
   async #post(row: DeliveryRow, headers: Readonly<Record<string, string>>): Promise<PostOutcome> {
-    const { clock, allow, lookup, fetchTimeoutMs = defaultTimeoutMs } = this.#o
+    const { clock, allow, lookup } = this.#o
+    const fetchTimeoutMs = this.#tryMsMax
     const limit = new AbortController()
     const stop = (): void => limit.abort(new Error('the server is stopping'))
     this.#stop.signal.addEventListener('abort', stop, { once: true })

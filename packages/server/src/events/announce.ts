@@ -39,7 +39,7 @@ export async function announceStatus(
   if (keyId === undefined || keyId === null) return
   const now = new Date(clock.now())
   for (const { id, event } of named)
-    for (const endpoint of await endpointsFor(trx, { keyId, event })) {
+    for (const endpoint of await endpointsFor(trx, { sessionId, keyId, event })) {
       const lane = { endpointId: endpoint.id, lane: sessionId }
       await dropProgress(trx, { ...lane, all: false, now })
       const created_at = now.toISOString()
@@ -50,7 +50,7 @@ export async function announceStatus(
         id: derivedId('dlv', endpoint.id, id),
         ...{ sessionId, taskId: null, attempt: null, type: event, url: endpoint.url },
         body: JSON.stringify(body),
-        ...{ nextTryAt: now, createdBy: keyId, now },
+        ...{ nextTryAt: now, createdBy: endpoint.created_by, now },
       })
     }
 }

@@ -10,6 +10,7 @@ export function presentEndpoint(row: EndpointRow): Endpoint {
     name: row.name,
     events: row.events,
     payload: row.payload,
+    task_id: row.task_id,
     disabled_at: row.disabled_at?.toISOString() ?? null,
     disabled_reason: row.disabled_reason,
     failing_since: row.failing_since?.toISOString() ?? null,

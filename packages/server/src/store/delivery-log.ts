@@ -53,17 +53,27 @@ export function getDelivery(db: Db, id: string): Promise<DeliveryRow | undefined
   return db.selectFrom('deliveries').selectAll().where('id', '=', id).executeTakeFirst()
 }
 
-/** Those of an endpoint, newest first, from the one that follows the position `before` on. */
+/** Those that fit, newest first, from the one that follows the position `before` on. */
 export function listDeliveries(
   db: Db,
   o: {
-    readonly endpointId: string
+    readonly endpointId?: string
+    /** What is told of this task or its session. */
+    readonly taskId?: string | undefined
+    /** Those of its endpoints, and the callbacks of its tasks; absent: whosoever. */
+    readonly keyId?: string | undefined
     readonly status?: DeliveryStatus | undefined
     readonly before?: number | undefined
     readonly limit: number
   },
 ): Promise<DeliveryRow[]> {
-  let query = db.selectFrom('deliveries').selectAll().where('endpoint_id', '=', o.endpointId)
+  let query = db.selectFrom('deliveries').selectAll()
+  if (o.endpointId !== undefined) query = query.where('endpoint_id', '=', o.endpointId)
+  if (o.taskId !== undefined)
+    query = query.where(
+      sql<boolean>`session_id = (select session_id from tasks where id = ${o.taskId})`,
+    )
+  if (o.keyId !== undefined) query = query.where('created_by', '=', o.keyId)
   if (o.status !== undefined) query = query.where(conditions[o.status])
   if (o.before !== undefined) query = query.where('position', '<', o.before)
   return query.orderBy('position', 'desc').limit(o.limit).execute()

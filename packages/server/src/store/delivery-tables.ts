@@ -21,6 +21,8 @@ export interface Endpoints {
   failing_since: Optional<Date>
   /** Deliveries that were given up since then. */
   dead_letters: Generated<number>
+  /** The one task that it is told of, whoever ordered it; null: those of its key. */
+  task_id: Optional<string>
   /** The key whose tasks it is told of. */
   created_by: string
   created_at: Date

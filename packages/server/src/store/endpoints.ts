@@ -4,14 +4,16 @@ import { deliveriesChannel } from './deliveries.ts'
 import type { Db, EndpointRow, Trx } from './tables.ts'
 import { toText } from './values.ts'
 
-/** Endpoints of one key, at most: each is written to at every step of its tasks. */
+/** Endpoints of one key, at most, those of single tasks aside: each is written to at every step of its tasks. */
 export const endpointsMax = 20
+/** Endpoints of one task, at most. */
+export const endpointsOfTaskMax = 5
 /** Secrets that are taken out of texts, at most, those of the endpoints that were changed last. */
 const secretsMax = 2000
 /** Of a notification of the deliveries' channel: there is a secret that nobody knew. */
 export const newSecretHint = 'secret'
 
-/** Stores an endpoint; undefined: the key has as many as it may. */
+/** Stores an endpoint; undefined: the key, or the task, has as many as it may. */
 export async function insertEndpoint(
   trx: Trx,
   o: NewEndpoint & {
@@ -23,19 +25,25 @@ export async function insertEndpoint(
 ): Promise<EndpointRow | undefined> {
   // Requests of one key come one after the other here, so that none is counted too late.
   await sql`select 1 from keys where id = ${o.createdBy} for update`.execute(trx)
-  const mine = await trx
+  if (o.task_id !== null)
+    await sql`select 1 from tasks where id = ${o.task_id} for key share`.execute(trx)
+  const beside = await trx
     .selectFrom('endpoints')
     .select('id')
-    .where('created_by', '=', o.createdBy)
+    .where((eb) =>
+      o.task_id === null
+        ? eb.and([eb('created_by', '=', o.createdBy), eb('task_id', 'is', null)])
+        : eb('task_id', '=', o.task_id),
+    )
     .execute()
-  if (mine.length >= endpointsMax) return undefined
+  if (beside.length >= (o.task_id === null ? endpointsMax : endpointsOfTaskMax)) return undefined
   await tellOfSecret(trx)
   return trx
     .insertInto('endpoints')
     .values({
       ...{ id: o.id, url: o.url, name: toText(o.name), payload: o.payload, secret: o.secret },
       events: o.events && [...o.events],
-      ...{ created_by: o.createdBy, created_at: o.now, updated_at: o.now },
+      ...{ task_id: o.task_id, created_by: o.createdBy, created_at: o.now, updated_at: o.now },
     })
     .returningAll()
     .executeTakeFirstOrThrow()
@@ -51,29 +59,34 @@ export function listEndpoints(
   o: {
     /** Null: those of every key. */
     readonly keyId: string | null
+    readonly taskId?: string | undefined
     readonly before?: string | undefined
     readonly limit: number
   },
 ): Promise<EndpointRow[]> {
   let query = db.selectFrom('endpoints').selectAll()
+  if (o.taskId !== undefined) query = query.where('task_id', '=', o.taskId)
   if (o.keyId !== null) query = query.where('created_by', '=', o.keyId)
   if (o.before !== undefined) query = query.where('id', '<', o.before)
   return query.orderBy('id', 'desc').limit(o.limit).execute()
 }
 
 /**
- * The endpoints that are to be told of an event of a key's task or its session. None of them is disabled or deleted
+ * The endpoints that are to be told of an event of a session or its task, which that key ordered. None of them is disabled or deleted
  * before the caller's transaction ends, so that what is written for it then is seen by whoever does.
  */
 export function endpointsFor(
   trx: Db,
-  o: { readonly keyId: string; readonly event: WebhookEvent },
+  o: { readonly sessionId: string; readonly keyId: string; readonly event: WebhookEvent },
 ): Promise<EndpointRow[]> {
   return (
     trx
       .selectFrom('endpoints')
       .selectAll()
-      .where('created_by', '=', o.keyId)
+      .where(
+        sql<boolean>`(task_id is null and created_by = ${o.keyId}
+          or task_id in (select id from tasks where session_id = ${o.sessionId}))`,
+      )
       .where('disabled_at', 'is', null)
       .where(
         sql<boolean>`(${o.event} = any(events) or events is null and ${o.event} like 'task.%')`,

@@ -21,6 +21,7 @@ import { listPages } from './migrations/0021-list-pages.ts'
 import { quickSearches } from './migrations/0022-quick-searches.ts'
 import { failingEndpoints } from './migrations/0023-failing-endpoints.ts'
 import { deliveryDates } from './migrations/0024-delivery-dates.ts'
+import { endpointsOfTasks } from './migrations/0025-endpoints-of-tasks.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -52,6 +53,7 @@ const migrations: readonly Migration[] = [
   quickSearches,
   failingEndpoints,
   deliveryDates,
+  endpointsOfTasks,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

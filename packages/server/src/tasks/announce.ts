@@ -30,8 +30,8 @@ export async function announce(trx: Db, o: Announcement): Promise<void> {
   const isEnd = event === 'task.completed' || event === 'task.failed'
   if (isEnd && task.order.callbackUrl !== undefined) await call(trx, o, task.order.callbackUrl)
   if (task.created_by === null) return
-  for (const endpoint of await endpointsFor(trx, { keyId: task.created_by, event }))
-    await tell(trx, o, endpoint)
+  const about = { sessionId: task.session_id, keyId: task.created_by, event }
+  for (const endpoint of await endpointsFor(trx, about)) await tell(trx, o, endpoint)
 }
 
 /**
@@ -61,6 +61,7 @@ async function tell(trx: Db, o: Announcement, endpoint: EndpointRow): Promise<vo
   await insertDelivery(trx, {
     ...about(o, now),
     ...lane,
+    createdBy: endpoint.created_by,
     id: derivedId('dlv', endpoint.id, task.id, seq),
     url: endpoint.url,
     body: bodyOf(o, endpoint.payload),

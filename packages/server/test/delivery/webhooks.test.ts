@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import type { Delivery } from '@longhaul/client/contract'
+import type { PoolClient } from 'pg'
 import { Webhook } from 'standardwebhooks'
 import { createKey } from '../../src/http/first-key.ts'
 import { reportProgress } from '../../src/tasks/report-progress.ts'
@@ -25,6 +26,15 @@ function progress(taskId: string, message: string): Promise<void> {
   return server.store.db
     .transaction()
     .execute((trx) => reportProgress(trx, { taskId, attempt: 0, progress: { message }, clock }))
+}
+
+/** Resolves when the only delivery that waits is claimed for that time. */
+async function claimed(client: PoolClient, tries: number): Promise<void> {
+  await until(`claim ${tries}`, async () => {
+    const waiting = 'delivered_at is null and gave_up_at is null'
+    const { rows } = await client.query(`select tries from deliveries where ${waiting}`)
+    return rows.length === 1 && rows[0].tries === tries
+  })
 }
 
 /** One that was settled, in that way. */
@@ -208,6 +218,55 @@ test('two senders keep the order of every task, and send each delivery once', as
       types.toSorted((a, b) => arrived.indexOf(a) - arrived.indexOf(b)),
     )
   }
+})
+
+test('a sender that stood still until another had its delivery sends nothing', async () => {
+  const endpoint = await stage.endpoint()
+  const { id } = await stage.server.order()
+  await stage.step(id, steps.started)
+  const client = await stage.server.store.pool.connect()
+  try {
+    // It has claimed, and waits to read the endpoint.
+    await client.query('begin; lock table endpoints in access exclusive mode')
+    await using _still = stage.sender()
+    await claimed(client, 1)
+    stage.clock.advance(60_000)
+    await using _next = stage.sender()
+    await claimed(client, 2)
+    await client.query('commit')
+    await stage.delivery(endpoint, 'task.started', isDelivered)
+  } finally {
+    client.release()
+  }
+  assert.equal(received().length, 1)
+})
+
+test('an endpoint of one task is told of that alone, and goes with it', async () => {
+  const [mine, other] = [await stage.server.order(), await stage.server.order()]
+  const { id, ...endpoint } = await stage.endpoint({ task_id: mine.id, path: '/one' })
+  assert.equal(endpoint.task_id, mine.id)
+  for (const task of [mine, other]) {
+    await stage.step(task.id, steps.started)
+    await stage.step(task.id, { status: 'failed', reason: 'stalled' })
+  }
+  await using _sender = stage.sender()
+  await came(2)
+  assert.deepEqual(
+    bodies().map(({ type, data }) => [type, data.id]),
+    [
+      ['task.started', mine.id],
+      ['task.failed', mine.id],
+    ],
+  )
+  const list = (query: string) => stage.ask<{ data: Delivery[] }>(200, 'GET', `/v1/${query}`)
+  await until('both to be settled', async () => {
+    const { data } = await list(`deliveries?task_id=${mine.id}&status=delivered`)
+    return data.length === 2 && data.every((one) => one.endpoint_id === id)
+  })
+  assert.deepEqual((await list(`deliveries?task_id=${other.id}`)).data, [])
+  assert.equal((await list(`endpoints?task_id=${mine.id}`)).data.length, 1)
+  await stage.ask(200, 'DELETE', `/v1/tasks/${mine.id}`)
+  await stage.ask(404, 'GET', `/v1/endpoints/${id}`)
 })
 
 test('after 24 hours a delivery is dead, the next one goes, and it is sent again on request', async () => {

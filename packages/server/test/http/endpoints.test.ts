@@ -38,6 +38,13 @@ async function ask(
 const make = (body: object = {}, key?: string) =>
   ask(201, 'POST', '/v1/endpoints', { body: { url, ...body }, ...(key !== undefined && { key }) })
 
+/** Nobody hears of another key's task through an endpoint. */
+async function expectHidden(key: string, taskId: string): Promise<void> {
+  await ask(404, 'POST', '/v1/endpoints', { body: { url, task_id: taskId }, key })
+  const { data } = await ask(200, 'GET', `/v1/deliveries?task_id=${taskId}`, { key })
+  assert.deepEqual(data, [])
+}
+
 function keyOf(...scopes: Scope[]): Promise<string> {
   return createKey({ store: server.store, clock: systemClock }, { name: 'other', scopes })
 }
@@ -50,7 +57,7 @@ test('an endpoint is made with a secret that is shown this once', async () => {
   const shown = {
     ...{ type: 'endpoint', url, name: '', events: null, payload: 'full', updated_at: at },
     ...{ disabled_at: null, disabled_reason: null, previous_secret_expires_at: null },
-    failing_since: null,
+    ...{ failing_since: null, task_id: null },
   }
   assert.deepEqual(rest, shown)
   const expected = { id, created_at: at, created_by: by, ...shown }
@@ -127,6 +134,19 @@ test('a key has at most twenty endpoints, however many are asked for at once', a
   const ids = [...first.data, ...rest.data].map(({ id }: { id: string }) => id)
   assert.deepEqual([ids.length, new Set(ids).size, rest.next_page], [20, 20, null])
   assert.deepEqual(ids, ids.toSorted().reverse())
+})
+
+test('a task has at most five endpoints, which count for no key, and only its own key makes them', async () => {
+  const { id } = await server.order()
+  const of = (count: number) => Array.from({ length: count }, () => make({ task_id: id }))
+  const key = await keyOf('tasks:read', 'tasks:write')
+  await Promise.all(of(5))
+  const refused = await ask(409, 'POST', '/v1/endpoints', { body: { url, task_id: id } })
+  assert.match(refused.error.message, /^This task has 5 endpoints/)
+  await expectHidden(key, id)
+  const { data } = await ask(200, 'GET', `/v1/endpoints?task_id=${id}`)
+  for (const each of data) await ask(200, 'DELETE', `/v1/endpoints/${each.id}`)
+  assert.equal(data.length, 5)
 })
 
 test('an endpoint that is asked for twice with one Idempotency-Key is made once', async () => {

@@ -251,6 +251,7 @@ test('the OpenAPI document is 3.1 and has every route with its errors', async ()
     '/v1/agents/{id}/versions',
     '/v1/approvals',
     '/v1/audit',
+    '/v1/deliveries',
     '/v1/deliveries/{id}',
     '/v1/deliveries/{id}/redeliver',
     '/v1/endpoints',

@@ -215,7 +215,13 @@ test('an endpoint that was disabled as failing raises an alert until somebody se
   const { db } = store
   const make = async (): Promise<string> => {
     const id = newId('endp', systemClock)
-    const given = { url: 'https://hooks.example', name: '', events: null, payload: 'full' } as const
+    const given = {
+      url: 'https://hooks.example',
+      name: '',
+      events: null,
+      payload: 'full',
+      task_id: null,
+    } as const
     const own = { id, secret: 'whsec_none', createdBy: 'key_none', now: new Date() }
     await db.transaction().execute(async (trx) => {
       await insertEndpoint(trx, { ...given, ...own })

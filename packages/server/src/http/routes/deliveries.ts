@@ -1,9 +1,15 @@
 import { createRoute } from '@hono/zod-openapi'
-import { deliveryId, deliveryWithTries } from '@longhaul/client/contract'
+import {
+  deliveriesQuery,
+  deliveryId,
+  deliveryPage,
+  deliveryWithTries,
+  pageDefault,
+} from '@longhaul/client/contract'
 import { z } from 'zod'
 import type { Caller } from '../../caller.ts'
 import { requeueDelivery } from '../../store/deliveries.ts'
-import { getDelivery, listTries } from '../../store/delivery-log.ts'
+import { getDelivery, listDeliveries, listTries } from '../../store/delivery-log.ts'
 import { getEndpoint } from '../../store/endpoints.ts'
 import { atOneMoment } from '../../store/one-moment.ts'
 import type { Db, DeliveryRow, EndpointRow } from '../../store/tables.ts'
@@ -11,7 +17,7 @@ import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
 import { noQuery } from '../no-query.ts'
-import { presentTries } from '../present-endpoint.ts'
+import { presentDelivery, presentTries } from '../present-endpoint.ts'
 import { json, refusalsOf } from '../responses.ts'
 import { seesAll } from '../scopes.ts'
 
@@ -21,6 +27,14 @@ const one = {
   description: 'The delivery, what it says, and the log of its tries.',
   content: json(deliveryWithTries),
 }
+
+const list = createRoute({
+  ...{ method: 'get', path: '/v1/deliveries', operationId: 'listAllDeliveries', tags },
+  summary:
+    'List what is sent to this key’s endpoints and callbacks, newest first; with every scope, to all',
+  request: { query: deliveriesQuery },
+  responses: { 200: { description: 'A page.', content: json(deliveryPage) }, ...refusalsOf() },
+})
 
 const get = createRoute({
   ...{ method: 'get', path: '/v1/deliveries/{id}', operationId: 'getDelivery', tags },
@@ -39,6 +53,19 @@ const redeliver = createRoute({
 
 /** What receivers were sent, callbacks of orders included. */
 export function deliveryRoutes(app: App, { store, clock }: AppDeps): void {
+  app.openapi(list, async (c) => {
+    const query = c.req.valid('query')
+    const { status, task_id: taskId, limit = pageDefault, page: before } = query
+    const { keyId, scopes } = c.get('caller')
+    const rows = await listDeliveries(store.db, {
+      ...{ status, taskId, before, limit: limit + 1 },
+      ...(!seesAll(scopes) && { keyId }),
+    })
+    const shown = rows.slice(0, limit)
+    const next = rows.length > limit ? String(shown.at(-1)?.position) : null
+    return c.json({ data: shown.map(presentDelivery), next_page: next }, 200)
+  })
+
   app.openapi(get, async (c) => {
     const { id } = c.req.valid('param')
     const caller = c.get('caller')

@@ -17,9 +17,16 @@ import {
 import { z } from 'zod'
 import type { Caller } from '../../caller.ts'
 import { getDelivery, listDeliveries } from '../../store/delivery-log.ts'
-import { deleteEndpoint, endpointsMax, getEndpoint, listEndpoints } from '../../store/endpoints.ts'
+import {
+  deleteEndpoint,
+  endpointsMax,
+  endpointsOfTaskMax,
+  getEndpoint,
+  listEndpoints,
+} from '../../store/endpoints.ts'
 import type { Store } from '../../store/open.ts'
 import type { EndpointRow } from '../../store/tables.ts'
+import { getTask } from '../../store/tasks.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
@@ -45,12 +52,12 @@ const withSecret = {
 const create = (policy: OrderPolicy) =>
   createRoute({
     ...{ method: 'post', path: '/v1/endpoints', operationId: 'createEndpoint', tags },
-    summary: 'Have the steps of this key’s tasks posted to a URL',
+    summary: 'Have the steps of this key’s tasks, or of one of them, posted to a URL',
     request: {
       headers: idempotencyHeaders,
       body: { required: true, content: json(endpointCreate(policy)) },
     },
-    responses: { 201: withSecret, ...refusalsOf(409, 413, 415) },
+    responses: { 201: withSecret, ...refusalsOf(404, 409, 413, 415) },
   })
 
 const list = createRoute({
@@ -118,6 +125,13 @@ async function endpointOf(store: Store, id: string, caller: Caller): Promise<End
   return row
 }
 
+/** A task that this key ordered, or one of every scope. */
+async function ownTask(store: Store, id: string, caller: Caller): Promise<void> {
+  const task = await getTask(store.db, id)
+  if (!task || (task.created_by !== caller.keyId && !seesAll(caller.scopes)))
+    throw refusals.notFound(`task ${id}`)
+}
+
 /** Webhook receivers. */
 export function endpointRoutes(app: App, deps: AppDeps): void {
   writingRoutes(app, deps)
@@ -154,10 +168,13 @@ function writingRoutes(app: App, deps: AppDeps): void {
   app.openapi(create(tasks.policy), async (c) => {
     const given = c.req.valid('json')
     await refuse(given.url)
+    if (given.task_id !== null) await ownTask(store, given.task_id, c.get('caller'))
     const body = await once(deps, c, async (trx) => {
       const row = await endpoints.create(trx, given, c.get('caller'))
       if (row) return { body: presentSecret(row), location: `/v1/endpoints/${row.id}` }
-      const why = `This key has ${endpointsMax} endpoints, as many as it may: delete one.`
+      const [who, max] =
+        given.task_id === null ? ['key', endpointsMax] : ['task', endpointsOfTaskMax]
+      const why = `This ${who} has ${max} endpoints, as many as it may: delete one.`
       throw refusals.conflict('too_many_endpoints', why)
     })
     await endpoints.hideSecrets()
@@ -182,10 +199,10 @@ function writingRoutes(app: App, deps: AppDeps): void {
 
 function readingRoutes(app: App, { store }: AppDeps): void {
   app.openapi(list, async (c) => {
-    const { limit = pageDefault, page: before } = c.req.valid('query')
+    const { limit = pageDefault, page: before, task_id: taskId } = c.req.valid('query')
     const { keyId, scopes } = c.get('caller')
     const mine = seesAll(scopes) ? null : keyId
-    const rows = await listEndpoints(store.db, { keyId: mine, before, limit: limit + 1 })
+    const rows = await listEndpoints(store.db, { keyId: mine, taskId, before, limit: limit + 1 })
     const data = rows.slice(0, limit).map(presentEndpoint)
     return c.json({ data, next_page: rows.length > limit ? (data.at(-1)?.id ?? null) : null }, 200)
   })
