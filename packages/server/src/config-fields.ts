@@ -19,7 +19,7 @@ export function isPreset(entry: AllowedHost | string): entry is Preset {
 export function count(min: number, max: number) {
   return z
     .string()
-    .regex(/^\d{1,9}$/, `expected a whole number from ${min} to ${max}`)
+    .regex(/^\d{1,10}$/, `expected a whole number from ${min} to ${max}`)
     .transform(Number)
     .pipe(z.number().min(min).max(max))
 }

@@ -9,7 +9,13 @@ import { getEndpoint } from '../../src/store/endpoints.ts'
 import { createEndpoint, rotateEndpoint } from '../../src/tasks/endpoints.ts'
 import { startPostgres } from '../support/postgres.ts'
 
-const given = { url: 'https://hooks.example/', name: '', events: null, payload: 'full' } as const
+const given = {
+  url: 'https://hooks.example/',
+  name: '',
+  events: null,
+  payload: 'full',
+  task_id: null,
+} as const
 const caller = { keyId: 'key_none', name: 'tests', scopes: [] }
 
 test('a secret is known from its endpoint’s making, with and without its prefix, and stays in its row', async () => {
