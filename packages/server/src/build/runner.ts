@@ -1,6 +1,7 @@
 import type { SandboxReport } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
+import { Bodies } from '../gateway/bodies.ts'
 import { Breaker } from '../gateway/breaker.ts'
 import { GitCredentials } from '../gateway/credentials.ts'
 import type { Log } from '../log.ts'
@@ -38,7 +39,15 @@ export interface BuildOptions {
 }
 
 /** What only who runs sandboxes has. */
-type Own = 'sandboxes' | 'credentials' | 'egress' | 'breaker' | 'prices' | 'mirrors' | 'memory'
+type Own =
+  | 'sandboxes'
+  | 'credentials'
+  | 'egress'
+  | 'breaker'
+  | 'bodies'
+  | 'prices'
+  | 'mirrors'
+  | 'memory'
 
 /** The sandboxes of this node, and what agents in them reach. */
 export interface Runner extends Pick<RunnerDeps, Own> {
@@ -60,6 +69,7 @@ export async function openRunner(
   return {
     ...{ sandboxes, report, credentials, egress: await shared.egress, prices: pricesOf(o) },
     breaker: new Breaker({ clock, metrics }),
+    bodies: new Bodies(),
     memory: new MemoryFloor({ ...o, floorBytes: config.memoryFloorBytes, metrics }),
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
   }

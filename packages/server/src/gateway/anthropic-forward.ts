@@ -69,7 +69,7 @@ export async function forward(
   const details = { model: requested.model, path: o.path }
   context.record.allowed({ ...hostOf(o.model.baseUrl), route: 'anthropic', details })
   using silence = new Silence(context.clock)
-  if (streams(o.body)) silence.asked()
+  if (o.body.streams) silence.asked()
   const signal = AbortSignal.any([o.signal, silence.signal])
   const answer = await ask(context, { ...o, signal, silence })
   countRequest(context, { model: requested.model, answer })
@@ -149,7 +149,7 @@ async function stream(
     prices: context.prices,
   })
   const { silence } = o
-  if (streams(o.body)) silence.heard()
+  if (o.body.streams) silence.heard()
   let settled = false
   const settle = (complete: boolean): void => {
     if (!settled) o.settle(reader.end(complete))
@@ -158,7 +158,7 @@ async function stream(
   await passOn(context, {
     ...o,
     onChunk: (chunk) => {
-      if (streams(o.body)) silence.heard()
+      if (o.body.streams) silence.heard()
       reader.feed(chunk)
       if (reader.stopped) settle(true)
     },
@@ -172,10 +172,6 @@ async function stream(
 function giveUp(context: RouteContext, message: string): void {
   context.log.warn({ alert: 'model_silent' }, message)
   context.hooks.onSilence(message)
-}
-
-function streams({ value }: ModelBody): boolean {
-  return typeof value === 'object' && value !== null && Reflect.get(value, 'stream') === true
 }
 
 async function passOn(

@@ -15,6 +15,7 @@ import {
 import { BodyTooLarge, readBody } from './body.ts'
 import type { RouteContext } from './context.ts'
 import { countUsage } from './count-model.ts'
+import { JsonCount, JsonTooLarge } from './json-count.ts'
 import { withLimit } from './limits.ts'
 import { type ModelBody, parseModelBody } from './model-body.ts'
 import { refuseModel } from './refuse.ts'
@@ -65,15 +66,15 @@ async function readModelBody(context: RouteContext, o: Exchange): Promise<ModelB
     return null
   }
   try {
-    const parsed = parseModelBody(await readBody(o.request, bodyBytesMax), {
-      ...o.model,
-      prices: context.prices,
-    })
+    const count = new JsonCount()
+    const raw = await readBody(o.request, bodyBytesMax, (chunk) => count.feed(chunk))
+    const rules = { ...o.model, prices: context.prices }
+    const parsed = await context.bodies.inTurn(() => parseModelBody(raw, rules))
     if ('body' in parsed) return parsed.body
     context.record.denied({ ...hostOf(o.model.baseUrl), route: 'anthropic', why: parsed.why })
     await refuseInvalid(o.response, parsed.why)
   } catch (error) {
-    if (!(error instanceof BodyTooLarge)) throw error
+    if (!(error instanceof BodyTooLarge || error instanceof JsonTooLarge)) throw error
     refused(context, error.message)
     await refuseModel(o.response, {
       status: 413,
@@ -88,7 +89,7 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
   const signal = clientSignal(o.response, context.signal)
   try {
     await withLimit({ clock: context.clock, ms: hookMs, signal, what: 'the hook' }, () =>
-      context.hooks.beforeModelRequest(o.body.value),
+      context.hooks.beforeModelRequest(o.body.lastToolUses),
     )
   } catch (error) {
     context.log.warn({ err: error }, 'a model request was held back')

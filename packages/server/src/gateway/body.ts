@@ -9,10 +9,20 @@ export class BodyTooLarge extends Error {
   }
 }
 
-/** Reads a whole body. Throws BodyTooLarge beyond `bytesMax`, or the stream's own error. */
-export async function readBody(body: Readable, bytesMax: number): Promise<Buffer> {
+/**
+ * Reads a whole body. Throws BodyTooLarge beyond `bytesMax`, what `watch` throws at a chunk, or the
+ * stream's own error.
+ */
+export async function readBody(
+  body: Readable,
+  bytesMax: number,
+  watch: (chunk: Buffer) => void = () => {},
+): Promise<Buffer> {
   const chunks: Buffer[] = []
-  for await (const chunk of bounded(body, bytesMax)) chunks.push(chunk)
+  for await (const chunk of bounded(body, bytesMax)) {
+    watch(chunk)
+    chunks.push(chunk)
+  }
   return Buffer.concat(chunks)
 }
 

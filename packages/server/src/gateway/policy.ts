@@ -92,10 +92,10 @@ export interface GitHubPolicy {
 /** What the owner of a gateway is told and asked. The `on…` must not throw. */
 export interface GatewayHooks {
   /**
-   * Awaited before a model request is forwarded, with its parsed body. A rejection answers the
-   * client 503, which it retries.
+   * Awaited before a model request is forwarded, with the ids of the tool calls of the turn before
+   * it. A rejection answers the client 503, which it retries.
    */
-  beforeModelRequest(body: unknown): Promise<void>
+  beforeModelRequest(lastToolUses: readonly string[]): Promise<void>
   /**
    * Awaited before a push to one of `pushRefs` is forwarded, once for each of them: a sentence
    * refuses it, and git prints that. A rejection answers 503. `signal` aborts when whoever pushes has

@@ -7,6 +7,7 @@ import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { PriceTable } from '../prices/price-table.ts'
 import { routeModel } from './anthropic.ts'
+import { Bodies } from './bodies.ts'
 import { Breaker } from './breaker.ts'
 import { routeConnect } from './connect.ts'
 import { askedOf, type RouteContext } from './context.ts'
@@ -49,6 +50,8 @@ interface GatewayOptions {
   readonly prices?: PriceTable
   /** Of the model's credential, shared by all who have it; absent: nobody else has. */
   readonly breaker?: Breaker
+  /** Of all sessions of the process; absent: this is the only one. */
+  readonly bodies?: Bodies
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
@@ -93,6 +96,7 @@ export class Gateway implements AsyncDisposable {
       hooks,
       clock,
       breaker: o.breaker ?? new Breaker(o),
+      bodies: o.bodies ?? new Bodies(),
       log,
       metrics,
       meter: this.#meter,

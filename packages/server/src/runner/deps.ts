@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Config, HostPort, Preset } from '../config.ts'
 import type { LiveEvents } from '../events/live.ts'
+import type { Bodies } from '../gateway/bodies.ts'
 import type { Breaker } from '../gateway/breaker.ts'
 import type { GitCredentials } from '../gateway/credentials.ts'
 import type { Log } from '../log.ts'
@@ -30,6 +31,8 @@ export interface RunnerDeps {
   readonly mirrors: Mirrors
   /** Of the model's credential. */
   readonly breaker: Breaker
+  /** What its agents ask the model for. */
+  readonly bodies: Bodies
   readonly prices: PriceTable
   readonly schedules: ScheduleDeps
   readonly audit: AuditWriter

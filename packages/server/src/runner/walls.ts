@@ -120,9 +120,10 @@ async function openWayOut(
       spentUsd: session?.cost_usd ?? 0,
     },
     hooks: {
-      beforeModelRequest: async (body) => {
+      beforeModelRequest: async (lastToolUses) => {
         const { clock } = deps
-        await transcript.waitFor(lastToolUses(body), { timeoutMs: transcriptMsMax, clock })
+        // No finished turn runs twice if its successor goes only once the store has it.
+        await transcript.waitFor(lastToolUses, { timeoutMs: transcriptMsMax, clock })
         // Nor is a turn begun before the log has the one before it.
         await writer.flush()
       },
@@ -164,6 +165,7 @@ async function openWayOut(
       allow: (worstUsd: number, signal: AbortSignal) => keyBudget.admit(worstUsd, signal),
     }),
     breaker: deps.breaker,
+    bodies: deps.bodies,
     prices: deps.prices,
     clock: deps.clock,
     log: deps.log,
@@ -185,22 +187,3 @@ function budgetSpent(task: TaskRow, spentUsd: number): Parking {
 
 /** The writer has told `onLost`; nobody else needs to hear it. */
 function ignoreLost(): void {}
-
-/**
- * The tool calls of the last assistant message that a model request carries: the turn before it.
- * No finished turn runs twice if its successor is forwarded only once the store has it.
- */
-function lastToolUses(body: unknown): string[] {
-  const messages = fieldOf(body, 'messages')
-  if (!Array.isArray(messages)) return []
-  const last = messages.findLast((message: unknown) => fieldOf(message, 'role') === 'assistant')
-  const content = fieldOf(last, 'content')
-  if (!Array.isArray(content)) return []
-  return content
-    .filter((block: unknown) => fieldOf(block, 'type') === 'tool_use')
-    .map((block: unknown) => String(fieldOf(block, 'id')))
-}
-
-function fieldOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
-}

@@ -388,20 +388,25 @@ test('a model that is not there is 502, and so is one that redirects', async () 
 test('a request waits for the hook, and is 503 if the hook rejects', async () => {
   await using upstream = await startUpstream(answerJson)
   const hook = Promise.withResolvers<void>()
-  const bodies: unknown[] = []
+  const asked: unknown[] = []
   await using gateway = await startGateway({
     policy: policyOf(upstream),
-    beforeModelRequest: (body) => {
-      bodies.push(body)
-      return bodies.length === 1 ? hook.promise : Promise.reject(new Error('not stored'))
+    beforeModelRequest: (lastToolUses) => {
+      asked.push(lastToolUses)
+      return asked.length === 1 ? hook.promise : Promise.reject(new Error('not stored'))
     },
   })
-  const pending = gateway.ask({ path, body: bodyOf() })
-  await until(() => bodies.length === 1)
+  const turnOf = (id: string) => ({
+    role: 'assistant',
+    content: [{ type: 'text' }, { type: 'tool_use', id }],
+  })
+  const messages = [turnOf('tool_1'), turnOf('tool_2'), { role: 'user', content: 'hello' }]
+  const pending = gateway.ask({ path, body: bodyOf({ messages }) })
+  await until(() => asked.length === 1)
   assert.equal(upstream.requests.length, 0)
   hook.resolve()
   assert.equal((await pending).status, 200)
-  assert.deepEqual(bodies[0], JSON.parse(bodyOf()))
+  assert.deepEqual(asked, [['tool_2']])
   const held = await gateway.ask({ path, body: bodyOf() })
   assert.deepEqual([held.status, upstream.requests.length], [503, 1])
 })

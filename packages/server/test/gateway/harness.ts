@@ -13,6 +13,7 @@ import { type AddressInfo, connect, createServer as createNetServer, type Socket
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../src/clock.ts'
+import type { Bodies } from '../../src/gateway/bodies.ts'
 import type { Breaker } from '../../src/gateway/breaker.ts'
 import type { Decision, Denial, GatewayHooks, GatewayPolicy } from '../../src/gateway/policy.ts'
 import type { Lookup } from '../../src/gateway/resolve.ts'
@@ -76,6 +77,7 @@ export async function startGateway(
     mayComment?: GatewayHooks['mayComment']
     isAuditBehind?: () => boolean
     breaker?: Breaker
+    bodies?: Bodies
     prices?: PriceTable
     lookup?: Lookup
     clock?: Clock
@@ -117,6 +119,7 @@ export async function startGateway(
     log,
     metrics,
     ...(o.breaker === undefined ? {} : { breaker: o.breaker }),
+    ...(o.bodies === undefined ? {} : { bodies: o.bodies }),
     ...(o.prices === undefined ? {} : { prices: o.prices }),
     ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
   })

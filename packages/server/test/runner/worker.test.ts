@@ -4,6 +4,7 @@ import { type FakeGitHub, startFakeGitHub } from '@longhaul/testing'
 import { systemClock as clock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config.ts'
 import { LiveEvents } from '../../src/events/live.ts'
+import { Bodies } from '../../src/gateway/bodies.ts'
 import { Breaker } from '../../src/gateway/breaker.ts'
 import { GitCredentials } from '../../src/gateway/credentials.ts'
 import { newId } from '../../src/ids.ts'
@@ -58,7 +59,13 @@ test('a worker that claims what it still runs ends the earlier attempt before it
     ...{ store, queue, live, sandboxes, clock, log, node: store.node, config, dataDir, metrics },
     disk: new DiskFloor({ directory: dataDir, floorBytes: 0, metrics }),
     memory: new MemoryFloor({ floorBytes: 0, metrics }),
-    ...{ audit, credentials, breaker: new Breaker({ clock, metrics }), prices: new PriceTable() },
+    ...{
+      audit,
+      credentials,
+      breaker: new Breaker({ clock, metrics }),
+      bodies: new Bodies(),
+      prices: new PriceTable(),
+    },
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),
     version: '0.0.0',
     publicUrl: new URL('http://127.0.0.1'),

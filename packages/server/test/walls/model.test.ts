@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test'
 import { fixedCredential } from '../../src/gateway/credential.ts'
 import { startUpstream, type Upstream } from '../gateway/harness.ts'
 import { type Bench, openBench } from '../sandbox/support.ts'
-import { attack, canary } from './attack.ts'
+import { attack, canary, nodeScript } from './attack.ts'
 import { asking, openWayOut } from './way-out.ts'
 
 const network = { network: true }
@@ -180,4 +180,17 @@ test('documents sent from the shell at once overrun the budget by one of them at
   const ask = asking(sandbox, { path, body: bodyOf({ messages }) })
   await attack(sandbox, `for n in $(seq ${tries}); do ${ask} & done; wait; echo`, network)
   assert.equal(upstream.requests.length, 1, 'the canary budget was overrun by more than one')
+})
+
+test('a body that would become millions of values is not read to its end', async () => {
+  await using upstream = await startUpstream(answerJson)
+  await using wayOut = await openModel(997, upstream)
+  const { sandbox } = wayOut
+  const script = `const body = '{"model":"${model}","max_tokens":1,"messages":[' + '{},'.repeat(100000) + '{}]}'
+    const to = { host: '127.0.0.1', port: 3128, path: '${path}', method: 'POST' }
+    const request = require('node:http').request(to, (answer) => console.log(answer.statusCode))
+    request.end(body)`
+  const { stdout } = await attack(sandbox, nodeScript(sandbox, script), network)
+  assert.equal(upstream.requests.length, 0, 'the canary values were made and written anew')
+  assert.match(stdout, /^413$/m)
 })

@@ -4,23 +4,24 @@ const gateway = 'packages/server/src/gateway'
 const test = 'packages/server/test/walls/model.test.ts'
 
 const read = { wall: 'bodies for the model are read', file: `${gateway}/model-body.ts`, test }
+const walked = { ...read, file: `${gateway}/model-scan.ts` }
 const listed = { wall: 'headers cross by name, never wholesale', test }
 
 /** The walls of `model.test.ts`. */
 export const modelMutations: readonly Mutation[] = [
   {
     ...read,
-    find: '(request.mcp_servers ?? []).length > 0',
-    replace: '(request.mcp_servers ?? []).length < 0',
+    find: '!Array.isArray(servers) || servers.length > 0',
+    replace: 'servers === null',
     title: 'the provider connects to no MCP server for the agent',
   },
   {
-    ...read,
+    ...walked,
     find: "if (type == null || (typeof type === 'string' && clientTool.test(type))) return null",
     replace: "if (type == null || typeof type === 'string') return null",
     also: [
       {
-        file: read.file,
+        file: walked.file,
         find: '&& serverSide.test(type)',
         replace: "&& type === ''",
       },
@@ -28,9 +29,9 @@ export const modelMutations: readonly Mutation[] = [
     title: 'the provider fetches, searches and runs nothing for the agent',
   },
   {
-    ...read,
-    find: '!(mayBeUrl || inlineSources.has(inline.type))',
-    replace: "inline.type === ''",
+    ...walked,
+    find: '!(mayBeUrl || inlineSources.has(from))',
+    replace: "from === ''",
     title: 'the provider opens no address that stands in a message',
   },
   {
@@ -93,10 +94,18 @@ export const modelMutations: readonly Mutation[] = [
     title: 'spending from the shell works, and ends at the budget with one request over it at most',
   },
   {
-    ...read,
+    ...walked,
     wall: 'what a request can cost at most is known before it goes',
     find: 'scan.hasPages = true',
     replace: 'scan.images += 1',
     title: 'documents sent from the shell at once overrun the budget by one of them at most',
+  },
+  {
+    wall: 'what a body would become is counted as it comes',
+    file: `${gateway}/json-count.ts`,
+    find: 'const valuesMax = 100_000',
+    replace: 'const valuesMax = 100_000_000',
+    test,
+    title: 'a body that would become millions of values is not read to its end',
   },
 ]
