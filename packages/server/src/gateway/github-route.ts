@@ -1,4 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import type { HostPort } from '../config.ts'
@@ -10,6 +11,7 @@ import { GitHubRefused } from './github-call.ts'
 import { type GitHubRequest, judgeGitHubRequest } from './github-scope.ts'
 import { pickHeaders } from './headers.ts'
 import { NotHeld, requireHeld } from './held.ts'
+import { asksForMinted, withoutMinted } from './minted.ts'
 import type { GitHubPolicy } from './policy.ts'
 import { refuseGitHub } from './refuse.ts'
 import { clientSignal, openRequest } from './upstream.ts'
@@ -36,7 +38,8 @@ interface Exchange {
 
 /**
  * GitHub's API as `gh` with `http_unix_socket` asks for it: plain HTTP with its host. Keeps it to the
- * session's one repository, adds the credential, and takes it out of whatever comes back.
+ * session's one repository, adds the credential, and takes it, and what GitHub makes of it, out of
+ * whatever comes back.
  */
 export async function routeGitHub(
   context: RouteContext,
@@ -98,8 +101,11 @@ async function bodyOf(
 
 /** Whatever a document calls its operations, one that writes has one of these words. */
 function problemOf(given: unknown): string | null {
-  return /mutation|subscription/.test(query.parse(given).query)
-    ? 'GraphQL is for reading here; what is written goes through the REST API.'
+  const { query: document } = query.parse(given)
+  if (/mutation|subscription/.test(document))
+    return 'GraphQL is for reading here; what is written goes through the REST API.'
+  return asksForMinted(document)
+    ? 'tempCloneToken is a credential, and none comes into this session; git clone and git fetch work without one.'
     : null
 }
 
@@ -162,11 +168,10 @@ async function answer(
     const { html_url: url = '' } = madeComment.safeParse(parseJson(made)).data ?? {}
     context.hooks.onCommented({ number: judged.number, url })
     response.writeHead(status, headers)
-    response.end(scrubber.text(made.toString('latin1')), 'latin1')
-    return
+    return pipeline(withoutMinted(scrubber.stream(Readable.from([made]))), response)
   }
   response.writeHead(status, headers)
-  await pipeline(scrubber.stream(bounded(from, answerBytesMax)), response)
+  await pipeline(withoutMinted(scrubber.stream(bounded(from, answerBytesMax))), response)
 }
 
 const madeComment = z.object({ html_url: z.string().max(2_048) })

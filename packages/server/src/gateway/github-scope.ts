@@ -68,7 +68,7 @@ function judgeOwn(o: {
   const { method, rest, query, upstream: path } = o
   if (method === 'GET' || method === 'HEAD') {
     if (!mayRead(rest))
-      return refused(`${rest.slice(0, 2).join('/')} may not be read from this session.`)
+      return refused(`${rest.slice(0, 4).join('/')} may not be read from this session.`)
     const why = problemElsewhere(rest, query)
     return why === null ? { kind: 'read', path } : refused(why)
   }
@@ -81,9 +81,15 @@ function judgeOwn(o: {
   )
 }
 
-function mayRead([first, second = '']: readonly string[]): boolean {
+function mayRead([first, second = '', ...more]: readonly string[]): boolean {
   if (first === undefined) return true
+  if (first === 'branches' && more.some(isProtection)) return false
   return first === 'actions' ? readableActions.has(second) : readable.has(first)
+}
+
+/** The settings of a protected branch; the name of a branch may have slashes. */
+function isProtection(part: string): boolean {
+  return part.toLowerCase() === 'protection'
 }
 
 /**

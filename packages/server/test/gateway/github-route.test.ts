@@ -161,6 +161,7 @@ test('GraphQL reads with a credential of this one repository, and never writes',
   for (const body of [
     { query: 'mutation { mergePullRequest(input: {}) { clientMutationId } }' },
     { query: '# query\n query A { a } mutation B { b }', operationName: 'B' },
+    { query: '{ repository(owner: "acme", name: "app") { harmless: tempCloneToken } }' },
     [{ query: 'query { a }' }],
     '{"query":"query { a }","query":"mutation { b }"}',
     'query',

@@ -24,6 +24,7 @@ const granted: readonly (readonly [string, string, string?])[] = [
   ['GET', `${own}/contents/src/a%20b/%C3%A4.ts?ref=agent/x`],
   ['GET', `${own}/compare/main...agent/x`],
   ['GET', `${own}/commits/agent/x/check-runs`],
+  ['GET', `${own}/branches/protection`],
   ['GET', `${own}/actions/runs/1/jobs`],
   ['GET', `${own}/pulls?head=rival:secret&state=all`],
   ['GET', `${own}/commits?sha=main&since=2026-01-01T00:00:00Z`],
@@ -114,6 +115,9 @@ const refused: Readonly<Record<string, readonly (readonly [string, string])[]>> 
     ['GET', `${own}/secret-scanning/alerts`],
     ['GET', `${own}/traffic/clones`],
     ['GET', `${own}/tarball/main`],
+    ['GET', `${own}/branches/main/protection`],
+    ['GET', `${own}/branches/agent/x/protection/required_status_checks`],
+    ['GET', `${own}/branches/main/PROTECTION`],
   ],
   'whatever writes, but for comments': [
     ['PATCH', own],

@@ -96,6 +96,7 @@ test('secrets, keys and settings of the repository are not read', async () => {
     'hooks',
     'environments',
     'tarball/x',
+    'branches/main/protection',
   ]
   const script = what.map((rest) => `gh api repos/acme/app/${rest}`).join('\n')
   assertUnread(await attack(wayOut.sandbox, script, network))
@@ -144,4 +145,27 @@ test('an API that repeats its credential does not tell it', async () => {
   const heard = await attack(wayOut.sandbox, 'gh api repos/acme/app/issues', network)
   assert.equal(upstream.requests[0]?.headers.authorization, `Bearer ${canary}`)
   assertUnread(heard)
+})
+
+test('no credential that GitHub makes of its own is told', async () => {
+  const full = { temp_clone_token: canary, download_url: `https://raw.example/a?token=${canary}` }
+  await using upstream = await startUpstream((_request, response) =>
+    response.end(JSON.stringify(full)),
+  )
+  await using wayOut = await open(948, { apiUrl: upstream.url })
+  const heard = await attack(
+    wayOut.sandbox,
+    'gh api repos/acme/app -q .temp_clone_token; gh api repos/acme/app/contents/a',
+    network,
+  )
+  assertUnread(heard)
+  assert.equal(upstream.requests.length, 2)
+  assert.match(heard.stdout, /token=\[secret\]/)
+})
+
+test('no query asks for a credential under another name', async () => {
+  await using upstream = await generous()
+  await using wayOut = await open(949, { apiUrl: upstream.url, graphql: true })
+  const script = `gh api graphql -f query='{ repository(owner: "acme", name: "app") { x: tempCloneToken } }'`
+  assertUnread(await attack(wayOut.sandbox, script, network))
 })

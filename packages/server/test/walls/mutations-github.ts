@@ -84,4 +84,35 @@ export const gitHubMutations: readonly Mutation[] = [
     test,
     title: 'an API that repeats its credential does not tell it',
   },
+  {
+    wall: 'credentials that GitHub makes are taken out of answers',
+    file: 'packages/server/src/gateway/minted.ts',
+    find: 'done += rest.slice(0, end) + mark',
+    replace: 'done += rest.slice(0, end)',
+    also: [
+      {
+        file: 'packages/server/src/gateway/minted.ts',
+        find: '      this.#isInValue = true\n',
+        replace: '',
+      },
+    ],
+    test,
+    title: 'no credential that GitHub makes of its own is told',
+  },
+  {
+    wall: 'no GraphQL that asks for a credential',
+    file: route,
+    find: 'return asksForMinted(document)',
+    replace: 'return asksForMinted("")',
+    test,
+    title: 'no query asks for a credential under another name',
+  },
+  {
+    wall: 'the settings of protected branches are not read',
+    file: scope,
+    find: 'more.some(isProtection)',
+    replace: "more.includes('\\0')",
+    test,
+    title: 'secrets, keys and settings of the repository are not read',
+  },
 ]
