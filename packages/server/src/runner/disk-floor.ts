@@ -14,6 +14,9 @@ export interface DiskSpace {
   readonly problem: string | null
 }
 
+/** What can be had again gives way while less than so many floors are left. */
+const marksFloors = 2
+
 /**
  * Holds new work back while the disk has less left than `DISK_FLOOR_MIB`: what runs may still grow
  * to its own limits, and the store needs room to write down how it ends. Work that is not begun stays
@@ -36,6 +39,12 @@ export class DiskFloor {
     metrics.diskFloor.set(floorBytes)
     metrics.diskFree.set(freeBytes ?? Number.NaN)
     return { freeBytes, floorBytes, problem: problemOf({ freeBytes, floorBytes }) }
+  }
+
+  /** Whether what can be had again is to give way: sooner than work has to wait. */
+  async isLow(): Promise<boolean> {
+    const { freeBytes, floorBytes, problem } = await this.look()
+    return problem !== null || (freeBytes ?? 0) < marksFloors * floorBytes
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 
@@ -63,9 +63,38 @@ export class MirrorNotes {
       .toReversed()
   }
 
+  /** Names of those that were used last before `date`, and removes drafts of notes of a server that was killed. */
+  async unusedSince(date: number): Promise<string[]> {
+    await mkdir(this.#directory, { recursive: true })
+    const entries = await readdir(this.#directory, { withFileTypes: true })
+    const unused: string[] = []
+    for (const entry of entries) {
+      const path = join(this.#directory, entry.name)
+      if (entry.isDirectory()) {
+        // One without a note was never finished: its directory's own date says when it was begun.
+        const { usedAt } = (await this.read(entry.name)) ?? { usedAt: await changedAt(path) }
+        if (usedAt < date) unused.push(entry.name)
+      } else if (draftPattern.test(entry.name) && (await changedAt(path)) < date) {
+        await rm(path, { force: true })
+      }
+    }
+    return unused
+  }
+
   #fileOf(name: string): string {
     return join(this.#directory, `${name}.json`)
   }
+}
+
+/** As `write` names them. */
+const draftPattern = /\.json\.[0-9a-f-]{36}$/
+
+/** Epoch milliseconds; of one that is gone meanwhile: never. */
+function changedAt(path: string): Promise<number> {
+  return lstat(path).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => Number.POSITIVE_INFINITY,
+  )
 }
 
 const unfinished = { usedAt: 0, bytes: 0 }

@@ -35,6 +35,9 @@ type Deps = Pick<
 >
 type Repository = Pick<TaskOrder, 'repoUrl'>
 
+/** A mirror goes when no task of its repository came for so long. */
+const unusedMsMax = 30 * 24 * 3_600_000
+
 /**
  * The mirrors of this node, `<dataDir>/repositories/<name>`: each is written in a sandbox of its own,
  * by one at a time, and read by any number of clones. When all of them are larger than
@@ -176,11 +179,28 @@ export class Mirrors {
     await this.#makeRoom(name, signal)
   }
 
-  /** Removes every mirror that nobody is in; how many. The next task of each fetches it anew. */
-  async giveUpUnused(signal: AbortSignal): Promise<number> {
-    const unused = (await this.#notes.beyond(0)).filter((name) => this.#at(name).door.isFree)
-    for (const name of unused) await this.#giveUp(name, signal)
-    return unused.length
+  /**
+   * Removes mirrors that nobody is in, those first that were not used for the longest, for as long as
+   * `isLow`; how many. The next task of each fetches it anew.
+   */
+  async giveUpUnused(isLow: () => Promise<boolean>, signal: AbortSignal): Promise<number> {
+    let given = 0
+    for (const name of await this.#notes.beyond(0)) {
+      if (!this.#at(name).door.isFree) continue
+      if (!(await isLow())) break
+      await this.#giveUp(name, signal)
+      given += 1
+    }
+    return given
+  }
+
+  /** Removes mirrors that were not used for a month, and what of one was never finished. */
+  async expire(signal: AbortSignal): Promise<void> {
+    for (const name of await this.#notes.unusedSince(this.#deps.clock.now() - unusedMsMax)) {
+      if (!this.#at(name).door.isFree) continue
+      this.#deps.log.info({ mirror: name }, 'a mirror that was not used for a month goes')
+      await this.#giveUp(name, signal)
+    }
   }
 
   async #makeRoom(latest: string, signal: AbortSignal): Promise<void> {

@@ -1,10 +1,11 @@
+import type { Hint } from '../store/hint.ts'
 import { removeExpiredKeys } from '../store/idempotency.ts'
 import { listOldTasks, removeOldSpending, removeRecordings } from '../store/retention.ts'
 import { deleteTask } from '../tasks/delete.ts'
 import type { RunnerDeps } from './deps.ts'
 
 /** Between two looks at what is left over on this node and in the store. */
-const reapMs = 60_000
+export const reapMs = 60_000
 const dayMs = 24 * 3_600_000
 /** As long as an idempotency key is remembered. */
 const idempotencyMs = 30 * dayMs
@@ -21,13 +22,23 @@ type Deps = Pick<
 /**
  * Looks once a minute, until the signal aborts, for what nobody else removes: directories of sessions
  * that went on elsewhere or were over when their node died (`sweep`), the control groups of those that
- * ran then, what is older than it is kept for, and, while the disk has too little room for new work, mirrors, which can be had again.
+ * ran then, what is older than it is kept for, and mirrors, which can be had again: those that were not
+ * used for a month, and others while the disk has little room.
  */
 export async function reap(
   deps: Deps,
-  { sweep, signal }: { readonly sweep: () => Promise<void>; readonly signal: AbortSignal },
+  {
+    sweep,
+    full,
+    signal,
+  }: {
+    readonly sweep: () => Promise<void>
+    /** Given when work has to wait for room on the disk: the next look is at once. */
+    readonly full: Hint
+    readonly signal: AbortSignal
+  },
 ): Promise<void> {
-  const { clock, log } = deps
+  const { log } = deps
   const run = async (part: (deps: Deps, signal: AbortSignal) => Promise<void>): Promise<void> => {
     await part(deps, signal).catch((error: unknown) => {
       if (!signal.aborted) log.error({ err: error }, 'what is left over could not be removed')
@@ -35,10 +46,10 @@ export async function reap(
   }
   await run(clearUp)
   while (!signal.aborted) {
-    await clock.sleep(reapMs, signal).catch(() => undefined)
+    await full.wait(signal).catch(() => undefined)
     if (signal.aborted) return
     await sweep()
-    for (const part of [clearUp, makeRoom, forget]) await run(part)
+    for (const part of [clearUp, makeRoom, expire, forget]) await run(part)
   }
 }
 
@@ -46,11 +57,14 @@ function clearUp({ sandboxes }: Deps): Promise<void> {
   return sandboxes.clearUp()
 }
 
+/** What can be had again gives way before work has to wait for room, and at once when it has to. */
 async function makeRoom({ disk, mirrors, log }: Deps, signal: AbortSignal): Promise<void> {
-  const { problem } = await disk.look()
-  if (problem === null) return
-  const given = await mirrors.giveUpUnused(signal)
+  const given = await mirrors.giveUpUnused(() => disk.isLow(), signal)
   if (given > 0) log.warn({ mirrors: given }, 'mirrors give way: the disk is nearly full')
+}
+
+function expire({ mirrors }: Deps, signal: AbortSignal): Promise<void> {
+  return mirrors.expire(signal)
 }
 
 /** What is older than it is kept for. Any number of nodes may do so at once. */

@@ -1,4 +1,7 @@
+import { reasons } from '@longhaul/client/contract'
 import type { Lease } from '../queue/work-queue.ts'
+import { sayWhyQueued } from '../store/held-tasks.ts'
+import { Hint } from '../store/hint.ts'
 import { fireDue } from '../tasks/fire.ts'
 import { queueDue } from '../tasks/queue-due.ts'
 import { wakeDue } from '../tasks/wake.ts'
@@ -6,8 +9,9 @@ import { type Asked, announce } from './announce.ts'
 import { runAttempt } from './attempt.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Ending } from './ending.ts'
+import { type Held, heldBy, heldMessages } from './floors.ts'
 import { QuotaWaits } from './quota-waits.ts'
-import { reap } from './reaper.ts'
+import { reap, reapMs } from './reaper.ts'
 import { sweep } from './sweep.ts'
 
 /** Wait after a claim that failed, most likely because the store is away. */
@@ -29,9 +33,13 @@ export class Worker implements AsyncDisposable {
   #drains = false
   #sweeping: Promise<void> = Promise.resolve()
   #reaping: Promise<void> = Promise.resolve()
+  /** What held new work back at the last look; undefined: there was none yet. */
+  #held: Held | null | undefined
+  readonly #full: Hint
 
   constructor(deps: RunnerDeps) {
     this.#deps = deps
+    this.#full = new Hint(deps.clock, reapMs)
   }
 
   /**
@@ -51,7 +59,7 @@ export class Worker implements AsyncDisposable {
     })
     this.#loop = this.#claim()
     const { signal } = this.#stop
-    this.#reaping = reap(this.#deps, { sweep: () => this.#sweep(), signal })
+    this.#reaping = reap(this.#deps, { sweep: () => this.#sweep(), full: this.#full, signal })
   }
 
   /** Hands back again what a claim that was under way has begun since the last time. */
@@ -104,12 +112,25 @@ export class Worker implements AsyncDisposable {
 
   /** How much may be begun now; 0: only what has to end; below: not even that. */
   async #free(): Promise<number> {
-    const { config, disk, memory } = this.#deps
+    const { config } = this.#deps
     if (this.#drains) return -1
     const free = config.taskConcurrency - this.#running.size
-    const problems = [(await disk.look()).problem, memory.look().problem]
+    const held = await heldBy(this.#deps)
+    await this.#say(held)
     // What has only to end needs a place beside the others, and hardly any room.
-    return problems.every((problem) => problem === null) ? free : Math.min(free, 0)
+    return held === null ? free : Math.min(free, 0)
+  }
+
+  /** The tasks that wait say what holds them, and room is made at once where that is the disk. */
+  async #say(held: Held | null): Promise<void> {
+    const isNew = held !== this.#held
+    if (isNew && held === 'disk') this.#full.give()
+    if (!isNew && held === null) return
+    const all = [reasons.queued.sentence, ...Object.values(heldMessages)]
+    const message = held === null ? reasons.queued.sentence : heldMessages[held]
+    const instead = all.filter((each) => each !== message)
+    await sayWhyQueued(this.#deps.store.db, { message, instead })
+    this.#held = held
   }
 
   /** One at a time: two sweeps would clear the same session. */

@@ -1,8 +1,10 @@
 /** A disk or a memory that runs full outside the sessions: nothing new is begun, and nothing fails. */
 import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import type { Approval } from '@longhaul/client/contract'
+import type { Approval, Task } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
 import { pino } from 'pino'
 import { systemClock } from '../../src/clock.ts'
@@ -64,6 +66,9 @@ function order(instructions: string, more: object = {}): Promise<Ordered> {
   return world.order(server, { instructions, ...more })
 }
 
+const mirrors = () =>
+  readdirSync(join(world.dataDir, 'repositories')).filter((name) => !name.endsWith('.json'))
+
 /** The worker has looked at the queue several times since it was called. */
 async function severalClaims(): Promise<void> {
   const before = looks
@@ -88,9 +93,20 @@ test('below its floor tasks wait and none fails, what runs goes on, and with roo
     ...{ ok: true, problem: null, free_bytes: 10 * floorBytes, floor_bytes: floorBytes },
   })
 
+  const { url: repo_url } = slow.repository
+  const answerTo = (more: object) =>
+    server.post<Task>('/v1/tasks', { type: 'refactor', repo_url, instructions: 'Mend.', ...more })
+  const early = await answerTo({ start_at: new Date(Date.now() + 5000).toISOString() })
+  assert.equal(early.message, 'The task waits for its start time.')
   freeBytes = floorBytes - 4096
-  const waiting = await order('Mend.')
-  await severalClaims()
+  const waiting = await answerTo({})
+  const noRoom = 'The task waits for room on the disk: less than DISK_FLOOR_MIB is left.'
+  assert.equal(waiting.message, noRoom)
+  await until(
+    'the other one to say so',
+    async () => (await server.task(early.id)).message === noRoom,
+  )
+  await until('mirrors to go at once', () => mirrors().length === 0)
   const ill = await server.get<Health>('/health')
   assert.equal(ill.status, 'degraded')
   assert.equal(ill.disk.ok, false)
@@ -113,8 +129,9 @@ test('below its floor tasks wait and none fails, what runs goes on, and with roo
   assert.match(alert?.fix ?? '', /DISK_FLOOR_MIB/)
   assert.deepEqual(saidOf('disk_floor'), [[40, problem]])
 
-  freeBytes = floorBytes
+  freeBytes = 10 * floorBytes
   assert.equal((await server.ended(waiting.id)).reason, 'done')
+  assert.equal((await server.ended(early.id)).reason, 'done')
   assert.deepEqual((await server.get<Health>('/health')).disk.problem, null)
   await until('the alert to be over', async () => (await alerts()).length === 0, minuteMs)
   assert.deepEqual(saidOf('disk_floor').slice(1), [[30, 'the alert is over']])
@@ -161,6 +178,10 @@ test('with less memory than its floor a task waits, which health and an alert sa
   assert.deepEqual(well.memory, { ok: true, problem: null, ...space })
   freeMemory -= 1
   const { id } = await order('Mend.')
+  assert.equal(
+    (await server.task(id)).message,
+    'The task waits for memory: less than MEMORY_FLOOR_MIB is free.',
+  )
   await severalClaims()
   assert.equal((await server.task(id)).status, 'pending')
   const { status, memory } = await server.get<Health>('/health')

@@ -1,6 +1,8 @@
 /** What is left over goes by itself: places of sessions that went on elsewhere, old tasks, mirrors. */
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Approval } from '@longhaul/client/contract'
@@ -73,19 +75,38 @@ test('recordings and tasks are kept for as long as the settings say', async () =
   await until('it to be deleted', gone, waitMs)
 })
 
-test('while the disk is nearly full, mirrors go', async () => {
+test('mirrors go when the disk has little room, sooner than tasks wait, and after a month without use', async () => {
   await using world = await makeWorld([scenario])
   const clock = new JumpClock()
-  let isFull = false
-  const statfs = async () => ({ bavail: isFull ? 1 : 1_000_000_000, bsize: 4096 })
-  const server = await world.startInProcess(clock, { statfs })
+  let freeMib = 1_000_000
+  let looks = 0
+  const statfs = async () => {
+    looks += 1
+    return { bavail: freeMib * 256, bsize: 4096 }
+  }
+  const server = await world.startInProcess(clock, { statfs, settings: { DISK_FLOOR_MIB: '1024' } })
   const repository = await world.repository('sum', brokenSum)
-  const { id } = await server.order({ repoUrl: repository.url, instructions: 'Mend.' })
-  assert.equal((await server.ended(id)).reason, 'done')
-  const mirrors = () =>
-    readdirSync(join(world.dataDir, 'repositories')).filter((name) => !name.endsWith('.json'))
-  assert.equal(mirrors().length, 1)
-  isFull = true
+  const room = join(world.dataDir, 'repositories')
+  const order = async () => {
+    const { id } = await server.order({ repoUrl: repository.url, instructions: 'Mend.' })
+    assert.equal((await server.ended(id)).reason, 'done')
+    assert.equal(readdirSync(room).filter((name) => !name.endsWith('.json')).length, 1)
+  }
+  const gone = () => readdirSync(room).length === 0
+  await order()
+  freeMib = 2047
   clock.jump(61_000)
-  await until('the mirror to go', () => mirrors().length === 0, waitMs)
+  await until('the mirror to go', gone, waitMs)
+
+  await order() // There is still room for it.
+  freeMib = 2048
+  // What a server leaves that is killed: a mirror that was never whole, and a draft of a note.
+  await mkdir(join(room, 'a'.repeat(24)))
+  await writeFile(join(room, `${'b'.repeat(24)}.json.${randomUUID()}`), '{}')
+  const before = looks
+  clock.jump(29 * dayMs)
+  await until('several looks', () => looks >= before + 4)
+  assert.equal(readdirSync(room).length, 4)
+  clock.jump(2 * dayMs)
+  await until('all of it to go', gone, waitMs)
 })
