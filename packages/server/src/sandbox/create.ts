@@ -10,6 +10,7 @@ import { detectDisk } from './disk/detect.ts'
 import { putDisksAway } from './disk/disk.ts'
 import type { SandboxDriver, SandboxSpec } from './driver.ts'
 import { systemPath } from './environment.ts'
+import { leftSlot } from './left-slot.ts'
 import { LimitHolder } from './limits/held-limits.ts'
 import { narrowUids, sharedSlot, slotsMax } from './limits.ts'
 import { openNone } from './none.ts'
@@ -85,6 +86,7 @@ function bubblewrapDriver(o: {
     name: 'bubblewrap',
     open,
     recover: () => putDisksAway({ sessions, path, clock }),
+    slotOf: (directory) => leftSlot({ directory, uidBase, path, clock, log }),
     clearUp: () => limits.clearUp(),
     probe(signal) {
       const tried = { dataDir, trials, uidBase, path, open, bwrap, filters: seccomp !== null }
@@ -103,6 +105,7 @@ function noneDriver(o: { readonly log: Log; readonly clock: Clock }): SandboxDri
   return {
     name: 'none',
     recover: async () => undefined,
+    slotOf: async () => null,
     clearUp: async () => undefined,
     async probe() {
       o.log.warn(warning)

@@ -22,6 +22,11 @@ export interface SandboxDriver {
    * who holds the lock of the data directory.
    */
   recover(): Promise<void>
+  /**
+   * The slot that owns what is in a session's directory, which nobody uses; null: any will do. Rejects
+   * when it is the files of no slot.
+   */
+  slotOf(directory: string): Promise<number | null>
   /** Removes what servers of this host that were killed left and nobody uses: control groups. */
   clearUp(): Promise<void>
 }
