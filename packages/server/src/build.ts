@@ -244,7 +244,7 @@ function tasksOf({
 function scheduleRoutesOf(deps: ScheduleDeps): Parameters<typeof createApp>[0]['schedules'] {
   return {
     create: (trx, content, caller) => createSchedule(trx, deps, content, caller),
-    change: (id, patch) => changeSchedule(deps, id, patch),
+    change: (o) => changeSchedule(deps, o),
     fireNow: (trx, o) => fireNow(trx, deps, o),
   }
 }

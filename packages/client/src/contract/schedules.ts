@@ -91,7 +91,9 @@ export const schedule = z
     next_fires: z
       .array(timestamp)
       .describe('The next five times, without their jitter; none while it is paused.'),
-    created_by: keyId.nullable().describe('The key whose tasks they are.'),
+    created_by: keyId
+      .nullable()
+      .describe('The key whose tasks they are: the one that wrote the order last.'),
     created_at: timestamp,
     updated_at: timestamp,
   })

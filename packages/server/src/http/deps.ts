@@ -127,7 +127,11 @@ export interface AppDeps extends ProbeDeps {
   readonly schedules: {
     readonly create: (trx: Trx, content: ScheduleContent, caller: Caller) => Promise<ScheduleRow>
     /** Undefined: there is no such schedule. */
-    readonly change: (id: string, patch: SchedulePatch) => Promise<ScheduleRow | undefined>
+    readonly change: (o: {
+      readonly id: string
+      readonly patch: SchedulePatch
+      readonly caller: Caller
+    }) => Promise<ScheduleRow | undefined>
     /** Undefined: there is no such schedule. */
     readonly fireNow: (
       trx: Trx,

@@ -69,12 +69,18 @@ export async function dueSchedules(
 /** The schedule is locked by the caller. */
 export function rewriteSchedule(
   trx: Trx,
-  o: Next & { readonly id: string; readonly content: ScheduleContent; readonly now: Date },
+  o: Next & {
+    readonly id: string
+    readonly content: ScheduleContent
+    readonly createdBy: string | null
+    readonly now: Date
+  },
 ): Promise<ScheduleRow> {
   return trx
     .updateTable('schedules')
     .set({
       ...columnsOf(o.content),
+      created_by: o.createdBy,
       next_at: o.nextAt,
       next_scheduled_at: o.nextScheduledAt,
       updated_at: o.now,

@@ -36,8 +36,7 @@ export async function createSchedule(
  */
 export async function changeSchedule(
   deps: ScheduleDeps,
-  id: string,
-  patch: SchedulePatch,
+  { id, patch, caller }: { id: string; patch: SchedulePatch; caller: Caller },
 ): Promise<ScheduleRow | undefined> {
   const { store, clock, metrics } = deps
   let ended: readonly TaskRow[] = []
@@ -46,16 +45,22 @@ export async function changeSchedule(
     if (row === undefined) return undefined
     const given = Object.entries(patch).filter(([, value]) => value !== undefined)
     const content: ScheduleContent = { ...contentOf(row), ...Object.fromEntries(given) }
-    const caller = row.created_by === null ? null : await callerOf(trx, row.created_by)
-    await judge(trx, deps, content, caller)
+    // Whoever writes the order is who orders: else a key that may less would have another's rights.
+    const createdBy = patch.order === undefined ? row.created_by : caller.keyId
+    const owner = createdBy === caller.keyId ? caller : await ownerOf(trx, createdBy)
+    await judge(trx, deps, content, owner)
     const now = new Date(clock.now())
     if (content.paused) await forgetTimes(trx, { row, now })
     else if (!isTimedAs(row, content))
       ended = await fireTimes(trx, deps, { row, now, heldBack: true })
-    return rewriteSchedule(trx, { id, content, now, ...nextAfter(row, content, now) })
+    return rewriteSchedule(trx, { id, content, createdBy, now, ...nextAfter(row, content, now) })
   })
   for (const task of ended) countEnd(metrics, task)
   return changed
+}
+
+async function ownerOf(trx: Trx, keyId: string | null): Promise<Caller | null> {
+  return keyId === null ? null : callerOf(trx, keyId)
 }
 
 /** Orders a task of it now, whatever its policies say. Undefined: there is no such schedule. */

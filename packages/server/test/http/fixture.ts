@@ -128,7 +128,7 @@ export async function openTestApp(
     },
     schedules: {
       create: (trx, content, caller) => createSchedule(trx, schedules, content, caller),
-      change: (id, patch) => changeSchedule(schedules, id, patch),
+      change: (o) => changeSchedule(schedules, o),
       fireNow: (trx, o) => fireNow(trx, schedules, o),
     },
     repositories: {

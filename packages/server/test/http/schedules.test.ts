@@ -1,7 +1,8 @@
 /** Schedules: when they fire, what comes of it, and what they do with times that were missed. */
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
-import type { Schedule, ScheduleFire, Task } from '@longhaul/client/contract'
+import type { Schedule, ScheduleFire, Scope, Task } from '@longhaul/client/contract'
+import { createKey } from '../../src/http/first-key.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { openTestApp, order, type TestApp } from './fixture.ts'
 
@@ -314,6 +315,24 @@ test('an order that is not taken any more, or a revoked key, is refused in its h
   const [fire] = await fires(id)
   assert.equal(fire?.state, 'refused')
   assert.match(fire?.message ?? '', /key .* was revoked/)
+})
+
+test('a key that may order less does not order more by another key’s schedule', async () => {
+  const scopes: Scope[] = ['tasks:read', 'tasks:write']
+  const key = await createKey({ store: server.store, clock }, { name: 'less', scopes })
+  const headers = { authorization: `Bearer ${key}` }
+  const { id, created_by: maker } = await schedule(hourly)
+  const change = (body: object) => server.send('POST', `/v1/schedules/${id}`, { headers, body })
+  const wide = { ...order, sandbox: { networking: { type: 'unrestricted' } } }
+  await json(await change({ order: wide }), 400)
+  const renamed = await json<Schedule>(await change({ name: 'mine' }), 200)
+  assert.equal(renamed.created_by, maker)
+  const rewritten = await json<Schedule>(await change({ order }), 200)
+  assert.notEqual(rewritten.created_by, maker)
+  await later(60 * minuteMs)
+  const [fire] = await fires(id)
+  const task = await json<Task>(await server.send('GET', `/v1/tasks/${fire?.task_id}`), 200)
+  assert.equal(task.created_by, rewritten.created_by)
 })
 
 test('a deleted schedule fires no more, and its tasks stay', async () => {

@@ -156,7 +156,8 @@ export function scheduleRoutes(app: App, deps: AppDeps): void {
 
   app.openapi(update, async (c) => {
     const { id } = c.req.valid('param')
-    return c.json(present(known(id, await schedules.change(id, c.req.valid('json')))), 200)
+    const [patch, caller] = [c.req.valid('json'), c.get('caller')]
+    return c.json(present(known(id, await schedules.change({ id, patch, caller }))), 200)
   })
 
   app.openapi(remove, async (c) => {
