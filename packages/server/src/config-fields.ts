@@ -161,6 +161,11 @@ export const workerFields = {
     .describe(
       'Tasks on one repository that run at once, on all nodes together; its settings may have a `concurrency` of their own.',
     ),
+  QUOTA_WAIT_MAX_HOURS: count(1, 8784)
+    .default(840)
+    .describe(
+      'Hours that a task waits in all for its provider’s quota; beyond it the task fails. The default is 35 days: a monthly limit may be gone for a month. See budgets.md.',
+    ),
   MEMORY_FLOOR_MIB: count(0, 16_777_216)
     .default(256)
     .describe(
@@ -175,6 +180,8 @@ export type WorkerConfig = Readonly<{
   taskConcurrency: number
   /** On all nodes together; null: no limit. */
   limits: { limit: number | null; perKey: number | null; perRepository: number | null }
+  /** All waits of one task together. */
+  quotaWaitMsMax: number
   memoryFloorBytes: number
 }>
 
@@ -190,6 +197,7 @@ export function workerConfigOf(env: z.infer<typeof workerSettings>): WorkerConfi
       perKey: env.TASK_CONCURRENCY_PER_KEY ?? null,
       perRepository: env.TASK_CONCURRENCY_PER_REPOSITORY ?? null,
     },
+    quotaWaitMsMax: env.QUOTA_WAIT_MAX_HOURS * 3_600_000,
     memoryFloorBytes: env.MEMORY_FLOOR_MIB * 1024 ** 2,
   }
 }

@@ -30,7 +30,8 @@ export async function deliver(delivery: Delivery): Promise<void> {
   if (fault?.kind === 'status') {
     const headers = fault.retryAfterS === undefined ? {} : { 'retry-after': `${fault.retryAfterS}` }
     ledger.settle(record, 'failed')
-    return sendJson(response, fault.status, errorOf(fault.status, 'as scripted'), headers)
+    const { status, message = 'as scripted' } = fault
+    return sendJson(response, status, errorOf(status, message), headers)
   }
   const { promptChars } = delivery
   const answer = answerOf({ step, model: conversation.model, promptChars })

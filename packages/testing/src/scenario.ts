@@ -47,7 +47,13 @@ export interface Usage {
  * headers or half-way. `error_event`: an `error` event half-way in the stream.
  */
 export type Fault = { readonly times?: number } & (
-  | { readonly kind: 'status'; readonly status: FaultStatus; readonly retryAfterS?: number }
+  | {
+      readonly kind: 'status'
+      readonly status: FaultStatus
+      readonly retryAfterS?: number
+      /** Of the error; default: `as scripted`. */
+      readonly message?: string
+    }
   | { readonly kind: 'cut' }
   | { readonly kind: 'hang'; readonly where: 'headers' | 'stream' }
   | { readonly kind: 'error_event' }

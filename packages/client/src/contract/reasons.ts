@@ -31,6 +31,7 @@ export const failedReason = z.enum([
   'agent_error',
   'turns_exhausted',
   'budget_declined',
+  'quota_exhausted',
   'approval_expired',
   'model_not_configured',
   'model_rejected',
@@ -145,6 +146,10 @@ export const reasons: Readonly<Record<Reason, ReasonText>> = {
   budget_declined: {
     sentence: 'The budget is spent and was not raised.',
     next: 'Order the task again with a higher budget; the work done so far is kept.',
+  },
+  quota_exhausted: {
+    sentence: 'The model provider’s quota is gone for longer than a task waits for it.',
+    next: 'Raise the limit at the provider, or QUOTA_WAIT_MAX_HOURS, and order the task again; the work done so far is kept.',
   },
   approval_expired: {
     sentence: 'Nobody answered before the deadline.',

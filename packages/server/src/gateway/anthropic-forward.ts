@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { mayBeLimit, passRefusal } from './anthropic-limits.ts'
 import {
   hostOf,
   type Model,
@@ -11,7 +12,6 @@ import { countRequest } from './count-model.ts'
 import { pickHeaders } from './headers.ts'
 import { requireHeld } from './held.ts'
 import type { ModelBody } from './model-body.ts'
-import { isLimited, resetOf } from './quota.ts'
 import { refuseModel } from './refuse.ts'
 import { Silence } from './silence.ts'
 import { openRequest, relay } from './upstream.ts'
@@ -78,25 +78,15 @@ export async function forward(
   if (answer === 'cut')
     return o.settle(new UsageReader({ contentType: undefined, requested, prices }).end(false))
   const status = answer.statusCode ?? 502
-  heed(context, { status, answer })
+  if (!mayBeLimit(status)) context.breaker.answered()
   if (status >= 200 && status < 300) return stream(context, { ...o, answer, silence })
   o.settle(null)
+  if (mayBeLimit(status))
+    return passRefusal(context, { answer, response: o.response, names: namesOf(answer) })
   if (status === 401 || status === 403) return refuseRejected(context, { ...o, answer })
   if (status >= 400) return passOn(context, { answer, response: o.response })
   answer.destroy()
   await refuseUnreachable(o.response, `The model answered ${status}, which is not followed.`)
-}
-
-/** What the provider says of its quota is for every session of this process, and for this one's task. */
-function heed(
-  { breaker, hooks, clock }: RouteContext,
-  { status, answer }: { readonly status: number; readonly answer: IncomingMessage },
-): void {
-  if (isLimited(status)) {
-    const reset = resetOf(answer.headers, clock.now())
-    breaker.limited(reset)
-    if (reset !== null) hooks.onQuota(reset)
-  } else breaker.answered()
 }
 
 /** The answer; `cut` if the client went away before it began; `failed` if the model is not there. */
@@ -183,17 +173,18 @@ async function passOn(
     onEnd?: () => void
   },
 ): Promise<void> {
-  const names = [...responseHeaders, ...rateLimitsOf(o.answer)]
   const { answer: from, response: to, ...watch } = o
   try {
-    await relay({ from, to, headers: pickHeaders(from.headers, names), ...watch })
+    await relay({ from, to, headers: pickHeaders(from.headers, namesOf(from)), ...watch })
   } catch (error) {
     context.log.info({ err: error }, 'an answer of the model was cut off')
   }
 }
 
-function rateLimitsOf(answer: IncomingMessage): string[] {
-  return Object.keys(answer.headers).filter((name) => name.startsWith('anthropic-ratelimit-'))
+/** Headers that go along with an answer. */
+function namesOf({ headers }: IncomingMessage): string[] {
+  const limits = Object.keys(headers).filter((name) => name.startsWith('anthropic-ratelimit-'))
+  return [...responseHeaders, ...limits]
 }
 
 /** The base URL may have a path of its own, which stays in front. */

@@ -9,7 +9,7 @@ import { refuseModel } from './refuse.ts'
 export type Model = NonNullable<GatewayPolicy['model']>
 
 /** Of an upstream refusal, as much as is read for its message. */
-const refusalBytesMax = 64 * 1024
+export const refusalBytesMax = 64 * 1024
 
 export async function deny(
   context: RouteContext,

@@ -5,6 +5,8 @@ import type { Metrics } from '../metrics.ts'
 const limitedMax = 3
 /** How long nobody asks where the provider does not say, doubled at each failure up to the most. */
 const pauseMs = { first: 15_000, max: 5 * 60_000 } as const
+/** One request finds out this often whether the provider is back before it said: a limit was raised. */
+const lookMs = 15 * 60_000
 /** While one request finds out whether it is over, the others come again after this. */
 const probeMs = 5_000
 
@@ -23,6 +25,8 @@ export class Breaker {
   #pauses = 0
   /** As `Clock.elapsed` counts, so that a date which is set keeps nobody out; 0: everybody may ask. */
   #until = 0
+  /** From when one finds out whether it is over already. */
+  #lookAt = 0
   #probing = false
 
   constructor({ clock, metrics }: { readonly clock: Clock; readonly metrics: Metrics }) {
@@ -39,8 +43,9 @@ export class Breaker {
   ask(): Passage {
     if (this.#until === 0) return { kind: 'open' }
     const now = this.#clock.elapsed()
-    if (now < this.#until) return { kind: 'closed', until: this.#dateOf(this.#until) }
-    if (this.#probing) return { kind: 'closed', until: this.#dateOf(now + probeMs) }
+    if (now < this.#lookAt) return { kind: 'closed', until: this.#dateOf(this.#until) }
+    if (this.#probing)
+      return { kind: 'closed', until: this.#dateOf(Math.max(this.#until, now + probeMs)) }
     this.#probing = true
     return { kind: 'open' }
   }
@@ -55,6 +60,7 @@ export class Breaker {
     this.#pauses += 1
     const pauseLeft = reset === null ? pause : reset - this.#clock.now()
     this.#until = Math.max(now + pauseLeft, this.#until)
+    this.#lookAt = Math.min(this.#until, now + lookMs)
     this.#metrics.modelBreaker.set(1)
   }
 

@@ -1,24 +1,64 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import { z } from 'zod'
 
-/** Answers by which a provider says: not now. */
-export function isLimited(status: number): boolean {
-  return status === 429 || status === 529
+/** A reset that is further away is a mistake of who wrote it: nobody waits for that. */
+const resetMsMax = 366 * 24 * 3_600_000
+
+/** A refusal of the provider, as far as it tells of a quota. */
+interface Refusal {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  /** The body. */
+  readonly said: string
+  readonly now: number
 }
 
 /**
- * When the provider will answer again, in epoch milliseconds, as far as a limited answer says:
- * `retry-after` (seconds, or a date) and `retry-after-ms`; of an account's usage limit also
- * `anthropic-ratelimit-unified-reset` (epoch seconds). The latest counts; null: it does not say.
+ * What a refusal says of the provider's quota: null if it is about something else; `reset`: when the
+ * provider will answer again, in epoch milliseconds, null if it does not say. 429 and 529 are limits;
+ * a reached spending limit of an account or a workspace is told as 400, by its words alone
+ * (anthropics/claude-code#2127, #38035, #38038).
  */
-export function resetOf(headers: IncomingHttpHeaders, now: number): number | null {
+export function limitOf(refusal: Refusal): { readonly reset: number | null } | null {
+  const { status, headers, said, now } = refusal
+  const words = usageLimit.exec(messageIn(said))
+  if (status !== 429 && status !== 529 && !(status === 400 && words !== null)) return null
+  // `retry-after`: seconds, or a date; the unified reset of an account's windows: epoch seconds.
   const times = [
     now + numberIn(headers['retry-after-ms']),
     now + numberIn(headers['retry-after']) * 1000,
     dateIn(headers['retry-after']),
     numberIn(headers['anthropic-ratelimit-unified-reset']) * 1000,
-  ].filter((time) => Number.isFinite(time) && time > now)
-  return times.length === 0 ? null : Math.max(...times)
+    words === null ? Number.NaN : momentOf(words),
+  ].filter((time) => time > now && time - now <= resetMsMax)
+  return { reset: times.length === 0 ? null : Math.max(...times) }
 }
+
+/**
+ * From the first word to the last, as the API writes it: an error that repeats what the request said
+ * begins otherwise.
+ */
+const usageLimit =
+  /^You have reached your specified (?:[a-z]{1,20} )?API usage limits\.(?: You will regain access on (\d{4}-\d\d-\d\d) at (\d\d:\d\d) UTC\.?$)?/
+
+/** A day or an hour that does not exist is none: `Date.parse` would take some of them for another. */
+function momentOf([, day, time]: RegExpExecArray): number {
+  if (day === undefined) return Number.NaN
+  const at = Date.parse(`${day}T${time}:00Z`)
+  const isReal = Number.isFinite(at) && new Date(at).toISOString().startsWith(`${day}T${time}:`)
+  return isReal ? at : Number.NaN
+}
+
+function messageIn(said: string): string {
+  try {
+    return refusalBody.safeParse(JSON.parse(said)).data?.error.message ?? ''
+  } catch {
+    // What is not JSON is not the API's.
+    return ''
+  }
+}
+
+const refusalBody = z.object({ error: z.object({ message: z.string() }) })
 
 function numberIn(value: string | string[] | undefined): number {
   const text = wordIn(value)

@@ -9,6 +9,7 @@ export type ModelErrorType =
   | 'invalid_request_error'
   | 'overloaded_error'
   | 'permission_error'
+  | 'rate_limit_error'
   | 'request_too_large'
 
 /** Refuses in the shape of the Messages API. Does nothing if an answer has begun. */

@@ -171,10 +171,12 @@ async function perform(
     guidance: new Guidance(workspace),
     limitNotes: new LimitNotes({ sandbox: walls.sandbox, writer, metrics: deps.metrics }),
     park: (parking) => ending.end({ kind: 'parked', parking }),
-    awaitQuota: () =>
-      ending.end(
-        quotaCause({ ...lease, progress: journal.progress, reset: null, now: deps.clock.now() }),
-      ),
+    awaitQuota: () => {
+      const { progress } = journal
+      const waitMsMax = deps.config.quotaWaitMsMax
+      const now = deps.clock.now()
+      ending.end(quotaCause({ ...lease, progress, reset: null, now, waitMsMax }))
+    },
   }
   const end =
     decided ??

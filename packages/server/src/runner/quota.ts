@@ -5,8 +5,6 @@ import type { Cause } from './ending.ts'
 
 /** A wait up to this is waited for where the task is; a longer one gives up the slot. */
 export const quotaWaitMsMin = 2 * 60_000
-/** All waits of one task for a quota together, until a turn of its agent is whole again. */
-const quotaMsMax = 24 * 3_600_000
 /** Where the provider does not say when it is back; each wait is twice the one before. */
 const waitMs = { first: 5 * 60_000, max: 60 * 60_000 } as const
 /** Tasks that wait for the same moment do not all come back at it. */
@@ -14,8 +12,8 @@ const jitterMs = 60_000
 
 /**
  * Why an attempt stops because the provider has no quota left: parked until that is back, and failed
- * when it would wait for more than 24 hours in all. Waits are added up, since a date that is set in
- * between would make a short one long.
+ * when all its waits together would be longer than `waitMsMax`. The work between two waits does not
+ * count: with windows of five hours a task that works for a day waits several times.
  */
 export function quotaCause(o: {
   readonly sessionId: string
@@ -23,16 +21,18 @@ export function quotaCause(o: {
   /** When the provider is back, in epoch milliseconds; null: it did not say. */
   readonly reset: number | null
   readonly now: number
+  readonly waitMsMax: number
 }): Cause {
-  const { sessionId, progress, now } = o
+  const { sessionId, progress, now, waitMsMax } = o
   const { waits, waitedMs } = progress.quota ?? { waits: 0, waitedMs: 0 }
   const grown = Math.min(waitMs.first * 2 ** waits, waitMs.max)
   const until = (o.reset ?? now + grown) + jitterOf(sessionId)
   const at = new Date(until).toISOString()
   const totalMs = waitedMs + until - now
-  if (totalMs > quotaMsMax) {
-    const message = `The model’s provider has no quota left until ${at}, and a task waits for it at most 24 hours.`
-    return { kind: 'failed', reason: 'agent_error', message }
+  if (totalMs > waitMsMax) {
+    const hours = waitMsMax / 3_600_000
+    const message = `The model’s provider has no quota left until ${at}, and a task waits for it at most ${hours} hours in all (QUOTA_WAIT_MAX_HOURS).`
+    return { kind: 'failed', reason: 'quota_exhausted', message }
   }
   const parking: Parking = {
     reason: 'waiting_quota',

@@ -147,7 +147,8 @@ async function openWayOut(
         const now = deps.clock.now()
         if (reset - now < quotaWaitMsMin) return
         const { progress } = o.journal
-        ending.end(quotaCause({ ...lease, progress, reset, now }))
+        const waitMsMax = deps.config.quotaWaitMsMax
+        ending.end(quotaCause({ ...lease, progress, reset, now, waitMsMax }))
       },
       onRefused: ({ why, message }) => {
         if (why === 'model_rejected')

@@ -11,6 +11,9 @@ import { until } from '../support/until.ts'
 import { assertWholeLog, makeWorld, mend, type World } from '../support/world.ts'
 
 const minuteMs = 60_000
+const dayMs = 24 * 60 * minuteMs
+/** As far away as a monthly limit may be: at the beginning of a day of UTC. */
+const backAt = new Date(Math.floor(Date.now() / dayMs + 31) * dayMs)
 const block = 'touch .git/blocked; sleep 300'
 const dear = { input_tokens: 1_000_000, output_tokens: 10 }
 const scenario = script(
@@ -41,7 +44,14 @@ const scenario = script(
   when('You were stopped', say('Mended.')),
   when(
     'Wait too long',
-    say('Never.', { fault: { kind: 'status', status: 429, retryAfterS: 90_000, times: Infinity } }),
+    say('Never.', {
+      fault: { kind: 'status', status: 429, retryAfterS: (36 * dayMs) / 1000, times: Infinity },
+    }),
+  ),
+  when(
+    'Wait for the month to end',
+    use('Bash', { command: mend }),
+    say('Mended.', { fault: { kind: 'status', status: 400, message: usageLimitUntil(backAt) } }),
   ),
   when(
     'Wait for the model',
@@ -190,11 +200,12 @@ test('a task waits for the quota of the provider without a process, and goes on 
   assertWholeLog(await server.events(id))
 })
 
-test('a quota that comes back after more than a day is not waited for', async () => {
+test('a quota that is gone for longer than a task waits ends it with a reason of its own', async () => {
   const { id } = await order('Wait too long.')
   const task = await server.ended(id)
-  assert.equal(task.reason, 'agent_error')
-  assert.match(task.error?.message ?? '', /at most 24 hours/)
+  assert.equal(task.reason, 'quota_exhausted')
+  assert.match(task.error?.message ?? '', /at most 840 hours in all \(QUOTA_WAIT_MAX_HOURS\)/)
+  assert.match(task.error?.next ?? '', /Raise the limit/)
 })
 
 test('with a date that is set a wait for the quota is as long as it was, and no task fails of it', async () => {
@@ -226,3 +237,22 @@ test('with a date that is set a wait for the quota is as long as it was, and no 
   assert.equal(task.reason, 'no_changes', JSON.stringify(task.error))
   assert.equal(await waited(), 2)
 })
+
+test('an account whose usage limit is reached is waited for until the day that its refusal names', async () => {
+  const { id, repository } = await order('Wait for the month to end.')
+  await server.event(id, (event) => event['reason'] === 'waiting_quota')
+  const { status, message } = await server.task(id)
+  assert.equal(status, 'running')
+  assert.ok(message.includes(`goes on at ${backAt.toISOString().slice(0, 13)}`), message)
+  clock.jump(backAt.getTime() + 2 * minuteMs - clock.now())
+  const task = await server.ended(id)
+  assert.equal(task.reason, 'done', JSON.stringify(task.error))
+  assert.equal(repository.pullRequests.length, 1)
+  assertWholeLog(await server.events(id))
+})
+
+/** The words of Anthropic's API. */
+function usageLimitUntil(back: Date): string {
+  const [day, time] = back.toISOString().split('T')
+  return `You have reached your specified API usage limits. You will regain access on ${day} at ${time?.slice(0, 5)} UTC.`
+}

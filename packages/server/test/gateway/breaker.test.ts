@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Breaker } from '../../src/gateway/breaker.ts'
-import { resetOf } from '../../src/gateway/quota.ts'
+import { limitOf } from '../../src/gateway/quota.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { startGateway, startUpstream } from './harness.ts'
@@ -59,6 +59,22 @@ test('a provider that does not say for how long is asked at growing distances', 
   )
 })
 
+test('a limit that is gone for a month is looked at again and again: it may be raised before', () => {
+  const { clock, breaker } = limitedBreaker(3, 30 * 24 * 60 * minute)
+  const back = clock.now() + 30 * 24 * 60 * minute
+  clock.advance(15 * minute - 1)
+  assert.equal(breaker.ask().kind, 'closed')
+  clock.advance(1)
+  assert.equal(breaker.ask().kind, 'open')
+  assert.deepEqual(breaker.ask(), { kind: 'closed', until: back })
+  breaker.limited(back)
+  assert.deepEqual(breaker.ask(), { kind: 'closed', until: back })
+  clock.advance(15 * minute)
+  assert.equal(breaker.ask().kind, 'open')
+  breaker.answered()
+  assert.equal(breaker.ask().kind, 'open')
+})
+
 test('a probe that got no answer lets another one find out', () => {
   const { clock, breaker } = limitedBreaker(3, minute)
   clock.advance(minute)
@@ -82,11 +98,106 @@ test('the time of the reset is read in every form that providers use, and the la
     [{ 'retry-after': '-1' }, null],
     [{ 'retry-after': 'soon' }, null],
     [{ 'retry-after': '0' }, null],
+    [{ 'retry-after': '999999999999' }, null],
     [{ 'anthropic-ratelimit-unified-reset': '1' }, null],
+    [{ 'anthropic-ratelimit-unified-reset': '999999999999' }, null],
   ]
-  for (const [headers, expected] of cases)
-    assert.equal(resetOf(headers, now), expected, JSON.stringify(headers))
+  for (const [headers, reset] of cases)
+    assert.deepEqual(
+      limitOf({ status: 429, headers, said: '', now }),
+      { reset },
+      JSON.stringify(headers),
+    )
 })
+
+const limits = 'You have reached your specified API usage limits.'
+const until = (when: string): string => `${limits} You will regain access on ${when}.`
+
+function limitSaid(status: number, message: unknown) {
+  const now = Date.UTC(2026, 10, 29, 12)
+  const said = JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } })
+  return limitOf({ status, headers: {}, said, now })
+}
+
+test('a usage limit is told by its words, with whatever status, and its date is of UTC', () => {
+  const reset = Date.UTC(2026, 11, 1)
+  for (const status of [400, 429, 529])
+    assert.deepEqual(limitSaid(status, until('2026-12-01 at 00:00 UTC')), { reset })
+  const workspace = until('2026-12-01 at 00:00 UTC').replace('API', 'workspace API')
+  assert.deepEqual(limitSaid(400, workspace), { reset })
+})
+
+test('a date that is none, has passed or is a year away is not believed; the limit is', () => {
+  for (const when of [
+    '2026-11-29 at 11:59 UTC',
+    '2027-11-31 at 00:00 UTC',
+    '2026-13-01 at 00:00 UTC',
+    '2026-12-01 at 24:00 UTC',
+    '2026-12-01 at 00:60 UTC',
+    '2028-01-01 at 00:00 UTC',
+    '9999-12-31 at 00:00 UTC',
+    '2026-12-01 at 00:00 PST',
+    '2026-12-01 at 00:00 UTC, or so',
+    '12/01/2026 at 00:00 UTC',
+    '+275760-09-13 at 00:00 UTC',
+  ])
+    assert.deepEqual(limitSaid(400, until(when)), { reset: null }, when)
+})
+
+test('what a refusal repeats of its request is no limit', () => {
+  for (const message of [
+    `messages.0.role: Input should be 'user', got ${JSON.stringify(until('2026-12-01 at 00:00 UTC'))}`,
+    `${limits.slice(0, -1)}${until('2026-12-01 at 00:00 UTC')}`,
+    'prompt is too long',
+    { limits },
+    null,
+  ])
+    assert.equal(limitSaid(400, message), null)
+  const now = Date.now()
+  for (const said of ['', 'null', '[]', '{"error":1}', limits, '['.repeat(60_000)])
+    assert.equal(limitOf({ status: 400, headers: {}, said, now }), null)
+  assert.equal(limitSaid(404, until('2026-12-01 at 00:00 UTC')), null)
+})
+
+test('a session hears of a usage limit as of any other, and of another 400 what was said', async () => {
+  const clock = new ManualClock()
+  const back = new Date(Math.ceil(clock.now() / 86_400_000 + 3) * 86_400_000)
+  const [day] = back.toISOString().split('T')
+  const bodies = [until(`${day} at 00:00 UTC`), 'prompt is too long', 'x'.repeat(100_000)].map(
+    (message) =>
+      JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } }),
+  )
+  let sent = 0
+  await using upstream = await startUpstream((_request, response) => {
+    response.writeHead(400, { 'content-type': 'application/json', 'request-id': 'req_1' })
+    response.end(bodies[sent])
+    sent += 1
+  })
+  const model = { baseUrl: upstream.url, headers: { 'x-api-key': 'k' } }
+  await using gateway = await startGateway({ policy: { model }, clock })
+  const limited = await gateway.ask(asked)
+  assert.equal(limited.status, 429)
+  assert.equal(JSON.parse(limited.text).error.type, 'rate_limit_error')
+  assert.equal(
+    limited.headers['retry-after'],
+    `${Math.ceil((back.getTime() - clock.now()) / 1000)}`,
+  )
+  const plain = await gateway.ask(asked)
+  assert.deepEqual([plain.status, plain.text], [400, bodies[1]])
+  assert.equal(plain.headers['request-id'], 'req_1')
+  const huge = await gateway.ask(asked)
+  assert.deepEqual([huge.status, huge.text], [400, ''])
+  assert.deepEqual(gateway.quotas, [back.getTime()])
+})
+
+const asked = {
+  path: '/anthropic/v1/messages',
+  body: JSON.stringify({
+    model: 'claude-sonnet-5-5',
+    max_tokens: 100,
+    messages: [{ role: 'user', content: 'hello' }],
+  }),
+}
 
 test('sessions of one credential learn from each other: the fourth request is not sent', async () => {
   let sent = 0
@@ -99,9 +210,6 @@ test('sessions of one credential learn from each other: the fourth request is no
   const model = { baseUrl: upstream.url, headers: { 'x-api-key': 'k' } }
   await using one = await startGateway({ policy: { model }, breaker })
   await using other = await startGateway({ policy: { model }, breaker })
-  const messages = [{ role: 'user', content: 'hello' }]
-  const body = JSON.stringify({ model: 'claude-sonnet-5-5', max_tokens: 100, messages })
-  const asked = { path: '/anthropic/v1/messages', body }
   for (let n = 0; n < 3; n += 1) assert.equal((await one.ask(asked)).status, 429)
   const refused = await other.ask(asked)
   assert.equal(refused.status, 529)
