@@ -45,10 +45,29 @@ export async function routeModel(
   const body = await readModelBody(context, exchange)
   if (body === null) return
   if (context.meter.breached) return refuseBudget(context, o.response)
-  if (path.startsWith('/v1/messages/count_tokens')) {
-    const signal = clientSignal(o.response, context.signal)
-    await forward(context, { ...exchange, body, signal, settle: () => {} })
-  } else await sendMetered(context, { ...exchange, body })
+  const isCount = path.startsWith('/v1/messages/count_tokens')
+  await (isCount ? sendCount : sendMetered)(context, { ...exchange, body })
+}
+
+/**
+ * Counts of tokens keep away from a provider that says "not now", as all do; but since they have limits
+ * of their own there, their answers say nothing of messages: they neither stop nor park anybody.
+ */
+async function sendCount(context: RouteContext, o: Checked): Promise<void> {
+  const signal = clientSignal(o.response, context.signal)
+  const hooks = { ...context.hooks, onQuota: () => {} }
+  const passage = context.breaker.look()
+  if (passage.kind === 'closed')
+    return refuseQuota({ ...context, hooks }, o.response, passage.until)
+  await forward({ ...context, hooks, breaker: deaf }, { ...o, signal, settle: () => {} })
+}
+
+const deaf: RouteContext['breaker'] = {
+  ask: () => ({ kind: 'open' }),
+  look: () => ({ kind: 'open' }),
+  limited: () => {},
+  answered: () => {},
+  missed: () => {},
 }
 
 function endpointOf(request: IncomingMessage): string | null {

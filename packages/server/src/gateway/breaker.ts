@@ -39,14 +39,20 @@ export class Breaker {
     return this.#until > this.#clock.elapsed() ? this.#dateOf(this.#until) : null
   }
 
-  /** Asks for passage; who gets it tells by `heard` or `missed` what came of it. */
+  /** Asks for passage; who gets it tells by `limited`, `answered` or `missed` what came of it. */
   ask(): Passage {
+    const passage = this.look()
+    if (passage.kind === 'open' && this.#until !== 0) this.#probing = true
+    return passage
+  }
+
+  /** Whether who asked now would get passage; nobody waits for what comes of it. */
+  look(): Passage {
     if (this.#until === 0) return { kind: 'open' }
     const now = this.#clock.elapsed()
     if (now < this.#lookAt) return { kind: 'closed', until: this.#dateOf(this.#until) }
     if (this.#probing)
       return { kind: 'closed', until: this.#dateOf(Math.max(this.#until, now + probeMs)) }
-    this.#probing = true
     return { kind: 'open' }
   }
 

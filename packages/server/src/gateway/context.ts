@@ -19,7 +19,7 @@ export interface RouteContext {
   /** Asks for the right to spend what the session shares with others; absent: it shares nothing. */
   readonly allow?: Meter['admit']
   /** Of the model's credential. */
-  readonly breaker: Breaker
+  readonly breaker: Pick<Breaker, 'ask' | 'look' | 'limited' | 'answered' | 'missed'>
   /** Of all sessions of the process. */
   readonly bodies: Bodies
   readonly clock: Clock

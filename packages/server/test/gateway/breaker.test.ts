@@ -190,6 +190,48 @@ test('a session hears of a usage limit as of any other, and of another 400 what 
   assert.deepEqual(gateway.quotas, [back.getTime()])
 })
 
+test('token counts ask the breaker, and say nothing to it: they have limits of their own', async () => {
+  const sent: string[] = []
+  let status = 429
+  await using upstream = await startUpstream((request, response) => {
+    const isCount = request.url?.includes('count_tokens') === true
+    sent.push(isCount ? 'count' : 'message')
+    const json = { 'content-type': 'application/json' }
+    if (status === 200 || (isCount && status === 429)) {
+      response.writeHead(200, json).end('{"input_tokens":3,"usage":{}}')
+      return
+    }
+    response.writeHead(isCount ? 429 : status, { ...json, 'retry-after': '3600' })
+    response.end('{"type":"error","error":{"type":"rate_limit_error","message":"slow down"}}')
+  })
+  const clock = new ManualClock()
+  const breaker = new Breaker({ clock, metrics: new Metrics() })
+  const model = { baseUrl: upstream.url, headers: { 'x-api-key': 'k' } }
+  await using one = await startGateway({ policy: { model }, breaker, clock })
+  await using other = await startGateway({ policy: { model }, breaker, clock })
+  const count = { ...asked, path: '/anthropic/v1/messages/count_tokens' }
+  assert.equal((await one.ask(asked)).status, 429)
+  assert.equal((await one.ask(asked)).status, 429)
+  assert.equal((await other.ask(count)).status, 200)
+  assert.equal((await one.ask(asked)).status, 429)
+  assert.ok(breaker.closedUntil, 'the count between them began nothing anew')
+  const refused = await other.ask(count)
+  assert.equal(refused.status, 529)
+  assert.ok(Number(refused.headers['retry-after']) > 0)
+  assert.equal((await other.ask(asked)).status, 529)
+  assert.deepEqual(sent, ['message', 'message', 'count', 'message'])
+  assert.equal(other.quotas.length, 1, 'no task gives up its slot for a count')
+  clock.advance(3_600_000)
+  assert.equal((await other.ask(count)).status, 200)
+  assert.equal(breaker.ask().kind, 'open', 'the count was not the one that finds out')
+  assert.equal((await other.ask(count)).status, 529)
+  breaker.answered()
+  status = 500
+  for (let n = 0; n < 4; n += 1) assert.equal((await other.ask(count)).status, 429)
+  assert.equal(breaker.closedUntil, null)
+  assert.equal(other.quotas.length, 1)
+})
+
 const asked = {
   path: '/anthropic/v1/messages',
   body: JSON.stringify({
