@@ -56,8 +56,11 @@ export interface Lease {
 /** A lease, as pg-boss knows it. */
 type Claim = Pick<Lease, 'workId' | 'retryCount'>
 
+/** With the task's key and repository, so that what is at its limit is passed over unread. */
 interface Work {
   readonly sessionId: string
+  readonly key?: string | null
+  readonly repository?: string | null
 }
 
 /**
@@ -124,7 +127,10 @@ export class WorkQueue implements AsyncDisposable {
     trx: Trx,
     o: { readonly sessionId: string; readonly priority: Priority; readonly startAfter?: Date },
   ): Promise<void> {
-    const work: Work = { sessionId: o.sessionId }
+    const { rows } = await sql<Omit<Work, 'sessionId'>>`
+      select created_by as key, lower("order" ->> 'repoUrl') as repository
+      from tasks where session_id = ${o.sessionId}`.execute(trx)
+    const work: Work = { sessionId: o.sessionId, ...rows[0] }
     await this.#boss.send(queue, work, {
       priority: priorities[o.priority],
       singletonKey: o.sessionId,
@@ -135,11 +141,16 @@ export class WorkQueue implements AsyncDisposable {
   }
 
   /**
-   * Claims up to `free` pieces of work within the limits, in the order of `chooseWork`. With nothing
+   * Claims up to `free` pieces of work within the limits, in the order of `chooseWork`; perhaps fewer
+   * than there are, but none only when there are none. With nothing
    * free it may still claim one, work that was expedited or whose task ran out of time: such a task
    * does not wait for others to end. Each claim is a new attempt of its session, on this node.
    */
-  claim(o: Limits & { readonly free: number }): Promise<Lease[]> {
+  async claim(o: Limits & { readonly free: number }): Promise<Lease[]> {
+    const { active, isUrgent } = await this.#look()
+    const isFull = Math.min(o.free, o.limit === null ? o.free : o.limit - active) <= 0
+    // Most looks of a node that is busy end here: without the lock, which others wait for.
+    if (isFull && !isUrgent) return []
     return this.#store.db.transaction().execute(async (trx) => {
       await sql`select set_config('idle_in_transaction_session_timeout', ${String(claimIdleMsMax)}, true)`.execute(
         trx,
@@ -148,13 +159,13 @@ export class WorkQueue implements AsyncDisposable {
       await sql`select pg_advisory_xact_lock(hashtextextended('longhaul claim', 0))`.execute(trx)
       await this.#takeBackLapsed(trx)
       await this.#expediteOverdue(trx)
-      const { active } = await countWork(trx)
+      const { active } = await this.#look(trx)
       const room = Math.min(o.free, o.limit === null ? o.free : o.limit - active)
       if (room < 0) return []
-      const chosen = await chooseWork(trx, { ...o, queue, ending, room: Math.max(room, 1) })
-      const now = room === 0 ? chosen.filter(({ priority }) => priority >= ending) : chosen
+      const looked = room === 0 ? [ending] : [ending, ...Object.values(priorities)]
+      const wish = { ...o, queue, ending, room: Math.max(room, 1), priorities: looked }
       const leases: Lease[] = []
-      for (const { id, data, retryCount } of await this.#fetch(trx, now)) {
+      for (const { id, data, retryCount } of await this.#fetch(trx, await chooseWork(trx, wish))) {
         const { sessionId } = data
         const at = { node: this.#node, now: new Date(this.#clock.now()) }
         const { attempt } = await claimSession(trx, { ...at, id: sessionId })
@@ -317,9 +328,22 @@ export class WorkQueue implements AsyncDisposable {
   async #takeBackLapsed(trx: Trx): Promise<void> {
     const { rows } = await sql<Claim>`
       select id as "workId", retry_count as "retryCount" from pgboss.job
-      where name = ${queue} and state = 'active'
-        and heartbeat_on + heartbeat_seconds * interval '1 second' < now()`.execute(trx)
+      where ${lapsed}`.execute(trx)
     if (rows.length > 0) await this.#giveBack(trx, rows)
+  }
+
+  /** How much is active, and whether anything waits that a node without room has to look at. */
+  async #look(db: Store['db'] = this.#store.db): Promise<{ active: number; isUrgent: boolean }> {
+    const { rows } = await sql<{ active: number; isUrgent: boolean }>`
+      select
+        (select count(*)::int from pgboss.job where name = ${queue} and state = 'active') as active,
+        exists (select from pgboss.job
+          where name = ${queue} and state < 'active' and not blocked and priority >= ${ending})
+        or exists (select from pgboss.job where ${lapsed})
+        or exists (select from tasks, pgboss.job where ${overdue(this.#clock)}) as "isUrgent"`.execute(
+      db,
+    )
+    return rows[0] ?? { active: 0, isUrgent: true }
   }
 
   /** Waiting work of tasks whose time is up: there is only an end to be written. */
@@ -327,11 +351,7 @@ export class WorkQueue implements AsyncDisposable {
     await sql`
       update pgboss.job set priority = ${ending}, start_after = least(start_after, now())
       from tasks
-      where tasks.status = 'running' and job.singleton_key = tasks.session_id
-        and tasks.started_at + (tasks."order" ->> 'timeLimitMinutes')::int * interval '1 minute'
-          + tasks.parked_ms * interval '1 millisecond'
-          <= ${new Date(this.#clock.now())}
-        and job.name = ${queue} and job.state < 'active' and job.priority < ${ending}`.execute(trx)
+      where ${overdue(this.#clock)}`.execute(trx)
   }
 
   /** pg-boss's way back into the queue: as failed, retried at once. Fenced; returns how many. */
@@ -340,6 +360,18 @@ export class WorkQueue implements AsyncDisposable {
       await this.#boss.fail(queue, leases.map(claimOf), null, { db: fromKysely(trx) }),
     )
   }
+}
+
+/** Active work whose worker was silent for too long. */
+const lapsed = sql`name = ${queue} and state = 'active'
+  and heartbeat_on + heartbeat_seconds * interval '1 second' < now()`
+
+/** Work that waits, of a task that started and has no time left. */
+function overdue(clock: Clock) {
+  return sql`tasks.status = 'running' and job.singleton_key = tasks.session_id
+    and tasks.started_at + (tasks."order" ->> 'timeLimitMinutes')::int * interval '1 minute'
+      + tasks.parked_ms * interval '1 millisecond' <= ${new Date(clock.now())}
+    and job.name = ${queue} and job.state < 'active' and job.priority < ${ending}`
 }
 
 /** What pg-boss's calls are fenced by. */

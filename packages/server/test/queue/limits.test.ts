@@ -212,3 +212,63 @@ test('what has only to end is claimed whatever the limits, and keeps its priorit
   )
   assert.equal(rows[0].most, 100)
 })
+
+test('what has only to end is one more than each limit at most: of a key, of a repository, in all', async () => {
+  const expedite = (id: string) =>
+    store.db.transaction().execute((trx) => queueOf(0).expedite(trx, id))
+  const race = async (limits: Limits) => {
+    const claims = Array.from({ length: workersCount }, (_, n) =>
+      queueOf(n).claim({ ...limits, free: 4 }),
+    )
+    return (await Promise.all(claims)).flat()
+  }
+  const key = await makeKey({ concurrency: 1 })
+  for (let n = 0; n < 6; n += 1) {
+    await expedite(await enqueue({ key, repository: `acme/k${n}` }))
+    await expedite(await enqueue({ key: await makeKey(), repository: 'acme/app' }))
+  }
+  const leases = await race({ limit: null, perKey: 9, perRepository: 2 })
+  const most = await busiest()
+  assert.deepEqual([most.key, most.repository, leases.length], [2, 3, 5])
+  for (const lease of leases) await complete(lease)
+  await race({ limit: 2 })
+  assert.equal((await busiest()).all, 3)
+})
+
+test('what may be claimed is found behind a thousand that may not, whether or not they say whose they are', async () => {
+  const key = await makeKey()
+  await enqueue({ key, repository: 'acme/full' })
+  const limits = { limit: null, perKey: 1, free: 1 }
+  assert.equal((await queueOf(0).claim(limits)).length, 1)
+  await enqueue({ key, repository: 'acme/full', waited: 60 })
+  // Copies of its row: a thousand enqueued one by one take a while.
+  const copy = async (table: string, id: string, more: Record<string, string>) => {
+    const { rows } = await store.pool.query(
+      `select attname as name from pg_attribute where attrelid = $1::regclass and attnum > 0
+        and not attisdropped and attgenerated = ''`,
+      [table],
+    )
+    const names = rows.map(({ name }) => String(name))
+    const values = names.map((name) => more[name] ?? `"${name}"`)
+    await store.pool.query(
+      `insert into ${table} (${names.map((name) => `"${name}"`).join()})
+        select ${values.join()} from ${table}, generate_series(1, 1000) as n where ${id}`,
+    )
+  }
+  const of = `(select singleton_key from pgboss.job where state < 'active' limit 1)`
+  await copy('sessions', `id = ${of}`, { id: `id || n`, conversation_id: 'gen_random_uuid()' })
+  await copy('tasks', `session_id = ${of}`, { id: 'id || n', session_id: 'session_id || n' })
+  await copy('pgboss.job', `singleton_key = ${of}`, {
+    ...{ id: 'gen_random_uuid()', singleton_key: 'singleton_key || n' },
+  })
+  const free = await enqueue({ key: await makeKey(), repository: 'acme/free' })
+  const claimOne = async () => {
+    const [lease] = await queueOf(1).claim(limits)
+    assert.equal(lease?.sessionId, free)
+    await store.pool.query(`update pgboss.job set state = 'created' where id = $1`, [lease?.workId])
+  }
+  await claimOne()
+  // As an earlier version enqueued them.
+  await store.pool.query(`update pgboss.job set data = data - 'key' - 'repository'`)
+  await claimOne()
+})
