@@ -80,6 +80,10 @@ export class Metrics {
     help: 'MEMORY_FLOOR_MIB: while less than this is free, no task is begun on this node.',
     labels: [],
   })
+  readonly bodyBytes = this.#gauge('gateway_body_bytes', {
+    help: 'Request bodies of sandboxes that the gateways of this process hold, in bytes: at most 512 MiB, and 64 MiB of one session.',
+    labels: [],
+  })
   readonly alert = this.#gauge('alert', {
     help: '1 while the alert of that name is raised; see alerts.md.',
     labels: ['name'],

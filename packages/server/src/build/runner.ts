@@ -69,7 +69,7 @@ export async function openRunner(
   return {
     ...{ sandboxes, report, credentials, egress: await shared.egress, prices: pricesOf(o) },
     breaker: new Breaker({ clock, metrics }),
-    bodies: new Bodies(),
+    bodies: new Bodies({ metrics, clock }),
     memory: new MemoryFloor({ ...o, floorBytes: config.memoryFloorBytes, metrics }),
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
   }

@@ -73,6 +73,21 @@ export async function refuseHeldBack(
   await refuseModel(response, { status: 503, type: 'api_error', message, headers })
 }
 
+/** The client asks again by itself. */
+export async function refuseNoRoom(
+  context: RouteContext,
+  response: ServerResponse,
+  message: string,
+): Promise<void> {
+  refused(context, message)
+  await refuseModel(response, {
+    status: 529,
+    type: 'overloaded_error',
+    message,
+    headers: { 'retry-after': '1' },
+  })
+}
+
 export async function refuseBusy(context: RouteContext, response: ServerResponse): Promise<void> {
   const message = 'Close to the budget requests go one at a time, and too many wait.'
   refused(context, message)

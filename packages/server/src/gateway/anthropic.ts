@@ -10,9 +10,11 @@ import {
   refuseHeldBack,
   refuseInvalid,
   refuseKeyBudget,
+  refuseNoRoom,
   refuseQuota,
 } from './anthropic-refusals.ts'
-import { BodyTooLarge, readBody } from './body.ts'
+import { type HeldBody, NoRoom } from './bodies.ts'
+import { BodyTooLarge } from './body.ts'
 import type { RouteContext } from './context.ts'
 import { countUsage } from './count-model.ts'
 import { JsonCount, JsonTooLarge } from './json-count.ts'
@@ -42,7 +44,23 @@ export async function routeModel(
   const { model } = context.policy
   if (model === null) return deny(context, o.response, 'No model is configured for this session.')
   const exchange = { ...o, model, path }
-  const body = await readModelBody(context, exchange)
+  try {
+    // Held to the end: what is sent is kept until it is answered.
+    using held = context.bodies.holdForModel()
+    await routeBody(context, { ...exchange, held })
+  } catch (error) {
+    if (!(error instanceof NoRoom)) throw error
+    await refuseNoRoom(context, o.response, error.message)
+  }
+}
+
+async function routeBody(
+  context: RouteContext,
+  o: Exchange & { readonly held: HeldBody },
+): Promise<void> {
+  const { held: _, ...exchange } = o
+  const { path } = exchange
+  const body = await readModelBody(context, o)
   if (body === null) return
   if (context.meter.breached) return refuseBudget(context, o.response)
   const isCount = path.startsWith('/v1/messages/count_tokens')
@@ -77,7 +95,10 @@ function endpointOf(request: IncomingMessage): string | null {
   return request.method === 'POST' ? (match?.[1] ?? null) : null
 }
 
-async function readModelBody(context: RouteContext, o: Exchange): Promise<ModelBody | null> {
+async function readModelBody(
+  context: RouteContext,
+  o: Exchange & { readonly held: HeldBody },
+): Promise<ModelBody | null> {
   if ((o.request.headers['content-encoding'] ?? 'identity') !== 'identity') {
     const why = 'The request body must not be compressed.'
     refused(context, why)
@@ -86,7 +107,7 @@ async function readModelBody(context: RouteContext, o: Exchange): Promise<ModelB
   }
   try {
     const count = new JsonCount()
-    const raw = await readBody(o.request, bodyBytesMax, (chunk) => count.feed(chunk))
+    const raw = await o.held.read(o.request, bodyBytesMax, (chunk) => count.feed(chunk))
     const rules = { ...o.model, prices: context.prices }
     const parsed = await context.bodies.inTurn(() => parseModelBody(raw, rules))
     if ('body' in parsed) return parsed.body

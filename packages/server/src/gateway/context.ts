@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { PriceTable } from '../prices/price-table.ts'
-import type { Bodies } from './bodies.ts'
+import type { SessionBodies } from './bodies.ts'
 import type { Breaker } from './breaker.ts'
 import type { ExchangeRecord } from './exchange-record.ts'
 import type { Meter } from './meter.ts'
@@ -20,8 +20,8 @@ export interface RouteContext {
   readonly allow?: Meter['admit']
   /** Of the model's credential. */
   readonly breaker: Pick<Breaker, 'ask' | 'look' | 'limited' | 'answered' | 'missed'>
-  /** Of all sessions of the process. */
-  readonly bodies: Bodies
+  /** What its requests have in memory. */
+  readonly bodies: SessionBodies
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics

@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import type { HostPort } from '../config.ts'
 import { Scrubber } from '../scrub/scrubber.ts'
+import { NoRoom } from './bodies.ts'
 import { BodyTooLarge, bounded, readBody } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { withCredential } from './credential.ts'
@@ -66,10 +67,11 @@ export async function routeGitHub(
       return refuseGitHub(response, { status: 413, message: error.message })
     }
     context.log.info({ err: error }, 'a request to GitHub failed')
-    const isSaid = error instanceof GitHubRefused || error instanceof NotHeld
+    const isBusy = error instanceof NotHeld || error instanceof NoRoom
+    const isSaid = error instanceof GitHubRefused || isBusy
     const message = isSaid ? error.message : 'GitHub cannot be reached.'
     context.record.refused({ ...targetOf(github), route: 'github', why: message })
-    await refuseGitHub(response, { status: error instanceof NotHeld ? 503 : 502, message })
+    await refuseGitHub(response, { status: isBusy ? 503 : 502, message })
   }
 }
 
@@ -87,7 +89,8 @@ async function bodyOf(
 ): Promise<Buffer | null> {
   const { judged, request, signal } = o
   if (judged.kind === 'read') return Buffer.alloc(0)
-  const given = parseJson(await readBody(request, requestBytesMax))
+  using held = context.bodies.hold()
+  const given = parseJson(await held.read(request, requestBytesMax))
   const parsed = (judged.kind === 'comment' ? comment : query).safeParse(given)
   const why = parsed.success
     ? judged.kind === 'comment'

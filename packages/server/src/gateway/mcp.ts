@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import type { HostPort } from '../config.ts'
 import { Scrubber } from '../scrub/scrubber.ts'
-import { BodyTooLarge, bounded, readBody } from './body.ts'
+import { NoRoom } from './bodies.ts'
+import { BodyTooLarge, bounded } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { pickHeaders } from './headers.ts'
 import { NotHeld, requireHeld } from './held.ts'
@@ -50,7 +51,8 @@ export async function routeMcp(
   const { host } = server.url
   const target = targetOf(server)
   try {
-    const body = await readBody(request, requestBytesMax)
+    using held = context.bodies.hold()
+    const body = await held.read(request, requestBytesMax)
     const address = await addressOf(context, { target, signal })
     await requireHeld(context, signal)
     context.record.allowed({ ...target, route: 'mcp', details: { server: name, method } })
@@ -77,14 +79,19 @@ export async function routeMcp(
       context.record.denied({ ...target, route: 'mcp', why: error.message })
       return refuse(response, { status: 403, sentence: error.message })
     }
-    if (error instanceof BodyTooLarge || error instanceof NotHeld) {
+    if (error instanceof BodyTooLarge || isBusy(error)) {
       context.record.refused({ ...target, route: 'mcp', why: error.message })
-      const status = error instanceof NotHeld ? 503 : 413
+      const status = isBusy(error) ? 503 : 413
       return refuse(response, { status, sentence: error.message })
     }
     context.log.info({ err: error, host }, 'a request to an MCP server failed')
     await refuse(response, { status: 502, sentence: `The MCP server ${name} does not answer.` })
   }
+}
+
+/** The same request may pass in a moment. */
+function isBusy(error: unknown): error is NotHeld | NoRoom {
+  return error instanceof NotHeld || error instanceof NoRoom
 }
 
 function targetOf({ url: { hostname: host, port, protocol } }: McpUpstream): HostPort {

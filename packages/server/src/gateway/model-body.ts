@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { setImmediate } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Price } from '../prices/list.ts'
@@ -48,6 +49,8 @@ export async function parseModelBody(
   rules: ModelRules,
 ): Promise<{ body: ModelBody } | { why: string }> {
   await setImmediate()
+  // What stands in place of other bytes would be three for each.
+  if (!isUtf8(raw)) return { why: 'The request body is not JSON.' }
   const text = raw.toString('utf8')
   await setImmediate()
   const parsed = parseJson(text)

@@ -96,7 +96,7 @@ export class Gateway implements AsyncDisposable {
       hooks,
       clock,
       breaker: o.breaker ?? new Breaker(o),
-      bodies: o.bodies ?? new Bodies(),
+      bodies: (o.bodies ?? new Bodies(o)).ofSession(),
       log,
       metrics,
       meter: this.#meter,

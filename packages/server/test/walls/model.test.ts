@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { after, before, test } from 'node:test'
 import { fixedCredential } from '../../src/gateway/credential.ts'
-import { startUpstream, type Upstream } from '../gateway/harness.ts'
+import { startUpstream, type Upstream, until } from '../gateway/harness.ts'
 import { type Bench, openBench } from '../sandbox/support.ts'
 import { attack, canary, nodeScript } from './attack.ts'
 import { asking, openWayOut } from './way-out.ts'
@@ -193,4 +193,25 @@ test('a body that would become millions of values is not read to its end', async
   const { stdout } = await attack(sandbox, nodeScript(sandbox, script), network)
   assert.equal(upstream.requests.length, 0, 'the canary values were made and written anew')
   assert.match(stdout, /^413$/m)
+})
+
+test('bodies sent from the shell do not fill the memory of the server', async () => {
+  const open: ServerResponse[] = []
+  await using upstream = await startUpstream((_request, response) => open.push(response))
+  await using wayOut = await openModel(998, upstream)
+  const { sandbox, gateway } = wayOut
+  const script = `const start = '{"model":"${model}","max_tokens":1,"messages":[{"role":"user","content":"'
+    const body = Buffer.concat([Buffer.from(start), Buffer.alloc(20 << 20, 'x'), Buffer.from('"}]}')])
+    const to = { host: '127.0.0.1', port: 3128, path: '${path}', method: 'POST' }
+    for (let n = 0; n < 4; n += 1) {
+      const request = require('node:http').request({ ...to, agent: false }, (answer) => {
+        console.log(answer.statusCode); answer.resume() })
+      request.on('error', (error) => console.log(error.code)); request.end(body)
+    }`
+  const attacked = attack(sandbox, nodeScript(sandbox, script), network)
+  const refused = () => gateway.decisions.filter(({ verdict }) => verdict !== 'allowed').length
+  await until(() => open.length + refused() >= 4)
+  for (const response of open) answerJson(response.req, response)
+  await attacked
+  assert.equal(upstream.requests.length, 3, 'a canary body beyond the bound was held')
 })

@@ -108,4 +108,12 @@ export const modelMutations: readonly Mutation[] = [
     test,
     title: 'a body that would become millions of values is not read to its end',
   },
+  {
+    wall: 'request bodies have a bound together',
+    file: `${gateway}/bodies.ts`,
+    find: 'if (this.#bytes + bytes > sessionBytesMax) throw',
+    replace: 'if (this.#bytes + bytes < 0) throw',
+    test,
+    title: 'bodies sent from the shell do not fill the memory of the server',
+  },
 ]
