@@ -1,4 +1,5 @@
 import type { Mutation } from './mutation.ts'
+import { countedMutations } from './mutations-counted.ts'
 import { floodMutations } from './mutations-floods.ts'
 import { gatewayMutations } from './mutations-gateway.ts'
 import { gitHubMutations } from './mutations-github.ts'
@@ -32,6 +33,7 @@ export const mutations: readonly Mutation[] = [
   ...repoConfigMutations,
   ...limitMutations,
   ...floodMutations,
+  ...countedMutations,
 ]
 
 /** Attacks that work: what bounds them, and the test that it does. */

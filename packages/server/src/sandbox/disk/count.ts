@@ -2,29 +2,46 @@ import { ownedDirectories } from '../directories.ts'
 import type { Sandbox } from '../driver.ts'
 import { answerBytesMax } from '../limits.ts'
 import type { Counted } from './disk.ts'
+import { unlinkedBytes } from './unlinked.ts'
 
 /** A million files take 7 s (measured); a count that takes longer than this is given up. */
 const countMsMax = 60_000
 
 /**
  * Bytes that the session's directories hold on the host's disk, counted from inside: names and links
- * there are the agent's. A directory that it closed to itself is not looked into. Null when the
- * count was cut off.
+ * there are the agent's. What it closed to itself is opened first, and files without a name count as
+ * long as a process has them open. Null when the count was cut off or could not see everything.
  */
 export async function countFiles(sandbox: Sandbox): Promise<Counted | null> {
-  const result = await sandbox.exec(['du', '-skx', ...ownedDirectories(sandbox.paths)], {
-    cwd: '/',
-    home: 'all',
-    network: false,
-    timeoutMs: countMsMax,
-    outputBytesMax: answerBytesMax,
-    signal: new AbortController().signal,
+  const { paths } = sandbox
+  const result = await sandbox.exec(
+    ['/bin/sh', '-c', countScript, 'sh', ...ownedDirectories(paths)],
+    {
+      cwd: '/',
+      home: 'all',
+      network: false,
+      timeoutMs: countMsMax,
+      outputBytesMax: answerBytesMax,
+      signal: new AbortController().signal,
+    },
+  )
+  if (/Permission denied/.test(result.stderr)) return null
+  const unlinked = await unlinkedBytes({
+    uid: sandbox.uid ?? process.getuid?.() ?? 0,
+    mounted: paths.config,
+    directory: paths.workspace,
   })
-  const counted = { files: 0, tmp: 0 }
-  for (const path of ownedDirectories(sandbox.paths)) {
+  if (unlinked === null) return null
+  const counted = { files: unlinked, tmp: 0 }
+  for (const path of ownedDirectories(paths)) {
     const line = result.stdout.split('\n').find((each) => each.endsWith(`\t${path}`))
     if (line === undefined) return null
-    counted[path === sandbox.paths.tmp ? 'tmp' : 'files'] += Number.parseInt(line, 10) * 1024
+    counted[path === paths.tmp ? 'tmp' : 'files'] += Number.parseInt(line, 10) * 1024
   }
   return counted
 }
+
+/** `chmod` first: a directory that its owner may not read has nothing for `du`. */
+const countScript = `export LC_ALL=C
+find "$@" -xdev -type d ! -perm -0500 -exec chmod u+rx {} \\; 2>/dev/null
+exec du -skx "$@"`

@@ -1,15 +1,19 @@
 import type { Clock, Timer } from '../../clock.ts'
 import type { Log } from '../../log.ts'
 import type { Counted, Disk, Fills } from './disk.ts'
+import { isRunningOut } from './space.ts'
 
 /** `du` reads 150 000 entries a second (measured): a count may take a twentieth of the time. */
 const countMsMin = 5000
 const countShare = 20
+/** Counts in a row that may fail: one that something inside prevents is no way past the bound. */
+const failuresMax = 3
 
 /**
  * Plain directories on the host's own disk, which nothing holds within a bound: they are counted
- * from time to time, and what runs there is killed once they, or /tmp, are too large. Between two counts a
- * session can go beyond its bound by what the disk writes in that time.
+ * from time to time, and what runs there is killed once they, or /tmp, are too large, cannot be counted
+ * three times in a row, or the host's own disk is running out. Between two counts a session can go
+ * beyond its bound by what the disk writes in that time.
  */
 export class CountedDisk implements Disk {
   readonly #root: string
@@ -21,6 +25,7 @@ export class CountedDisk implements Disk {
   #isClosed = false
   #bytes: number | null = null
   #hits = 0
+  #failures = 0
 
   constructor(o: {
     readonly root: string
@@ -66,7 +71,10 @@ export class CountedDisk implements Disk {
     if (this.#isClosed) return
     this.#timer = this.#clock.after(ms, () => {
       this.#look(session).catch((err: unknown) => {
-        this.#log.error({ err, directory: this.#root }, 'a workspace could not be counted')
+        this.#log.error(
+          { err, directory: this.#root },
+          'what fills a workspace could not be killed',
+        )
         this.#next(session, countMsMin)
       })
     })
@@ -74,16 +82,29 @@ export class CountedDisk implements Disk {
 
   async #look(session: Fills): Promise<void> {
     const begun = this.#clock.now()
-    const counted = await session.count()
+    const counted = await session.count().catch((err: unknown) => {
+      this.#log.error({ err, directory: this.#root }, 'a workspace could not be counted')
+      return null
+    })
     if (this.#isClosed) return
     if (counted !== null) this.#bytes = counted.files + counted.tmp
-    if (counted === null || !this.#isBeyond(counted)) {
-      return this.#next(session, Math.max(countMsMin, (this.#clock.now() - begun) * countShare))
+    this.#failures = counted === null ? this.#failures + 1 : 0
+    const why = this.#problemOf(counted)
+    if (why !== null) {
+      this.#hits += 1
+      this.#failures = 0
+      this.#log.warn({ directory: this.#root, ...counted }, why)
+      await session.killLive()
+      // Once: what was killed leaves its files, and whoever keeps the work has to run there.
+      if (counted !== null) return
     }
-    // Once: what was killed leaves its files, and whoever keeps the work has to run there.
-    this.#hits += 1
-    this.#log.warn({ directory: this.#root, ...counted }, 'a workspace is too large')
-    await session.killLive()
+    this.#next(session, Math.max(countMsMin, (this.#clock.now() - begun) * countShare))
+  }
+
+  #problemOf(counted: Counted | null): string | null {
+    if (this.#failures >= failuresMax) return 'a workspace cannot be counted'
+    if (counted !== null && this.#isBeyond(counted)) return 'a workspace is too large'
+    return isRunningOut(this.#root) ? 'the disk of the workspaces is running out' : null
   }
 
   #isBeyond({ files, tmp }: Counted): boolean {

@@ -59,7 +59,7 @@ function watched(
       {
         what,
         consequence:
-          'Workspaces are counted every few seconds and ended beyond their bound: a session can exceed it by what the disk writes meanwhile, and by what it hides in directories that nobody may read.',
+          'Workspaces are counted every few seconds and ended beyond their bound: a session can exceed it by what the disk writes meanwhile, and by deleted files that it holds by a mapping or a message alone; below 256 MiB of free space what runs is ended.',
         fix,
       },
     ],
