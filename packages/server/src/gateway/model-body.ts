@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { setImmediate } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Price } from '../prices/list.ts'
+import { isModel, literally } from '../prices/model-name.ts'
 import { type PriceTable, usOnlyFactor } from '../prices/price-table.ts'
 import { fieldOf, type Scan, scanValues, toolsProblem } from './model-scan.ts'
 import type { GatewayPolicy } from './policy.ts'
@@ -167,13 +168,11 @@ function priceProblem(
   return `The price of the model ${JSON.stringify(other)} is not known, and UNKNOWN_MODEL refuses such models: PRICES_FILE can name it.`
 }
 
-/** A name means itself, also with a provider before it and a date or a version behind. */
+/** A word is a family of models, of whichever version. */
 function isAmong(model: string, models: readonly string[]): boolean {
   return models.some((own) => {
-    const name = /^[a-z]+$/.test(own)
-      ? `claude-(?:${own}(?:-\\d{1,2}){0,2}|\\d-(?:\\d-)?${own})`
-      : own.replaceAll(/[^\w]/g, '\\$&')
-    return new RegExp(`^(?:[\\w.]+[./])?${name}(?:[-@]\\d{8})?(?:-v\\d+(?::\\d+)?)?$`).test(model)
+    const family = `claude-(?:${own}(?:-\\d{1,2}){0,2}|\\d-(?:\\d-)?${own})`
+    return isModel(model, /^[a-z]+$/.test(own) ? family : literally(own))
   })
 }
 

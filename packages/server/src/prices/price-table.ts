@@ -1,5 +1,6 @@
 import type { Usage } from '@longhaul/client/contract'
 import { dearestPrice, listPrices, type ModelPrice, type Price, type PriceList } from './list.ts'
+import { isModel, literally } from './model-name.ts'
 
 /** Usage as the Messages API reports it, with the two fields that change its price. */
 export interface BilledUsage extends Usage {
@@ -68,7 +69,7 @@ export class PriceTable {
   }
 
   #find(model: string) {
-    return this.#rows.find(([name]) => names(model, name))
+    return this.#rows.find(([name]) => isModel(model, literally(name)))
   }
 }
 
@@ -83,13 +84,4 @@ function dearestOf(rows: readonly ModelPrice[]): Price {
     cacheWriteHour: most('cacheWriteHour'),
     cacheRead: most('cacheRead'),
   }
-}
-
-/**
- * `claude-opus-5` names `claude-opus-5-20260724` and `us.anthropic.claude-opus-5-v1:0`, but not
- * `claude-opus-5-9`: a minor version that is not in the table is another model, and unknown.
- */
-function names(model: string, name: string): boolean {
-  const at = model.indexOf(name)
-  return at >= 0 && !/^(?:[.-]?\d{1,2}(?!\d)|\d)/.test(model.slice(at + name.length))
 }

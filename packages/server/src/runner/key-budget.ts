@@ -3,10 +3,15 @@ import type { Admission } from '../gateway/meter.ts'
 import { newId } from '../ids.ts'
 import type { Log } from '../log.ts'
 import type { Lease } from '../queue/work-queue.ts'
-import { type Reserved, reserveSpending, settleSpending } from '../store/key-spending.ts'
-import { getKey } from '../store/keys.ts'
+import {
+  type Reserved,
+  reserveSpending,
+  settleSpending,
+  spentToday,
+} from '../store/key-spending.ts'
+import { getKey, holdKey } from '../store/keys.ts'
 import type { Store } from '../store/open.ts'
-import type { KeyRow, TaskRow } from '../store/tables.ts'
+import type { KeyRow, TaskRow, Trx } from '../store/tables.ts'
 import type { Parking } from '../tasks/park.ts'
 import { jitterOf } from './quota.ts'
 
@@ -63,6 +68,7 @@ export class KeyBudget {
       reason: 'waiting_budget',
       message: `The day’s budget of the key ${JSON.stringify(name)} is spent (${spent}); the task goes on at ${until.toISOString()}, or when that budget is raised.`,
       until,
+      came: (trx) => this.#hasRoom(trx),
     }
   }
 
@@ -82,6 +88,16 @@ export class KeyBudget {
     const reserved = await store.db.transaction().execute((trx) => reserveSpending(trx, wish))
     if (reserved.kind === 'spent') this.#spent = { ...reserved, name: key?.name ?? '' }
     return reserved
+  }
+
+  /** A raise before now is seen, and one after now finds the task parked: both lock the key. */
+  async #hasRoom(trx: Trx): Promise<boolean> {
+    const key = await holdKey(trx, this.#keyId)
+    const limitUsd = key && limitOf(key, this.#deps.config)
+    if (limitUsd == null) return true
+    const now = new Date(this.#deps.clock.now())
+    const spent = await spentToday(trx, { keyIds: [this.#keyId], now })
+    return (spent.get(this.#keyId) ?? 0) < limitUsd
   }
 
   #settle(id: string, costUsd: number): void {

@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import type { Db, KeyLimits, KeyRow } from './tables.ts'
+import type { Db, KeyLimits, KeyRow, Trx } from './tables.ts'
 import { toJson, toText } from './values.ts'
 
 /** Between two notes of a key's last use: a busy caller must not write a row a request. */
@@ -50,6 +50,11 @@ export function findKeyByHash(db: Db, hash: string): Promise<KeyRow | undefined>
 /** A key by its id, revoked or not. */
 export function getKey(db: Db, id: string): Promise<KeyRow | undefined> {
   return db.selectFrom('keys').selectAll().where('id', '=', id).executeTakeFirst()
+}
+
+/** The same, unchanged until the end of the transaction. */
+export function holdKey(trx: Trx, id: string): Promise<KeyRow | undefined> {
+  return trx.selectFrom('keys').selectAll().where('id', '=', id).forShare().executeTakeFirst()
 }
 
 /** Newest first, revoked ones included; `before` is the last one of the page before. */

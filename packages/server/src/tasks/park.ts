@@ -26,6 +26,11 @@ export interface Parking {
   readonly question?: Question
   /** When it goes on by itself. */
   readonly until?: Date
+  /**
+   * Whether what it waits for came while it was about to be parked: it looks at once then. Asked in the
+   * transaction, before anything of the task is locked; what it reads may not change until the end.
+   */
+  readonly came?: (trx: Trx) => Promise<boolean>
   /** What of the task's progress changes with it. */
   readonly progress?: Partial<Progress>
 }
@@ -67,7 +72,8 @@ export async function parkTask(
   },
 ): Promise<void> {
   const { lease, taskId, progress, parking } = o
-  const { reason, message, question, until = null } = parking
+  const { reason, message, question, until = null, came } = parking
+  const isHere = (await came?.(trx)) ?? false
   await queue.complete(trx, lease)
   const task = await lockTask(trx, taskId)
   if (task?.cancel_requested_at) throw new Cancelled()
@@ -86,7 +92,7 @@ export async function parkTask(
     },
     parkedEvents(parking, asked),
   )
-  await updateTask(trx, taskId, { parkedAt: now, wakeAt: until })
+  await updateTask(trx, taskId, { parkedAt: now, wakeAt: isHere ? now : until })
   await setSessionStatus(trx, { id: lease.sessionId, status: 'idle', now })
 }
 

@@ -5,6 +5,7 @@ import type { ApiKey } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
 import { JumpClock } from '../support/jump-clock.ts'
 import { nothingRuns } from '../support/phases.ts'
+import { connectTo } from '../support/postgres.ts'
 import { ServerApi } from '../support/server-api.ts'
 import { until } from '../support/until.ts'
 import { assertWholeLog, makeWorld, mend, type World } from '../support/world.ts'
@@ -84,6 +85,35 @@ test('two tasks of one key share its day, wait when it is spent, and go on when 
   const costs = await Promise.all(ids.map(async (id) => (await server.task(id)).result?.cost_usd))
   assert.ok(Math.abs(total - costs.reduce<number>((sum, usd) => sum + (usd ?? 0), 0)) < 1e-6)
   assert.equal(world.model.duplicateTurns(), 0)
+})
+
+test('a raise is not lost on a task that is about to wait for it', async () => {
+  const { id: keyId, key } = await keyOf('raised', { day_budget_usd: budgetUsd })
+  const id = await orderWith(key)
+  const [holder, looker] = [await connectTo(world.dataDir), await connectTo(world.dataDir)]
+  try {
+    await server.event(id, ({ type }) => type === 'agent.tool_use')
+    await holder.query('begin')
+    await holder.query('select 1 from tasks where id = $1 for update', [id])
+    await until(
+      'it to be about to wait',
+      async () => {
+        const { spent_today_usd: spent } = await server.get<ApiKey>(`/v1/keys/${keyId}`)
+        const { rows } = await looker.query(
+          `select from pg_stat_activity where wait_event_type = 'Lock' and query ilike '%tasks%for update%'`,
+        )
+        return rows.length > 0 && spent >= budgetUsd
+      },
+      90_000,
+    )
+    const raised = server.post(`/v1/keys/${keyId}`, { day_budget_usd: 100 })
+    await holder.query('commit')
+    await raised
+  } finally {
+    await holder.end()
+    await looker.end()
+  }
+  assert.equal((await server.ended(id)).status, 'completed')
 })
 
 test('a task whose key has spent its day goes on by itself on the next one', async () => {

@@ -136,6 +136,10 @@ const costs: [model: string, costUsd: number][] = [
   ['claude-opus-5-20260724', 5 + 25 + 0.5 + 6.25],
   ['us.anthropic.claude-sonnet-5-5-v1:0', 2 + 10 + 0.1 + 2.5],
   ['claude-haiku-5-5', 0.5 + 2.5 + 0.05 + 0.625],
+  ['anthropic/claude-haiku-5-5-latest', 0.5 + 2.5 + 0.05 + 0.625],
+  ['claude-haiku-5-5@20260901', 0.5 + 2.5 + 0.05 + 0.625],
+  ['claude-haiku-5-5-ultra', 15 + 75 + 1.5 + 18.75],
+  ['gpt-claude-haiku-5-5-turbo', 15 + 75 + 1.5 + 18.75],
   ['claude-opus-5-9', 15 + 75 + 1.5 + 18.75],
   ['somebody-elses-model', 15 + 75 + 1.5 + 18.75],
 ]
