@@ -39,7 +39,7 @@ interface BubblewrapHost {
   readonly node: () => Promise<string>
   readonly limits: LimitHolder
   /** What no process inside may ask the kernel; null: this architecture's calls are not known. */
-  readonly seccomp: Buffer | null
+  readonly seccomp: () => Promise<Buffer | null>
   /** How it holds sessions within their bytes of disk. */
   readonly disk: () => Promise<DiskKind>
   readonly log: Log
@@ -105,6 +105,7 @@ async function openOn(
     ...(spec.shown ?? []).map((path) => readOnly(path, path)),
   ]
   const disableUserns = await host.disableUserns()
+  const seccomp = await host.seccomp()
   const held = await host.limits.hold({
     ...{ sessionId: spec.sessionId, limits: spec.limits, mounted: paths.config },
     ...{ uid: uid ?? process.getuid?.() ?? 0, ownUid: uid !== null },
@@ -135,11 +136,11 @@ async function openOn(
           ],
           env: environmentOf({ paths, spec, options: o }),
           disableUserns,
-          seccomp: host.seccomp !== null,
+          seccomp: seccomp !== null,
           script: commandPath,
         }),
         script: scriptWith(initWords({ command, paths, options: o }), initPath),
-        seccomp: host.seccomp,
+        seccomp,
       }
       return launches.run(told)
     },

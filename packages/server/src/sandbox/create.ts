@@ -16,6 +16,7 @@ import { narrowUids, sharedSlot, slotsMax } from './limits.ts'
 import { openNone } from './none.ts'
 import { probeBubblewrap } from './probe.ts'
 import { seccompProgram } from './seccomp/program.ts'
+import { uncountedRules } from './seccomp/table.ts'
 import { nothingHolds } from './self-test.ts'
 
 /**
@@ -74,7 +75,8 @@ function bubblewrapDriver(o: {
   const claude = once(() => ensureReachable(findClaude(), { name: 'claude', ...programs }))
   const node = once(() => ensureReachable(process.execPath, { name: 'node', ...programs }))
   const limits = new LimitHolder(o)
-  const seccomp = seccompProgram(process.arch)
+  const seccomp = async () =>
+    seccompProgram(process.arch, (await limits.detect()).memory === 'rlimit' ? uncountedRules : [])
   const sessions = join(trials, 'sessions')
   const detected = once(() => detectDisk({ sessions, path, clock }))
   const disk = async () => (await detected()).disk
@@ -89,7 +91,15 @@ function bubblewrapDriver(o: {
     slotOf: (directory) => leftSlot({ directory, uidBase, path, clock, log }),
     clearUp: () => limits.clearUp(),
     probe(signal) {
-      const tried = { dataDir, trials, uidBase, path, open, bwrap, filters: seccomp !== null }
+      const tried = {
+        dataDir,
+        trials,
+        uidBase,
+        path,
+        open,
+        bwrap,
+        filters: seccompProgram(process.arch) !== null,
+      }
       const bounds = { limits, disk: detected, requireLimits }
       const probe = last.then(() => probeBubblewrap({ ...tried, ...bounds, signal }))
       last = probe.catch(() => undefined) // The caller sees it; the next probe does not care.

@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test'
 import { systemClock } from '../../src/clock.ts'
 import { kernelFiles } from '../../src/sandbox/limits/cgroup-files.ts'
 import { detectLimits, ownProc } from '../../src/sandbox/limits/detect.ts'
+import { numberOf } from '../../src/sandbox/seccomp/numbers.ts'
 import { type Bench, openBench, sh, until } from '../sandbox/support.ts'
 import { assertUnread, canary, isRoot } from './attack.ts'
 
@@ -85,3 +86,22 @@ test('without control groups, too, a fork bomb of 64 ends at its session’s 32'
   const sandbox = await bare.open(976, 'sesn_bomb', { processes: 32 })
   assertUnread(await sh(sandbox, bomb))
 })
+
+for (const [name, take] of [
+  [
+    'memfd_create',
+    `my $name = "a"; my $fd = syscall(${numberOf('memfd_create', process.arch === 'arm64' ? 'arm64' : 'x64')}, $name, 0);
+     exit 1 if $fd < 0; open(my $file, ">&=", $fd); syswrite($file, "x" x 1048576) for 1..96`,
+  ],
+  [
+    'shmget',
+    'my $id = shmget(0, 96 * 1048576, 01666); exit 1 unless defined $id; shmwrite($id, "x", $_ * 4096, 1) for 0..24575',
+  ],
+] as const)
+  test(`without control groups nothing takes memory that is in no process, by ${name}`, async () => {
+    const sandbox = await bare.open(name === 'shmget' ? 969 : 968, `sesn_${name}`, {
+      memoryBytes: 64 * MiB,
+    })
+    const script = `perl -e '${take}; sleep 1; print "${canary}"'`
+    assertUnread(await sh(sandbox, script))
+  })

@@ -58,4 +58,12 @@ export const limitMutations: readonly Mutation[] = [
     test,
     title: 'without control groups, too, a fork bomb of 64 ends at its session’s 32',
   },
+  ...['memfd_create', 'shmget'].map((call) => ({
+    wall: `no memory that the watchdog cannot see, by ${call}`,
+    file: 'packages/server/src/sandbox/create.ts',
+    find: "=== 'rlimit' ? uncountedRules : []",
+    replace: "=== 'rlimit' ? [] : uncountedRules",
+    test,
+    title: `without control groups nothing takes memory that is in no process, by ${call}`,
+  })),
 ]

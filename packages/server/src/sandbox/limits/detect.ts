@@ -53,7 +53,7 @@ export async function detectLimits(o: {
       ...gap(
         'memory',
         'Memory is not held by a control group',
-        'A watchdog adds up what a session’s processes take, several times a second, and kills them beyond the limit: a burst can exceed it for a moment.',
+        'A watchdog adds up what a session’s processes take, several times a second, and kills them beyond the limit: a burst can exceed it for a moment, and memory that processes share without using it, messages and files in /dev/shm (64 MiB a command) are not seen. memfd_create and shmget are refused inside: PostgreSQL does not start there.',
       ),
       ...gap(
         'pids',

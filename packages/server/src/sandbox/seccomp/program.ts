@@ -32,22 +32,22 @@ const instructionBytes = 8
 
 /**
  * The program for bwrap's `--seccomp`, for a machine of this architecture; null: its calls are not
- * known here. A call of another architecture (32-bit x86) ends its process.
+ * known here. A call of another architecture (32-bit x86) ends its process. `more` are rules of this host.
  */
-export function seccompProgram(architecture: string): Buffer | null {
+export function seccompProgram(architecture: string, more: readonly Rule[] = []): Buffer | null {
   if (architecture !== 'x64' && architecture !== 'arm64') return null
-  return assemble(instructionsFor(architecture))
+  return assemble(instructionsFor(architecture, [...rules, ...more]))
 }
 
 /** The program, not assembled. */
-function instructionsFor(architecture: Architecture): Instruction[] {
+function instructionsFor(architecture: Architecture, all: readonly Rule[]): Instruction[] {
   return [
     [code.load, 0, 0, architectureAt],
     [code.jumpIfEqual, 1, 0, auditArchitecture[architecture]],
     [code.return, 0, 0, verdicts.killProcess],
     [code.load, 0, 0, numberAt],
     ...(architecture === 'x64' ? refuseX32 : []),
-    ...rules.flatMap((rule) => rule.calls.flatMap((call) => blockOf(rule, call, architecture))),
+    ...all.flatMap((rule) => rule.calls.flatMap((call) => blockOf(rule, call, architecture))),
     [code.return, 0, 0, verdicts.allow],
   ]
 }

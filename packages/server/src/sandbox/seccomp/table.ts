@@ -135,3 +135,15 @@ export const rules: readonly Rule[] = [
     why: 'For administrators: refused here as well, should a capability ever be left.',
   },
 ]
+
+/**
+ * Besides, where no control group counts memory: what the watchdog cannot see. Node, npm and git never
+ * ask for it; claude (Bun) has another way for what it sends to its children.
+ */
+export const uncountedRules: readonly Rule[] = [
+  {
+    calls: ['memfd_create', 'shmget'],
+    error: 'ENOSYS',
+    why: 'Memory that is in no process: it would count for nobody until the host has none left.',
+  },
+]
