@@ -75,8 +75,10 @@ function bubblewrapDriver(o: {
   const claude = once(() => ensureReachable(findClaude(), { name: 'claude', ...programs }))
   const node = once(() => ensureReachable(process.execPath, { name: 'node', ...programs }))
   const limits = new LimitHolder(o)
-  const seccomp = async () =>
-    seccompProgram(process.arch, (await limits.detect()).memory === 'rlimit' ? uncountedRules : [])
+  const seccomp = async () => {
+    const isCounted = (await limits.detect()).memory !== 'rlimit'
+    return seccompProgram(process.arch, isCounted ? [] : uncountedRules)
+  }
   const sessions = join(trials, 'sessions')
   const detected = once(() => detectDisk({ sessions, path, clock }))
   const disk = async () => (await detected()).disk

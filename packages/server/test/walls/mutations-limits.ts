@@ -61,8 +61,8 @@ export const limitMutations: readonly Mutation[] = [
   ...['memfd_create', 'shmget'].map((call) => ({
     wall: `no memory that the watchdog cannot see, by ${call}`,
     file: 'packages/server/src/sandbox/create.ts',
-    find: "=== 'rlimit' ? uncountedRules : []",
-    replace: "=== 'rlimit' ? [] : uncountedRules",
+    find: 'isCounted ? [] : uncountedRules',
+    replace: 'isCounted ? uncountedRules : []',
     test,
     title: `without control groups nothing takes memory that is in no process, by ${call}`,
   })),
