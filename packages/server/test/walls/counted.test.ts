@@ -85,6 +85,8 @@ async function counted(slot: number, o: { script: string; afterwards?: string })
   const signal = AbortSignal.timeout(20_000)
   const bounds = { network: false, timeoutMs: 20_000, outputBytesMax: 1000, signal }
   const { stdout: said } = await sandbox.exec(['bash', '-c', o.afterwards ?? 'true'], bounds)
+  // From inside: who is not root cannot remove what is in a directory that was closed.
+  await sandbox.destroy()
   return { isFull, said }
 }
 
