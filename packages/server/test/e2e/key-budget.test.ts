@@ -120,7 +120,7 @@ test('a task whose key has spent its day goes on by itself on the next one', asy
   const { key } = await keyOf('patient', { day_budget_usd: budgetUsd })
   const id = await orderWith(key)
   await waits(id)
-  // A day that passes while the attempt still ends would be a silence of its lease.
+  // What its attempt still does is over before the day is.
   await nothingRuns(world)
   clock.jump(dayMs)
   // Its second day pays for two more answers.
