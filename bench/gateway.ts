@@ -57,6 +57,7 @@ export const gateway: Bench = {
 /** A gateway that is asked by nobody but the benchmark. */
 export const hooks: GatewayHooks = {
   beforeModelRequest: async () => undefined,
+  beforeParking: async () => undefined,
   isHeld: async () => true,
   mayPush: async () => null,
   mayComment: async () => null,

@@ -199,16 +199,26 @@ function isMessage(entry: Fields): boolean {
   return entry['type'] === 'user' || entry['type'] === 'assistant'
 }
 
+/** What is stored, beside a call's own id, once its result is. */
+export function resultOf(toolUseId: string): string {
+  return `result of ${toolUseId}`
+}
+
 /**
- * Ids of the entry, of its message, and of the tool calls in it; and of the messages that came with
+ * Ids of the entry, of its message, of the tool calls in it and of results; and of the messages that came with
  * it: in the middle of a turn they are attachments, and several that came at once are one entry.
  */
 function idsIn(entry: Fields): string[] {
   const message = fieldsOf(entry['message'])
-  const calls = listOf(message['content'])
-    .map(fieldsOf)
+  const blocks = listOf(message['content']).map(fieldsOf)
+  const calls = blocks
     .filter((block) => block['type'] === 'tool_use')
     .map((block) => textOf(block['id']))
+  const results = blocks
+    .filter((block) => block['type'] === 'tool_result')
+    .map((block) => resultOf(textOf(block['tool_use_id'])))
   const said = [fieldsOf(entry['attachment'])['source_uuid'], ...listOf(entry['mergedSendUuids'])]
-  return [entry['uuid'], message['id'], ...said, ...calls].map(textOf).filter((id) => id !== '')
+  return [entry['uuid'], message['id'], ...said, ...calls, ...results]
+    .map(textOf)
+    .filter((id) => id !== '')
 }

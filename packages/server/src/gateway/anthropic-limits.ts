@@ -3,6 +3,7 @@ import { refusalBytesMax } from './anthropic-refusals.ts'
 import { readBody } from './body.ts'
 import type { RouteContext } from './context.ts'
 import { pickHeaders } from './headers.ts'
+import type { ModelBody } from './model-body.ts'
 import { limitOf } from './quota.ts'
 import { refuseModel } from './refuse.ts'
 
@@ -21,6 +22,7 @@ export async function passRefusal(
   o: {
     readonly answer: IncomingMessage
     readonly response: ServerResponse
+    readonly body: Pick<ModelBody, 'lastToolUses'>
     /** Headers that go along. */
     readonly names: readonly string[]
   },
@@ -34,7 +36,10 @@ export async function passRefusal(
   if (limit === null) breaker.answered()
   else {
     breaker.limited(limit.reset)
-    if (limit.reset !== null) hooks.onQuota(limit.reset)
+    if (limit.reset !== null) {
+      await hooks.beforeParking(o.body.lastToolUses)
+      hooks.onQuota(limit.reset)
+    }
     if (status === 400) return refuseLimited(response, { reset: limit.reset, now })
   }
   if (response.headersSent || response.destroyed) return

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HostPort } from '../config.ts'
 import { readBody } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
+import type { ModelBody } from './model-body.ts'
 import type { GatewayPolicy } from './policy.ts'
 import { refuseModel } from './refuse.ts'
 
@@ -29,30 +30,41 @@ function targetOf({ model }: GatewayPolicy): HostPort {
   return model === null ? { host: 'model', port: 443 } : hostOf(model.baseUrl)
 }
 
-export async function refuseBudget(context: RouteContext, response: ServerResponse): Promise<void> {
+/** A request that is refused, and where its answer goes. */
+interface Refusable {
+  readonly response: ServerResponse
+  readonly body: Pick<ModelBody, 'lastToolUses'>
+}
+
+export async function refuseBudget(
+  context: RouteContext,
+  { response, body }: Refusable,
+): Promise<void> {
   const message = `The budget of this session is spent (${context.meter.spentUsd.toFixed(4)} USD).`
   refused(context, message)
+  await context.hooks.beforeParking(body.lastToolUses)
   context.hooks.onRefused({ why: 'budget', message })
   await refuseModel(response, { status: 403, type: 'billing_error', message })
 }
 
 export async function refuseKeyBudget(
   context: RouteContext,
-  response: ServerResponse,
+  { response, body }: Refusable,
 ): Promise<void> {
   const message = 'The day’s budget of the API key that ordered this is spent.'
   refused(context, message)
+  await context.hooks.beforeParking(body.lastToolUses)
   context.hooks.onRefused({ why: 'key_budget', message })
   await refuseModel(response, { status: 403, type: 'billing_error', message })
 }
 
 export async function refuseQuota(
   context: RouteContext,
-  response: ServerResponse,
-  until: number,
+  { response, body, until }: Refusable & { readonly until: number },
 ): Promise<void> {
   const message = `The model’s provider has no quota left until ${new Date(until).toISOString()}.`
   refused(context, message)
+  await context.hooks.beforeParking(body.lastToolUses)
   context.hooks.onQuota(until)
   const seconds = Math.max(1, Math.ceil((until - context.clock.now()) / 1000))
   await refuseModel(response, {

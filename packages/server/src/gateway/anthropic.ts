@@ -62,7 +62,7 @@ async function routeBody(
   const { path } = exchange
   const body = await readModelBody(context, o)
   if (body === null) return
-  if (context.meter.breached) return refuseBudget(context, o.response)
+  if (context.meter.breached) return refuseBudget(context, { ...o, body })
   const isCount = path.startsWith('/v1/messages/count_tokens')
   await (isCount ? sendCount : sendMetered)(context, { ...exchange, body })
 }
@@ -73,10 +73,10 @@ async function routeBody(
  */
 async function sendCount(context: RouteContext, o: Checked): Promise<void> {
   const signal = clientSignal(o.response, context.signal)
-  const hooks = { ...context.hooks, onQuota: () => {} }
+  const hooks = { ...context.hooks, onQuota: () => {}, beforeParking: async () => {} }
   const passage = context.breaker.look()
   if (passage.kind === 'closed')
-    return refuseQuota({ ...context, hooks }, o.response, passage.until)
+    return refuseQuota({ ...context, hooks }, { ...o, until: passage.until })
   await forward({ ...context, hooks, breaker: deaf }, { ...o, signal, settle: () => {} })
 }
 
@@ -136,15 +136,15 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
     return refuseHeldBack(context, o.response, 'The previous turn is not stored yet; try again.')
   }
   const passage = context.breaker.ask()
-  if (passage.kind === 'closed') return refuseQuota(context, o.response, passage.until)
+  if (passage.kind === 'closed') return refuseQuota(context, { ...o, until: passage.until })
   const admission = await admit(context, o.body.worstUsd, signal).catch((error: unknown) => {
     context.breaker.missed()
     throw error
   })
   if (admission.kind !== 'admitted') {
     context.breaker.missed()
-    if (admission.kind === 'spent') return refuseBudget(context, o.response)
-    if (admission.kind === 'key_spent') return refuseKeyBudget(context, o.response)
+    if (admission.kind === 'spent') return refuseBudget(context, o)
+    if (admission.kind === 'key_spent') return refuseKeyBudget(context, o)
     return refuseBusy(context, o.response)
   }
   await forward(context, {

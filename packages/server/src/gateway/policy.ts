@@ -97,6 +97,12 @@ export interface GatewayHooks {
    */
   beforeModelRequest(lastToolUses: readonly string[]): Promise<void>
   /**
+   * Awaited before a model request is refused for want of money or quota, with the same ids: whoever is
+   * told so by `onRefused` or `onQuota` may end the agent, which then must have stored what the calls
+   * brought. Never rejects, and takes a moment at most.
+   */
+  beforeParking(lastToolUses: readonly string[]): Promise<void>
+  /**
    * Awaited before a push to one of `pushRefs` is forwarded, once for each of them: a sentence
    * refuses it, and git prints that. A rejection answers 503. `signal` aborts when whoever pushes has
    * gone away.

@@ -254,6 +254,7 @@ export class Mirrors {
       hooks: {
         // There is no model here, and nothing to push to: no request comes this far.
         beforeModelRequest: async () => undefined,
+        beforeParking: async () => undefined,
         isHeld: async () => false,
         mayPush: async () => 'A mirror is only read.',
         mayComment: async () => 'A mirror is only read.',

@@ -91,6 +91,7 @@ function openWayOut(deps: RunnerDeps, sandbox: Sandbox): Promise<AsyncDisposable
     budget: { limitUsd: 0, spentUsd: 0 },
     hooks: {
       beforeModelRequest: async () => undefined,
+      beforeParking: async () => undefined,
       isHeld: async () => false,
       mayPush: refusal,
       mayComment: refusal,

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { parseRepoUrl } from '@longhaul/client/contract'
-import type { Transcript } from '../agent/transcript.ts'
+import { resultOf, type Transcript } from '../agent/transcript.ts'
 import type { EventWriter } from '../events/writer.ts'
 import { type Gateway, openGateway } from '../gateway/server.ts'
 import type { Lease } from '../queue/work-queue.ts'
@@ -32,6 +32,8 @@ import { raise, taskAlert } from './task-alert.ts'
 
 /** How long a model request waits for the transcript of the turn before it. */
 const transcriptMsMax = 30_000
+/** And the refusal of one that parks its task, for what its last calls brought: the agent writes that every 0.1 s. */
+const resultsMsMax = 3000
 
 /** The sandbox of a session and the one way out of it; disposing both kills what runs inside. */
 export interface Walls extends AsyncDisposable {
@@ -127,6 +129,15 @@ async function openWayOut(
         // Nor is a turn begun before the log has the one before it.
         await writer.flush()
       },
+      beforeParking: (lastToolUses) =>
+        transcript
+          .waitFor(lastToolUses.map(resultOf), { timeoutMs: resultsMsMax, clock: deps.clock })
+          .catch((error: unknown) => {
+            deps.log.warn(
+              { err: error, taskId: task.id },
+              'a task is parked without its last results',
+            )
+          }),
       isHeld: () => o.hold.isHeld(),
       mayPush: pushGuard({
         deps,

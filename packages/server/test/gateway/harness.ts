@@ -102,6 +102,7 @@ export async function startGateway(
     policy: { ...nothing, ...o.policy },
     hooks: {
       beforeModelRequest: o.beforeModelRequest ?? (async () => {}),
+      beforeParking: async () => {},
       isHeld: o.isHeld ?? (async () => true),
       mayPush: o.mayPush ?? (async () => null),
       mayComment: o.mayComment ?? (async () => 'Nothing may be commented on.'),

@@ -12,6 +12,7 @@ import { ask, askRaw, log, nothing, startGateway, until } from './harness.ts'
 function open(socketPath: string, ownerUid: number | null = null) {
   const hooks = {
     beforeModelRequest: async () => {},
+    beforeParking: async () => {},
     isHeld: async () => true,
     mayPush: async () => null,
     mayComment: async () => null,
