@@ -40,7 +40,7 @@ export function bubblewrapArguments(o: {
     ...mountArguments({ kind: 'memory', bytesMax: memoryFilesBytesMax, to: '/dev/shm' }),
     ...['--remount-ro', '/dev'],
     ...o.mounts.flatMap(mountArguments),
-    ...['--ro-bind-data', String(scriptDescriptor), o.script],
+    ...['--perms', '0444', '--file', String(scriptDescriptor), o.script],
     ...['--remount-ro', '/'],
   ]
 }
@@ -75,7 +75,5 @@ function mountArguments(mount: Mount): string[] {
       return ['--symlink', mount.target, mount.to]
     case 'memory':
       return ['--perms', '1777', '--size', String(mount.bytesMax), '--tmpfs', mount.to]
-    case 'empty':
-      return ['--perms', '0555', '--tmpfs', mount.to, '--remount-ro', mount.to]
   }
 }

@@ -18,6 +18,8 @@ import { probeBubblewrap } from './probe.ts'
 import { seccompProgram } from './seccomp/program.ts'
 import { uncountedRules } from './seccomp/table.ts'
 import { nothingHolds } from './self-test.ts'
+import { ShownEtc } from './shown-etc.ts'
+import { etcLinks } from './system-files.ts'
 
 /**
  * Makes the driver that `SANDBOX` names. `path` is where bwrap, setpriv and prlimit are looked
@@ -74,6 +76,8 @@ function bubblewrapDriver(o: {
   const programs = { log, dataDir: existsSync(join(dataDir, 'bin')) ? dataDir : trials }
   const claude = once(() => ensureReachable(findClaude(), { name: 'claude', ...programs }))
   const node = once(() => ensureReachable(process.execPath, { name: 'node', ...programs }))
+  const shownEtc = new ShownEtc({ directory: join(trials, 'etc'), links: etcLinks })
+  const etc = () => shownEtc.mounts()
   const limits = new LimitHolder(o)
   const seccomp = async () => {
     const isCounted = (await limits.detect()).memory !== 'rlimit'
@@ -82,14 +86,18 @@ function bubblewrapDriver(o: {
   const sessions = join(trials, 'sessions')
   const detected = once(() => detectDisk({ sessions, path, clock }))
   const disk = async () => (await detected()).disk
-  const host = { path, uidBase, disableUserns, claude, node, limits, disk, seccomp, log, clock }
+  const shown = { claude, node, etc }
+  const host = { path, uidBase, disableUserns, ...shown, limits, disk, seccomp, log, clock }
   const open = (spec: SandboxSpec) => openBubblewrap(spec, host)
   // Probes share one directory and one slot: one at a time.
   let last: Promise<unknown> = Promise.resolve()
   return {
     name: 'bubblewrap',
     open,
-    recover: () => putDisksAway({ sessions, path, clock }),
+    async recover() {
+      await putDisksAway({ sessions, path, clock })
+      await shownEtc.recover()
+    },
     slotOf: (directory) => leftSlot({ directory, uidBase, path, clock, log }),
     clearUp: () => limits.clearUp(),
     probe(signal) {

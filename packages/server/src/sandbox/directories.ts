@@ -29,7 +29,11 @@ export function shownDirectories(paths: SandboxPaths): string[] {
 
 /** Files of ours that a sandbox is shown, kept beside its own directories. */
 export function systemFile(paths: SandboxPaths, name: string): string {
-  return join(paths.root, 'etc', name)
+  return join(systemDirectory(paths), name)
+}
+
+export function systemDirectory(paths: SandboxPaths): string {
+  return join(paths.root, 'etc')
 }
 
 /**
@@ -40,8 +44,7 @@ export async function makeDirectories(paths: SandboxPaths): Promise<void> {
   if (Buffer.byteLength(paths.gatewaySocket) > socketPathBytesMax)
     throw new Error(socketPathProblem(paths.gatewaySocket))
   const sock = dirname(paths.gatewaySocket)
-  const etc = join(paths.root, 'etc')
-  for (const directory of [dirname(paths.root), paths.root, sock, etc])
+  for (const directory of [dirname(paths.root), paths.root, sock, systemDirectory(paths)])
     await makeTraversable(directory)
 }
 
@@ -58,14 +61,21 @@ export async function makeOwnedDirectories(o: {
   for (const path of ownedDirectories(o.paths)) await makeOwned(o.disk.onHost(path), o.uid)
 }
 
+/** A directory among them with nothing in it, to cover others with. */
+export function emptyDirectory(paths: SandboxPaths): string {
+  return systemFile(paths, 'empty')
+}
+
 /** Writes the files of ours that a sandbox is shown; no sandbox of the session may run yet. */
 export async function writeSystemFiles(
   paths: SandboxPaths,
   files: Readonly<Record<string, string>>,
 ): Promise<void> {
+  await mkdir(emptyDirectory(paths), { recursive: true })
+  await chmod(emptyDirectory(paths), 0o755) // Whatever the server's umask is.
   for (const [name, text] of Object.entries(files)) {
     await writeFile(systemFile(paths, name), text)
-    await chmod(systemFile(paths, name), 0o644) // Whatever the server's umask is.
+    await chmod(systemFile(paths, name), 0o644)
   }
 }
 
@@ -108,7 +118,7 @@ export async function removeOwnedDirectories(paths: SandboxPaths): Promise<void>
 /** Removes what is left then. */
 export async function removeDirectories(paths: SandboxPaths): Promise<void> {
   await rm(dirname(paths.gatewaySocket), { recursive: true, force: true })
-  await rm(join(paths.root, 'etc'), { recursive: true, force: true })
+  await rm(systemDirectory(paths), { recursive: true, force: true })
   await rmdir(paths.root)
 }
 

@@ -56,7 +56,7 @@ export async function untilGone(o: {
       const pids = o.processes.filter(isAlive).map(({ pid }) => pid)
       throw new Error(`processes outlive SIGKILL by ${killMs} ms: ${pids.join(', ')}`)
     }
-    await o.clock.sleep(2)
+    await o.clock.sleep(1)
   }
 }
 

@@ -169,6 +169,13 @@ test('the first program inside is not changed for the next command', async () =>
   assert.equal(await readFile(init, 'utf8'), whole, 'the canary file was changed')
 })
 
+test('the /etc that every session is shown is not changed by one of them', async () => {
+  const script = `echo ${canary} >>/etc/services; rm -f /etc/services; echo ${canary} >/etc/planted`
+  await attack(sandbox, script)
+  const other = await bench.open(963)
+  assertUnread(await attack(other, 'cat /etc/services /etc/planted'))
+})
+
 test('the gateway’s socket is not replaced by one of the agent’s', async () => {
   const { gatewaySocket } = sandbox.paths
   await using _gateway = await talkative({ path: gatewaySocket })

@@ -160,11 +160,22 @@ export const hostMutations: readonly Mutation[] = [
   {
     wall: 'read-only binds of the server’s own files',
     file: `${sandbox}/bubblewrap.ts`,
-    find: "readOnly(systemFile(paths, 'init'), initPath)",
-    replace: "readWrite(systemFile(paths, 'init'), initPath)",
+    find: 'readOnly(systemDirectory(paths), ownDirectory)',
+    replace: 'readWrite(systemDirectory(paths), ownDirectory)',
     also: [{ file: `${sandbox}/directories.ts`, find: 'name), 0o644)', replace: 'name), 0o666)' }],
     test,
     title: 'the first program inside is not changed for the next command',
+  },
+  {
+    wall: 'read-only binds of the server’s own files',
+    file: `${sandbox}/shown-etc.ts`,
+    find: "{ kind: 'read_only', from: root, to: '/etc' }",
+    replace: "{ kind: 'read_write', from: root, to: '/etc' }",
+    also: [
+      { file: `${sandbox}/shown-etc.ts`, find: 'directory, 0o755)', replace: 'directory, 0o777)' },
+    ],
+    test,
+    title: 'the /etc that every session is shown is not changed by one of them',
   },
   {
     wall: 'read-only binds of the server’s own directories',

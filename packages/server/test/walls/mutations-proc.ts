@@ -23,7 +23,7 @@ export const procMutations: readonly Mutation[] = [
   {
     wall: 'covers over what /proc tells of the machine',
     file: `${sandbox}/bubblewrap.ts`,
-    find: '    ...(await procMounts()),\n',
+    find: '    ...(await procMounts({ empty: emptyDirectory(paths) })),\n',
     replace: '',
     test,
     title: 'nothing of the machine is read in /proc but what programs need',

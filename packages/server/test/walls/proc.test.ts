@@ -42,7 +42,9 @@ after(async () => {
 test('nothing in /proc tells of the server, of other processes or of other sessions', async () => {
   const paths = Object.keys(found.read)
   assert.ok(paths.length > 200 && paths.includes('/proc/self/mountinfo'), `${paths.length} files`)
-  const own = [`${bench.dataDir}/bin/`, `${sandbox.paths.root}/`]
+  const own = ['bin', 'etc']
+    .map((name) => `${bench.dataDir}/${name}/`)
+    .concat(`${sandbox.paths.root}/`)
   for (const [path, text] of Object.entries(found.read)) {
     assert.ok(!text.includes(canary), `the canary is in ${path}`)
     const named = text.match(new RegExp(`${bench.dataDir}/[^\\s\\0:,]*`, 'g')) ?? []
