@@ -13,7 +13,7 @@ const secretsMax = 2000
 /** Of a notification of the deliveries' channel: there is a secret that nobody knew. */
 export const newSecretHint = 'secret'
 
-/** Stores an endpoint; undefined: the key, or the task, has as many as it may. */
+/** Stores an endpoint; undefined: the key, or the task, which the caller holds, has as many as it may. */
 export async function insertEndpoint(
   trx: Trx,
   o: NewEndpoint & {
@@ -23,10 +23,10 @@ export async function insertEndpoint(
     readonly now: Date
   },
 ): Promise<EndpointRow | undefined> {
-  // Requests of one key come one after the other here, so that none is counted too late.
-  await sql`select 1 from keys where id = ${o.createdBy} for update`.execute(trx)
-  if (o.task_id !== null)
-    await sql`select 1 from tasks where id = ${o.task_id} for key share`.execute(trx)
+  // Requests of one key come one after the other here, as do those for one task, whichever key sends
+  // them, so that none is counted too late.
+  if (o.task_id === null)
+    await sql`select 1 from keys where id = ${o.createdBy} for update`.execute(trx)
   const beside = await trx
     .selectFrom('endpoints')
     .select('id')
@@ -266,4 +266,13 @@ export async function deleteEndpoint(db: Db, id: string): Promise<boolean> {
     .returning('id')
     .executeTakeFirst()
   return gone !== undefined
+}
+
+/**
+ * Deletes those of a task, in the order of their ids and each before its deliveries, as whoever ends a try
+ * locks them; the cascade of the task would come to a delivery first.
+ */
+export async function deleteEndpointsOfTask(trx: Trx, taskId: string): Promise<void> {
+  await sql`select 1 from endpoints where task_id = ${taskId} order by id for update`.execute(trx)
+  await trx.deleteFrom('endpoints').where('task_id', '=', taskId).execute()
 }

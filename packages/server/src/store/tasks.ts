@@ -73,6 +73,11 @@ export function lockTask(db: Db, id: string): Promise<TaskRow | undefined> {
   return db.selectFrom('tasks').selectAll().where('id', '=', id).forUpdate().executeTakeFirst()
 }
 
+/** The same for whoever writes rows that reference it. */
+export function holdTask(db: Db, id: string): Promise<TaskRow | undefined> {
+  return db.selectFrom('tasks').selectAll().where('id', '=', id).forNoKeyUpdate().executeTakeFirst()
+}
+
 /** Throws when there is no such task. */
 export function updateTask(db: Db, id: string, patch: TaskPatch): Promise<TaskRow> {
   const json = (value: unknown) => (value === null ? null : toJson(value))

@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts'
+import { deleteEndpointsOfTask } from '../store/endpoints.ts'
 import { forgetResponses } from '../store/idempotency.ts'
 import type { Store } from '../store/open.ts'
 import { removeSession } from '../store/remove-session.ts'
@@ -21,6 +22,7 @@ export function deleteTask(
     const row = await lockTask(trx, id)
     if (row === undefined || !hasEnded(row)) return row
     await forgetResponses(trx, id)
+    await deleteEndpointsOfTask(trx, id)
     await removeSession(trx, { id: row.session_id, now: new Date(clock.now()) })
     return row
   })

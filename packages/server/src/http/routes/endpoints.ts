@@ -25,8 +25,8 @@ import {
   listEndpoints,
 } from '../../store/endpoints.ts'
 import type { Store } from '../../store/open.ts'
-import type { EndpointRow } from '../../store/tables.ts'
-import { getTask } from '../../store/tasks.ts'
+import type { EndpointRow, Trx } from '../../store/tables.ts'
+import { holdTask } from '../../store/tasks.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
@@ -125,9 +125,9 @@ async function endpointOf(store: Store, id: string, caller: Caller): Promise<End
   return row
 }
 
-/** A task that this key ordered, or one of every scope. */
-async function ownTask(store: Store, id: string, caller: Caller): Promise<void> {
-  const task = await getTask(store.db, id)
+/** A task that this key ordered, or one of every scope; nobody deletes it before the transaction ends. */
+async function holdOwnTask(trx: Trx, id: string, caller: Caller): Promise<void> {
+  const task = await holdTask(trx, id)
   if (!task || (task.created_by !== caller.keyId && !seesAll(caller.scopes)))
     throw refusals.notFound(`task ${id}`)
 }
@@ -168,12 +168,13 @@ function writingRoutes(app: App, deps: AppDeps): void {
   app.openapi(create(tasks.policy), async (c) => {
     const given = c.req.valid('json')
     await refuse(given.url)
-    if (given.task_id !== null) await ownTask(store, given.task_id, c.get('caller'))
+    const { task_id: taskId } = given
     const body = await once(deps, c, async (trx) => {
+      if (taskId !== null) await holdOwnTask(trx, taskId, c.get('caller'))
       const row = await endpoints.create(trx, given, c.get('caller'))
-      if (row) return { body: presentSecret(row), location: `/v1/endpoints/${row.id}` }
-      const [who, max] =
-        given.task_id === null ? ['key', endpointsMax] : ['task', endpointsOfTaskMax]
+      const location = `/v1/endpoints/${row?.id}`
+      if (row) return { body: presentSecret(row), location, ...(taskId !== null && { taskId }) }
+      const [who, max] = taskId === null ? ['key', endpointsMax] : ['task', endpointsOfTaskMax]
       const why = `This ${who} has ${max} endpoints, as many as it may: delete one.`
       throw refusals.conflict('too_many_endpoints', why)
     })
