@@ -1,5 +1,6 @@
 import { addedUp } from './decision-lane.ts'
 import type { Decisions } from './decisions.ts'
+import { excerpt } from './excerpt.ts'
 import type { Decision, Denial, Route } from './policy.ts'
 
 /** Characters that an entry keeps of a text which the sandbox had a say in. */
@@ -96,5 +97,5 @@ function boundedValue(value: NonNullable<WayOut['details']>[string]) {
 }
 
 function bounded(text: string): string {
-  return text.slice(0, textCharsMax).toWellFormed()
+  return excerpt(text, textCharsMax)
 }

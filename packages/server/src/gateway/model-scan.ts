@@ -1,8 +1,11 @@
 import { setImmediate } from 'node:timers/promises'
+import { excerpt } from './excerpt.ts'
 import type { GatewayPolicy } from './policy.ts'
 
 /** Values that are looked at before others have their turn: about a millisecond. */
 const valuesATurn = 5_000
+/** Characters of what was sent that a refusal repeats: a type may have as many as the body. */
+const repeatedCharsMax = 100
 
 /** Tools that the client runs itself, and the search among tools, which connects nowhere. */
 const clientTool =
@@ -59,7 +62,7 @@ function blockProblem(block: object, scan: Scan, rules: Fetching): string | null
   const type = fieldOf(block, 'type')
   const { fetches = false } = rules
   if (typeof type === 'string' && serverSide.test(type) && !(fetches && fetchTool.test(type)))
-    return `The type ${JSON.stringify(type)} is not allowed: it would run at the provider.`
+    return `The type ${repeated(type)} is not allowed: it would run at the provider.`
   if (type === 'tool_definition') {
     const why = toolProblem(fieldOf(block, 'definition'), rules)
     if (why !== null) return why
@@ -69,7 +72,7 @@ function blockProblem(block: object, scan: Scan, rules: Fetching): string | null
   const from = fieldOf(source, 'type')
   const mayBeUrl = fetches && from === 'url'
   if (typeof from !== 'string' || !(mayBeUrl || inlineSources.has(from)))
-    return `A source of type ${JSON.stringify(from)} is not allowed: content must be in the request itself.`
+    return `A source of type ${repeated(from)} is not allowed: content must be in the request itself.`
   if (from !== 'text' && from !== 'content') count(scan, { type, data: fieldOf(source, 'data') })
   return null
 }
@@ -100,7 +103,12 @@ function toolProblem(tool: unknown, { fetches = false }: Fetching): string | nul
   const type = fieldOf(tool, 'type')
   if (type == null || (typeof type === 'string' && clientTool.test(type))) return null
   if (fetches && typeof type === 'string' && fetchTool.test(type)) return null
-  return `The tool type ${JSON.stringify(type)} is not allowed: it would run at the provider.`
+  return `The tool type ${repeated(type)} is not allowed: it would run at the provider.`
+}
+
+function repeated(type: unknown): string {
+  if (typeof type === 'string') return JSON.stringify(excerpt(type, repeatedCharsMax))
+  return typeof type === 'object' && type !== null ? 'object' : String(type)
 }
 
 /** A field of what was parsed from JSON, whatever it is. */

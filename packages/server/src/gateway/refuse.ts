@@ -1,6 +1,10 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { discard } from './body.ts'
+import { excerpt } from './excerpt.ts'
+
+/** Of every sentence: whoever does not read an answer keeps it in memory, with no bound on its own. */
+const messageCharsMax = 4_000
 
 /** Error types of the Messages API, as its clients know them. */
 export type ModelErrorType =
@@ -22,7 +26,8 @@ export async function refuseModel(
     headers?: OutgoingHttpHeaders
   },
 ): Promise<void> {
-  const body = JSON.stringify({ type: 'error', error: { type: o.type, message: o.message } })
+  const message = excerpt(o.message, messageCharsMax)
+  const body = JSON.stringify({ type: 'error', error: { type: o.type, message } })
   await answer(response, {
     status: o.status,
     body,
@@ -37,7 +42,7 @@ export async function refuse(
 ): Promise<void> {
   await answer(response, {
     status: o.status,
-    body: `${o.sentence}\n`,
+    body: `${excerpt(o.sentence, messageCharsMax)}\n`,
     headers: { 'content-type': 'text/plain; charset=utf-8' },
   })
 }
@@ -49,7 +54,7 @@ export async function refuseGitHub(
 ): Promise<void> {
   await answer(response, {
     status: o.status,
-    body: JSON.stringify({ message: o.message }),
+    body: JSON.stringify({ message: excerpt(o.message, messageCharsMax) }),
     headers: { 'content-type': 'application/json; charset=utf-8' },
   })
 }
@@ -60,7 +65,7 @@ export function refuseSocket(socket: Duplex, o: { status: string; sentence: stri
     socket.destroy()
     return
   }
-  const body = `${o.sentence}\n`
+  const body = `${excerpt(o.sentence, messageCharsMax)}\n`
   socket.end(
     `HTTP/1.1 ${o.status}\r\ncontent-type: text/plain; charset=utf-8\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
