@@ -1,7 +1,5 @@
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { sharedSlot } from '../sandbox/limits.ts'
-import { adoptPlace, havingPlace, listLeftPlaces, releaseLeftPlace } from '../store/left-places.ts'
+import { listLeftPlaces, releaseLeftPlace } from '../store/left-places.ts'
 import { listEndedSlots, listParkedSlots, releaseSlot } from '../store/sessions.ts'
 import type { RunnerDeps } from './deps.ts'
 import { limitsOf } from './limits.ts'
@@ -55,8 +53,9 @@ async function remove(
 
 /**
  * `clear`s every ended session, after an end and for those whose process died right after it; the
- * places that sessions left for another node, or that no row of the store knows; and the longest parked sessions beyond the bound, whose
- * checkpoint has all that their agent did: a node has fewer slots than tasks may be parked.
+ * places that sessions left for another node, or that were nobody's (`Orphans`); and the longest parked
+ * sessions beyond the bound, whose checkpoint has all that their agent did: a node has fewer slots than
+ * tasks may be parked.
  */
 export async function sweep(deps: SweepDeps): Promise<void> {
   const { store, node, log, config } = deps
@@ -71,7 +70,6 @@ export async function sweep(deps: SweepDeps): Promise<void> {
       releaseSlot(store.db, { ...session, node, status: 'terminated' }),
     )
   }
-  await adopt(deps)
   for (const place of await listLeftPlaces(store.db, { node, limit: leftPlacesMax }))
     await clear(deps, { id: place.sessionId, slot: place.slot }, () =>
       releaseLeftPlace(store.db, { ...place, node }),
@@ -80,33 +78,3 @@ export async function sweep(deps: SweepDeps): Promise<void> {
   for (const session of await listParkedSlots(store.db, parked))
     await clear(deps, session, () => releaseSlot(store.db, { ...session, node, status: 'idle' }))
 }
-
-/**
- * Makes the directories that no row of the store owns places that were left. The store is asked after
- * they were listed, so one that is just being made has its row; and a session that comes back to what
- * it had here waits for the sweep.
- */
-async function adopt({ store, node, sandboxes, dataDir, clock, log }: SweepDeps): Promise<void> {
-  const room = join(dataDir, 'sessions')
-  const entries = await readdir(room, { withFileTypes: true }).catch(() => []) // None was made yet.
-  const ids = entries.flatMap((entry) =>
-    // Links, and what others put there, are none of ours.
-    entry.isDirectory() && sessionIdPattern.test(entry.name) ? entry.name : [],
-  )
-  const owned = await havingPlace(store.db, { node, ids })
-  for (const id of ids.filter((each) => !owned.has(each)).slice(0, leftPlacesMax)) {
-    try {
-      const slot = await sandboxes.slotOf(join(room, id))
-      const now = new Date(clock.now())
-      await adoptPlace(store.db, { id, node, slot, slotsMax: sharedSlot - 1, now })
-      log.warn(
-        { sessionId: id },
-        'a directory of a session that the store does not know is removed',
-      )
-    } catch (error) {
-      log.error({ err: error, sessionId: id }, 'a directory that nobody owns could not be removed')
-    }
-  }
-}
-
-const sessionIdPattern = /^sesn_[0-9a-z]{26}$/i

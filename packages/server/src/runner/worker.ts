@@ -10,6 +10,7 @@ import { runAttempt } from './attempt.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Ending } from './ending.ts'
 import { type Held, heldBy, heldMessages } from './floors.ts'
+import { Orphans } from './orphans.ts'
 import { QuotaWaits } from './quota-waits.ts'
 import { reap, reapMs } from './reaper.ts'
 import { sweep } from './sweep.ts'
@@ -48,6 +49,7 @@ export class Worker implements AsyncDisposable {
    */
   async start(): Promise<void> {
     const { queue, sandboxes, log } = this.#deps
+    const orphans = await Orphans.open(this.#deps)
     await sandboxes.recover()
     const recovered = await queue.recover()
     if (recovered.length > 0) log.info({ sessions: recovered }, 'work was taken up again')
@@ -59,7 +61,11 @@ export class Worker implements AsyncDisposable {
     })
     this.#loop = this.#claim()
     const { signal } = this.#stop
-    this.#reaping = reap(this.#deps, { sweep: () => this.#sweep(), full: this.#full, signal })
+    this.#reaping = reap(this.#deps, {
+      sweep: () => this.#sweep(orphans),
+      full: this.#full,
+      signal,
+    })
   }
 
   /** Hands back again what a claim that was under way has begun since the last time. */
@@ -133,9 +139,10 @@ export class Worker implements AsyncDisposable {
     this.#held = held
   }
 
-  /** One at a time: two sweeps would clear the same session. */
-  #sweep(): Promise<void> {
+  /** One at a time: two sweeps would clear the same session. `orphans`: it looks for them as well. */
+  #sweep(orphans?: Orphans): Promise<void> {
     this.#sweeping = this.#sweeping
+      .then(() => orphans?.adopt())
       .then(() => sweep(this.#deps))
       .catch((error: unknown) => {
         this.#deps.log.error({ err: error }, 'what an ended session left could not be removed')
