@@ -33,8 +33,8 @@ import {
   createEnvironment,
 } from './sessions/environments.ts'
 import { AuditWriter } from './store/audit-writer.ts'
-import { deliveriesChannel } from './store/deliveries.ts'
-import { givenUpEndpoints, newSecretHint } from './store/endpoints.ts'
+import { deliveriesChannel, newSecretHint } from './store/deliveries.ts'
+import { givenUpEndpoints } from './store/endpoints.ts'
 import { Listener } from './store/listen.ts'
 import { openStore, type Store } from './store/open.ts'
 import { putSettingIfAbsent } from './store/settings.ts'

@@ -4,6 +4,8 @@ import { toText } from './values.ts'
 
 /** Notified at commit when something is to be sent. */
 export const deliveriesChannel = 'longhaul_deliveries'
+/** Of its notification: there is a secret that signs and that nobody may know yet. */
+export const newSecretHint = 'secret'
 
 /** Sent once at most: what it says is soon said better, or is asked for again. */
 export const sentOnce: readonly string[] = ['task.progress', 'endpoint.test']
@@ -64,6 +66,11 @@ export async function insertDelivery(db: Db, delivery: NewDelivery): Promise<voi
 
 async function notifySenders(db: Db): Promise<void> {
   await sql`select pg_notify(${deliveriesChannel}, '')`.execute(db)
+}
+
+/** Every node, at commit, looks what signs now. */
+export async function tellOfSecret(db: Db): Promise<void> {
+  await sql`select pg_notify(${deliveriesChannel}, ${newSecretHint})`.execute(db)
 }
 
 /** Between two tries to tell an endpoint of the progress of one task. */
@@ -236,6 +243,7 @@ export async function requeueDelivery(
       lane = case when ${isWaiting} then lane end,
       delivered_at = null, gave_up_at = null, last_status = null, last_error = null
     where id = ${o.id} returning *`.execute(db)
-  await notifySenders(db)
+  // Its task may have ended, and its endpoint signs again.
+  await tellOfSecret(db)
   return rows[0]
 }

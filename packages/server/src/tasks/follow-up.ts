@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
+import { tellOfSecret } from '../store/deliveries.ts'
 import { currentAttempt, getSession } from '../store/sessions.ts'
 import type { Db, MessageRow, TaskRow, Trx } from '../store/tables.ts'
 import { updateTask } from '../store/tasks.ts'
@@ -66,6 +67,8 @@ export async function reopenTask(
     cancelRequestedAt: null,
     error: null,
   })
+  // Of its endpoints.
+  await tellOfSecret(trx)
 }
 
 /** What stays of a task's progress when it is reopened; everything else is done anew. */
