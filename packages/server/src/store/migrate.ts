@@ -22,6 +22,7 @@ import { quickSearches } from './migrations/0022-quick-searches.ts'
 import { failingEndpoints } from './migrations/0023-failing-endpoints.ts'
 import { deliveryDates } from './migrations/0024-delivery-dates.ts'
 import { endpointsOfTasks } from './migrations/0025-endpoints-of-tasks.ts'
+import { errorsOfLogs } from './migrations/0026-errors-of-logs.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -54,6 +55,7 @@ const migrations: readonly Migration[] = [
   failingEndpoints,
   deliveryDates,
   endpointsOfTasks,
+  errorsOfLogs,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */
