@@ -135,17 +135,19 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
     context.log.warn({ err: error }, 'a model request was held back')
     return refuseHeldBack(context, o.response, 'The previous turn is not stored yet; try again.')
   }
-  const passage = context.breaker.ask()
-  if (passage.kind === 'closed') return refuseQuota(context, { ...o, until: passage.until })
-  const admission = await admit(context, o.body.worstUsd, signal).catch((error: unknown) => {
-    context.breaker.missed()
-    throw error
-  })
+  const closed = context.breaker.look()
+  if (closed.kind === 'closed') return refuseQuota(context, { ...o, until: closed.until })
+  const admission = await admit(context, o.body.worstUsd, signal)
   if (admission.kind !== 'admitted') {
-    context.breaker.missed()
     if (admission.kind === 'spent') return refuseBudget(context, o)
     if (admission.kind === 'key_spent') return refuseKeyBudget(context, o)
     return refuseBusy(context, o.response)
+  }
+  // Not before: whoever finds out for all would make all wait for its own turn at its budget.
+  const passage = context.breaker.ask()
+  if (passage.kind === 'closed') {
+    admission.settle(0)
+    return refuseQuota(context, { ...o, until: passage.until })
   }
   await forward(context, {
     ...o,

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
+import type { ServerResponse } from 'node:http'
 import { test } from 'node:test'
 import { Breaker } from '../../src/gateway/breaker.ts'
 import { limitOf } from '../../src/gateway/quota.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { ManualClock } from '../support/manual-clock.ts'
-import { startGateway, startUpstream } from './harness.ts'
+import { until as becomes, startGateway, startUpstream } from './harness.ts'
 
 const minute = 60_000
 
@@ -258,4 +259,42 @@ test('sessions of one credential learn from each other: the fourth request is no
   assert.ok(Number(refused.headers['retry-after']) > 0)
   assert.equal(sent, 3)
   assert.equal(other.quotas.length, 1)
+})
+
+test('who waits for a turn at its own budget is not the one that finds out for all', async () => {
+  const open: ServerResponse[] = []
+  let status = 0
+  await using upstream = await startUpstream((_request, response) => {
+    if (status === 0) open.push(response)
+    else response.writeHead(status, { 'retry-after': '3600' }).end('{"usage":{}}')
+  })
+  const clock = new ManualClock()
+  const breaker = new Breaker({ clock, metrics: new Metrics() })
+  const model = { baseUrl: upstream.url, headers: {} }
+  let came = 0
+  const beforeModelRequest = async () => {
+    came += 1
+  }
+  await using poor = await startGateway({
+    ...{ policy: { model }, breaker, clock, limitUsd: 0.000_1, beforeModelRequest },
+  })
+  await using other = await startGateway({ policy: { model }, breaker, clock })
+  const first = poor.ask(asked)
+  await becomes(() => open.length === 1)
+  for (let n = 0; n < 3; n += 1) breaker.limited(clock.now() + minute)
+  clock.advance(minute)
+  const second = poor.ask(asked)
+  await becomes(() => came === 2)
+  for (const each of [first, second]) each.catch(() => {})
+  status = 429
+  assert.equal((await other.ask(asked)).status, 429, 'the answer of the provider')
+  // The first fails, so that the second has its turn: by now the provider is known to be away.
+  open[0]?.destroy()
+  assert.equal((await first).status, 502)
+  assert.equal((await second).status, 529)
+  assert.equal(poor.quotas.length, 1)
+  status = 200
+  breaker.answered()
+  assert.equal((await poor.ask(asked)).status, 200, 'its turn was given back')
+  assert.equal(upstream.requests.length, 3)
 })
