@@ -7,7 +7,7 @@
 const beginning = new RegExp(
   [
     '"temp_?clone_?token"\\s{0,8}:\\s{0,8}"',
-    '(?:[?&;]|\\\\u0026|%3f|%26)(?:access_token|jwt|token|sig|x-amz-(?:credential|security-token|signature))=',
+    '(?:[?&;]|\\\\u0026|%3f|%26)(?:access_token|jwt|token|sig|x-amz-(?:credential|security-token|signature))(?:=|%3d)',
   ]
     .map((each) => `(?:${each})(?=[\\w.~%+/-])`)
     .join('|'),

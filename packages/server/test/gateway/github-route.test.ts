@@ -124,7 +124,7 @@ test('the credential is taken out of what comes back, and redirects and its refu
     const link = '<http://x.example/repositories/7/issues?page=2>; rel="next"'
     if (request.url?.endsWith('/labels')) response.writeHead(301, { location: '/elsewhere' }).end()
     else if (request.url?.endsWith('/topics')) response.writeHead(401).end()
-    else response.setHeader('link', link).end(`you are ${request.headers.authorization}`)
+    else response.setHeader('link', link).end(`${request.headers.authorization} ?u=%3Ftoken%3DA1`)
   })
   await using gateway = await open({ policy: { apiUrl: new URL('/api/v3', upstream.url) } })
   const headers = {
@@ -135,7 +135,7 @@ test('the credential is taken out of what comes back, and redirects and its refu
   }
   const ask = (rest: string) => gateway.ask({ path: `/repos/acme/app${rest}`, headers })
   const answer = await ask('/issues?page=1')
-  assert.equal(answer.text, 'you are Bearer [secret]')
+  assert.equal(answer.text, 'Bearer [secret] ?u=%3Ftoken%3D[secret]')
   const next = '<https://api.github.com/repos/acme/app/issues?page=2>; rel="next"'
   assert.equal(answer.headers['link'], next)
   const [seen] = upstream.requests

@@ -23,6 +23,10 @@ const taken: Readonly<Record<string, string>> = {
     '<img src="https://x.example/1.png?jwt=[secret]">',
   'https://s3.example/z?X-Amz-Credential=k%2F1&amp;X-Amz-Signature=ff00 end':
     'https://s3.example/z?X-Amz-Credential=[secret]&amp;X-Amz-Signature=[secret] end',
+  '"https://x.example/login?to=%2Ff%3Fa%3D1%26token%3DAB12"':
+    '"https://x.example/login?to=%2Ff%3Fa%3D1%26token%3D[secret]"',
+  'https://x.example/login?to=%2Ff%3fjwt%3dab.cd end':
+    'https://x.example/login?to=%2Ff%3fjwt%3d[secret] end',
 }
 for (const [given, expected] of Object.entries(taken))
   test(`${given} comes as ${expected}, wherever it is cut`, async () => {
