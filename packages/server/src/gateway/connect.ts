@@ -92,7 +92,7 @@ export async function openTunnel(
 
 /** A host beyond them would stay unnamed in the audit. */
 const tooMany =
-  'This session has reached 200 different hosts within a minute, and the audit names no more; try again in a minute.'
+  'This session has gone to 200 different hosts within a minute, and the audit names no more; try again in a minute.'
 
 /** `host:port` in any spelling; null if it is neither. */
 function parseAuthority(authority: string): HostPort | null {

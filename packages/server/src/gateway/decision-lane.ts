@@ -35,17 +35,24 @@ export class DecisionLane {
   /** What is not told apart: ways out, and what is none. */
   readonly #rest = new Map<boolean, Gathered>()
   #told = 0
+  /** Of what was seen, what had to be told: it takes nobody's place. */
+  #beside = 0
 
   constructor(bounds: LaneBounds) {
     this.#bounds = bounds
   }
 
   /** Whether it is to be told now, by itself; if not, it was gathered. */
-  tellsNow(decision: Decision): boolean {
+  tellsNow(decision: Decision, { mustTell = false } = {}): boolean {
     const { different, equal, atOnce } = this.#bounds
     const key = likenessOf(decision)
     const before = this.#seen.get(key)
-    if (before === undefined && this.#seen.size >= different) {
+    if (mustTell) {
+      if (before === undefined) this.#beside += 1
+      this.#seen.set(key, (before ?? 0) + decision.count)
+      return true
+    }
+    if (before === undefined && this.#seen.size - this.#beside >= different) {
       gather(this.#rest, decision.isWayOut, decision, hiddenMax)
       return false
     }

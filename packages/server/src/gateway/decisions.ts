@@ -19,8 +19,10 @@ export class Decisions implements Disposable {
   #lanes = new Map<string, DecisionLane>()
   /** Where something goes at this moment, by how many. */
   readonly #open = new Map<string, number>()
-  /** Where something went in this window. */
+  /** Where something went in this window, whatever came of it. */
   #gone = new Set<string>()
+  /** Those of them that were denied in the end. */
+  #denied = new Set<string>()
   #timer: Timer | undefined
   #closed = false
 
@@ -30,7 +32,8 @@ export class Decisions implements Disposable {
 
   /**
    * Whether something may go to one more host and port: what is open and what was told in this window
-   * are counted together, since all that is open may end in it. Whoever is let in calls `leaves`.
+   * are counted together, since all that is open may end in it. Whoever is let in calls `leaves`, and
+   * names the way with what is recorded of it.
    */
   enters(way: string): boolean {
     const isKnown = this.#open.has(way) || this.#gone.has(way)
@@ -40,16 +43,19 @@ export class Decisions implements Disposable {
     return true
   }
 
-  leaves(way: string, o: { readonly isTold: boolean }): void {
+  leaves(way: string): void {
     const left = (this.#open.get(way) ?? 1) - 1
     if (left > 0) this.#open.set(way, left)
     else this.#open.delete(way)
-    if (o.isTold) this.#gone.add(way)
+    this.#gone.add(way)
   }
 
-  record(given: Decision): void {
+  /** `way`: where it was let go; the first denial of each is told at once, beside any flood. */
+  record(given: Decision, way: string | null = null): void {
     if (!this.#closed) this.#timer ??= this.#o.clock.after(windowMs, () => this.#end())
-    if (this.#closed || this.#laneOf(given).tellsNow(given)) this.#tell(given)
+    const mustTell = way !== null && given.verdict === 'denied' && !this.#denied.has(way)
+    if (mustTell) this.#denied.add(way)
+    if (this.#closed || this.#laneOf(given).tellsNow(given, { mustTell })) this.#tell(given)
   }
 
   [Symbol.dispose](): void {
@@ -72,6 +78,7 @@ export class Decisions implements Disposable {
     const lanes = this.#lanes
     this.#lanes = new Map()
     this.#gone = new Set()
+    this.#denied = new Set()
     for (const lane of lanes.values()) for (const each of lane.gathered()) this.#tell(each)
   }
 

@@ -77,16 +77,16 @@ export class ExchangeRecord {
     if (this.#told) return
     const { route, host, port, details = {} } = this.#way
     this.#told = true
-    if (this.#entered !== null)
-      this.#decisions.leaves(this.#entered, { isTold: this.#verdict === 'allowed' })
-    this.#decisions.record({
+    if (this.#entered !== null) this.#decisions.leaves(this.#entered)
+    const decision = {
       ...{ route, port, isWayOut, verdict: this.#verdict, sums: this.#sums, count: 1 },
       host: bounded(host),
       why: this.#why === null ? null : bounded(this.#why),
       details: Object.fromEntries(
         Object.entries(details).map(([name, value]) => [name, boundedValue(value)]),
       ),
-    })
+    }
+    this.#decisions.record(decision, this.#entered)
   }
 }
 

@@ -114,16 +114,16 @@ test('what is open and what was told in a minute are 200 ways together, and the 
   using decisions = new Decisions({ hooks: hooks as unknown as GatewayHooks, clock })
   const goes = (way: string) => {
     assert.ok(decisions.enters(way), way)
-    decisions.leaves(way, { isTold: true })
+    decisions.leaves(way)
   }
   for (let n = 0; n < 150; n += 1) assert.ok(decisions.enters(`open-${n}`))
   for (let n = 0; n < 50; n += 1) goes(`gone-${n}`)
   assert.equal(decisions.enters('one more'), false)
   goes('gone-7')
   assert.ok(decisions.enters('open-7'))
-  decisions.leaves('open-7', { isTold: true })
-  decisions.leaves('open-8', { isTold: false })
-  goes('one more')
+  decisions.leaves('open-7')
+  decisions.leaves('open-8')
+  assert.equal(decisions.enters('one more'), false)
   const none = { sums: {}, count: 1, details: {}, isWayOut: false }
   decisions.record({
     ...{ ...none, route: 'connect', host: 'a', port: 1, verdict: 'allowed', why: null },
@@ -131,6 +131,35 @@ test('what is open and what was told in a minute are 200 ways together, and the 
   clock.advance(60_000)
   for (let n = 0; n < 51; n += 1) goes(`later-${n}`)
   assert.equal(decisions.enters('later-51'), false)
+})
+
+test('whatever was let go is named, and one of the 200 ways of its minute, also if it was refused then', async () => {
+  await using upstream = await startUpstream(() => undefined)
+  const { port } = upstream
+  const hosts = Array.from({ length: 201 }, (_, n) => `h${n}.example`)
+  const connect = hosts.map((host) => ({ host, port }))
+  await using gateway = await startGateway({
+    clock: new ManualClock(),
+    policy: { connect, allowPrivate: connect.filter(({ host }) => host < 'h15') },
+    lookup: async (host) => {
+      if (host < 'h2') return await lookup()
+      throw new Error('no such name')
+    },
+  })
+  const reach = (host: string, sent = '') =>
+    askRaw(gateway.socketPath, `${connectTo(`${host}:${port}`)}${sent}`)
+  for (let n = 0; n < 100; n += 1) await reach(`decoy-${n}.example`)
+  const noTls = '\x16\x03\x01\x00\x04\x02\x00\x00\x00'
+  for (const host of hosts.slice(0, 200)) await reach(host, noTls)
+  await until(() => gateway.decisions.length >= 260)
+  const named = gateway.decisions.filter(({ host }) => hosts.includes(host))
+  assert.deepEqual(new Set(named.map(({ host }) => host)), new Set(hosts.slice(0, 200)))
+  const whys = ['not in the form of TLS', 'cannot be resolved', 'may not be reached']
+  for (const why of whys)
+    assert.ok(named.filter((each) => each.why?.includes(why)).length > 50, why)
+  assert.match(await reach('h200.example'), /^HTTP\/1.1 429 /)
+  await reach('h7.example', noTls)
+  assert.equal(gateway.decisions.length, 260, 'an equal one is counted, not told again')
 })
 
 /** What was recorded of a session that also has a repository, on a host that answers everything. */
@@ -310,7 +339,12 @@ test('whatever is tried in a minute, what is told of it stays within the bound o
       ...{ isWayOut: n % 11 > 0, details: { asked } },
     })
   }
+  for (let n = 0; n < 400; n += 1) {
+    const host = `h${n % 200}.example`
+    const denied = { route: 'connect', host, port: 1, verdict: 'denied', why: 'No.' } as const
+    decisions.record({ ...denied, sums: {}, count: 1, isWayOut: true, details: {} }, `to ${host}`)
+  }
   clock.advance(60_000)
   assert.ok(told.decisions > 5_000 && told.decisions <= 10_000, `${told.decisions}`)
-  assert.ok(told.denials > 1_000 && told.denials <= 3_000, `${told.denials}`)
+  assert.ok(told.denials > 1_000 && told.denials <= 3_400, `${told.denials}`)
 })
