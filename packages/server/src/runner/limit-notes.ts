@@ -15,13 +15,13 @@ export interface LimitHit {
  * most one: whoever looks learns what was hit since the look before, by whom it may be.
  */
 export class LimitNotes {
-  readonly #sandbox: Pick<Sandbox, 'limitHits' | 'limits'>
+  readonly #sandbox: Pick<Sandbox, 'limitHits' | 'limits' | 'diskCause'>
   readonly #writer: EventWriter
   readonly #metrics: Metrics
   #seen: LimitHits
 
   constructor(o: {
-    readonly sandbox: Pick<Sandbox, 'limitHits' | 'limits'>
+    readonly sandbox: Pick<Sandbox, 'limitHits' | 'limits' | 'diskCause'>
     readonly writer: EventWriter
     readonly metrics: Metrics
   }) {
@@ -37,7 +37,7 @@ export class LimitNotes {
     const reason = firstHit(hits, this.#seen)
     this.#seen = hits
     if (reason === null) return null
-    const message = sentenceOf(reason, this.#sandbox.limits)
+    const message = sentenceOf(reason, this.#sandbox)
     this.#metrics.limitsReached.inc({ limit: reason })
     // A writer that lost its lease has told `onLost`, which stops this attempt.
     this.#writer

@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream'
 import type { SandboxReport } from '@longhaul/client/contract'
-import type { Exhausted, LimitHits } from './limits/hits.ts'
+import type { DiskCause, Exhausted, LimitHits } from './limits/hits.ts'
 
 /**
  * The walls around everything an agent runs. A driver opens one sandbox a session; every git
@@ -111,6 +111,8 @@ export interface Sandbox extends AsyncDisposable {
   usage(): Promise<SandboxUsage>
   /** How often each limit was hit since it was opened. */
   limitHits(): LimitHits
+  /** Why its disk was found full the last time. */
+  diskCause(): DiskCause
   /** The limit that was hit since it was opened or, given a count, since then; null: none. */
   exhausted(since?: LimitHits): Exhausted | null
   /** Ends every process of this sandbox by SIGKILL; all are gone when it resolves, within 5 s. */

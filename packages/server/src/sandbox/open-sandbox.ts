@@ -18,7 +18,7 @@ import type {
   SpawnOptions,
 } from './driver.ts'
 import { finish } from './exec.ts'
-import { type Exhausted, firstHit, type LimitHits } from './limits/hits.ts'
+import { type DiskCause, type Exhausted, firstHit, type LimitHits } from './limits/hits.ts'
 import { removeMs } from './limits.ts'
 import type { Running } from './running.ts'
 
@@ -79,6 +79,10 @@ export class OpenSandbox implements Sandbox {
 
   limitHits(): LimitHits {
     return this.#walls.limitHits()
+  }
+
+  diskCause(): DiskCause {
+    return this.#walls.disk.cause()
   }
 
   exhausted(since?: LimitHits): Exhausted | null {

@@ -41,7 +41,7 @@ test('/tmp holds as much as its limit says and takes nothing of the other filesâ
   const bytes = await fits(sandbox, '/tmp')
   assert.ok(bytes > 8 * MiB && bytes < 16 * MiB, String(bytes))
   assert.equal(sandbox.exhausted(before), 'disk_full')
-  assert.match(sentenceOf('disk_full', sandbox.limits), /its \/tmp may take 16 MiB/)
+  assert.match(sentenceOf('disk_full', sandbox), /its \/tmp may take 16 MiB/)
   assert.equal(await fits(sandbox, '.'), 60_000_000)
   assert.equal((await sh(sandbox, `stat -c %s ${sandbox.paths.tmp}/hog`)).stdout, `${bytes}\n`)
 })

@@ -9,22 +9,27 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { type Clock, systemClock, type Timer } from '../../src/clock.ts'
 import { createLog } from '../../src/log.ts'
+import { countFiles } from '../../src/sandbox/disk/count.ts'
 import { openDisk } from '../../src/sandbox/disk/disk.ts'
-import { openBench, until } from '../sandbox/support.ts'
+import type { Sandbox } from '../../src/sandbox/driver.ts'
+import { sentenceOf } from '../../src/sandbox/limits/sentence.ts'
+import { defaultLimits } from '../../src/sandbox/limits.ts'
+import { openBench, sh, until } from '../sandbox/support.ts'
 import { plant, rootOnly } from './attack.ts'
 
 const MiB = 1024 ** 2
 const fill = 'head -c 80000000 /dev/zero'
 
 test('what fills a counted workspace from a directory that it closed is killed', () =>
-  assertKilled(941, `mkdir d; ${fill} >d/hog; chmod 000 d; echo on; sleep 60`))
+  assertKilled(941, /may take 64 MiB/, `mkdir d; ${fill} >d/hog; chmod 000 d; echo on; sleep 60`))
 
 test('what fills a counted workspace by a file without a name is killed', () =>
-  assertKilled(942, `exec 9>hog; rm hog; ${fill} >&9; echo on; sleep 60`))
+  assertKilled(942, /may take 64 MiB/, `exec 9>hog; rm hog; ${fill} >&9; echo on; sleep 60`))
 
 test('what leaves no process for the count of its workspace is killed', () =>
   assertKilled(
     943,
+    /could not be counted/,
     `${fill} >hog; exec perl -e '$| = 1; for (1..60) { my $p = fork; if (defined $p && $p == 0) { sleep 60; exit } } print "on"; sleep 60'`,
   ))
 
@@ -34,6 +39,43 @@ test('what is within its bound is not killed, and keeps the modes of its directo
     afterwards: 'stat -c %a d',
   })
   assert.deepEqual([isFull, said], [false, '555\n'])
+})
+
+test('what fills a counted workspace again is killed again, and what keeps the work is spared', async () => {
+  const clock = new LookClock()
+  const dataDir = await mkdtemp('/var/tmp/lh-')
+  await using bench = await openBench({ path: '/usr/bin:/bin', clock, dataDir })
+  const sandbox = await bench.open(945, 'sesn_945', { diskBytes: 64 * MiB })
+  const isKilled = async (script: string): Promise<boolean> => {
+    const running = sandbox.spawn(['bash', '-c', `${script}; echo on; sleep 60`], {
+      network: false,
+    })
+    await once(running.stdout, 'data')
+    await clock.look(() => false).catch(() => undefined)
+    return running.exitCode !== null || running.signalCode !== null
+  }
+  assert.equal(await isKilled(`${fill} >hog`), true)
+  assert.equal(await isKilled('head -c 1000000 /dev/zero >kept'), false)
+  assert.equal(await isKilled(`${fill} >hog-2`), true, 'the canary limit was crossed again')
+  assert.equal(sandbox.limitHits().disk_full, 2)
+})
+
+test('what is deleted and held open while a workspace is counted counts once', async () => {
+  const dataDir = await mkdtemp('/var/tmp/lh-')
+  await using bench = await openBench({ path: '/usr/bin:/bin', dataDir })
+  const sandbox = await bench.open(946)
+  const script = 'head -c 40000000 /dev/zero >f; exec 9<f; echo on; sleep 60'
+  const running = sandbox.spawn(['bash', '-c', script], { network: false })
+  await once(running.stdout, 'data')
+  const { paths, uid } = sandbox
+  const exec: Sandbox['exec'] = async (command, o) => {
+    const result = await sandbox.exec(command, o)
+    await sh(sandbox, 'rm f')
+    return result
+  }
+  const counted = await countFiles({ paths, uid, exec })
+  const mebibytes = (counted?.files ?? 0) / MiB
+  assert.ok(mebibytes > 38 && mebibytes < 60, `${mebibytes} MiB`)
 })
 
 test('what runs is ended before the host’s own disk is full', { skip: rootOnly }, async () => {
@@ -54,6 +96,9 @@ test('what runs is ended before the host’s own disk is full', { skip: rootOnly
     await writeFile(join(root, 'of-others'), Buffer.alloc(62 * MiB))
     await clock.look(() => killed > 0)
     assert.equal(disk.hits(), 1, 'the canary disk was filled')
+    const limits = { ...defaultLimits, diskBytes: 64 * MiB }
+    const message = sentenceOf('disk_full', { limits, diskCause: () => disk.cause() })
+    assert.match(message, /^The disk of the server’s data directory is almost full/)
     await disk.close()
   } finally {
     await plant('umount', '-l', root)
@@ -61,9 +106,10 @@ test('what runs is ended before the host’s own disk is full', { skip: rootOnly
   }
 })
 
-async function assertKilled(slot: number, script: string): Promise<void> {
-  const { isFull } = await counted(slot, { script })
+async function assertKilled(slot: number, why: RegExp, script: string): Promise<void> {
+  const { isFull, message } = await counted(slot, { script })
   assert.ok(isFull, 'the canary limit of 64 MiB was crossed')
+  assert.match(message, why)
 }
 
 /** Counts three times while the script goes on. */
@@ -81,13 +127,14 @@ async function counted(slot: number, o: { script: string; afterwards?: string })
     if (sandbox.limitHits().disk_full > 0) break
   }
   const isFull = sandbox.limitHits().disk_full > 0
+  const message = sentenceOf('disk_full', sandbox)
   await sandbox.killAll()
   const signal = AbortSignal.timeout(20_000)
   const bounds = { network: false, timeoutMs: 20_000, outputBytesMax: 1000, signal }
   const { stdout: said } = await sandbox.exec(['bash', '-c', o.afterwards ?? 'true'], bounds)
   // From inside: who is not root cannot remove what is in a directory that was closed.
   await sandbox.destroy()
-  return { isFull, said }
+  return { isFull, said, message }
 }
 
 /** Real time, but a date that stands still, so that a count is due 5 s after the last, and when it is told to. */

@@ -29,6 +29,15 @@ export const countedMutations: readonly Mutation[] = [
     title: 'what fills a counted workspace by a file without a name is killed',
   },
   {
+    wall: 'a count that goes on after a kill',
+    file: `${disk}/counted-disk.ts`,
+    find: 'grown > keptBytesMax ?',
+    replace: 'grown > keptBytesMax * 1e6 ?',
+    test,
+    title:
+      'what fills a counted workspace again is killed again, and what keeps the work is spared',
+  },
+  {
     wall: 'an end for what cannot be counted',
     file: `${disk}/counted-disk.ts`,
     find: 'const failuresMax = 3',

@@ -12,8 +12,17 @@ const countMsMax = 60_000
  * there are the agent's. What it closed to itself is opened first, and files without a name count as
  * long as a process has them open. Null when the count was cut off or could not see everything.
  */
-export async function countFiles(sandbox: Sandbox): Promise<Counted | null> {
+export async function countFiles(
+  sandbox: Pick<Sandbox, 'paths' | 'uid' | 'exec'>,
+): Promise<Counted | null> {
   const { paths } = sandbox
+  // Before `du`: what loses its name meanwhile is then counted once, by its name.
+  const unlinked = await unlinkedBytes({
+    uid: sandbox.uid ?? process.getuid?.() ?? 0,
+    mounted: paths.config,
+    directory: paths.workspace,
+  })
+  if (unlinked === null) return null
   const result = await sandbox.exec(
     ['/bin/sh', '-c', countScript, 'sh', ...ownedDirectories(paths)],
     {
@@ -26,12 +35,6 @@ export async function countFiles(sandbox: Sandbox): Promise<Counted | null> {
     },
   )
   if (/Permission denied/.test(result.stderr)) return null
-  const unlinked = await unlinkedBytes({
-    uid: sandbox.uid ?? process.getuid?.() ?? 0,
-    mounted: paths.config,
-    directory: paths.workspace,
-  })
-  if (unlinked === null) return null
   const counted = { files: unlinked, tmp: 0 }
   for (const path of ownedDirectories(paths)) {
     const line = result.stdout.split('\n').find((each) => each.endsWith(`\t${path}`))

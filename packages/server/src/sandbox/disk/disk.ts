@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 import type { Clock } from '../../clock.ts'
 import type { Log } from '../../log.ts'
 import { pathsOf } from '../directories.ts'
+import type { DiskCause } from '../limits/hits.ts'
 import { CountedDisk } from './counted-disk.ts'
 import { type Image, mountsBelow, unmountImage } from './image.ts'
 import { ImageDisk } from './image-disk.ts'
@@ -15,6 +16,8 @@ export interface Disk {
   bytes(): number | null
   /** How often the disk was found full since it was opened, a new look included; it only grows. */
   hits(): number
+  /** Why it was found full the last time. */
+  cause(): DiskCause
   /** Begins to count, where nothing else holds the bound. */
   watch(session: Fills): void
   /** Puts it away once nothing of the session runs; its files stay. */

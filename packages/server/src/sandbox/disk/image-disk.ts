@@ -78,6 +78,10 @@ export class ImageDisk implements Disk {
     return this.#hits
   }
 
+  cause(): 'bound' {
+    return 'bound'
+  }
+
   watch(): void {
     // The kernel does.
   }

@@ -1,6 +1,9 @@
 /** A limit of a sandbox that something inside ran into; the words are those of a task's reasons. */
 export type Exhausted = 'out_of_memory' | 'too_many_processes' | 'disk_full'
 
+/** Why a disk counts as full: its own bound, a count that fails, or the host's disk, which others fill, too. */
+export type DiskCause = 'bound' | 'count' | 'host'
+
 /** How often each limit was hit since the sandbox was opened; the numbers only grow. */
 export type LimitHits = Readonly<Record<Exhausted, number>>
 
