@@ -12,6 +12,7 @@ import { dueSchedules, lockSchedule, setNext } from '../store/schedules.ts'
 import type { ScheduleRow, TaskRow, Trx } from '../store/tables.ts'
 import { getTask } from '../store/tasks.ts'
 import { cancelWithin } from './cancel.ts'
+import { eachDue } from './each-due.ts'
 import { countEnd } from './end.ts'
 import { callerOf, orderOf, type ScheduleDeps, ScheduleRefused } from './schedule-order.ts'
 import { nextOf, timesOf } from './schedule-times.ts'
@@ -29,13 +30,10 @@ const waitingMax = 10
 export async function fireDue(deps: ScheduleDeps & { readonly log: Log }): Promise<void> {
   const { store, clock, log } = deps
   const now = new Date(clock.now())
-  for (const id of await dueSchedules(store.db, { now, limit: dueMax })) {
-    // One that cannot fire must not keep the others from it.
-    await fire(deps, id).catch((error: unknown) =>
-      log.error({ err: error, scheduleId: id }, 'a schedule could not fire'),
-    )
-  }
-  for (const id of await readyToGoOn(store.db, dueMax)) await goOn(deps, id)
+  const each = { clock, log, what: 'a schedule' }
+  const due = await dueSchedules(store.db, { now, limit: dueMax })
+  await eachDue(due, (id) => fire(deps, id), each)
+  await eachDue(await readyToGoOn(store.db, dueMax), (id) => goOn(deps, id), each)
 }
 
 async function fire(deps: ScheduleDeps, id: string): Promise<void> {

@@ -1,7 +1,10 @@
 import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
 import type { Store } from '../store/open.ts'
+import type { TaskRow } from '../store/tables.ts'
 import { listDueTasks, lockTask } from '../store/tasks.ts'
+import { eachDue } from './each-due.ts'
 import { moveTask } from './transition.ts'
 
 /** Tasks queued at once; the rest follows a second later. */
@@ -15,17 +18,20 @@ export async function queueDue({
   store,
   queue,
   clock,
+  log,
 }: {
   readonly store: Store
   readonly queue: WorkQueue
   readonly clock: Clock
+  readonly log: Log
 }): Promise<void> {
-  for (const { id, session_id } of await listDueTasks(store.db, clock.now(), dueMax)) {
-    await store.db.transaction().execute(async (trx) => {
+  const become = ({ id, session_id }: Pick<TaskRow, 'id' | 'session_id'>): Promise<void> =>
+    store.db.transaction().execute(async (trx) => {
       // Locks the work, which comes before the task.
       if (!(await queue.hasten(trx, session_id))) return
       if ((await lockTask(trx, id))?.reason !== 'delayed') return
       await moveTask(trx, { taskId: id, to: { status: 'pending', reason: 'queued' }, clock })
     })
-  }
+  const due = await listDueTasks(store.db, clock.now(), dueMax)
+  await eachDue(due, become, { clock, log, what: 'a delayed task' })
 }

@@ -1,11 +1,13 @@
 import type { ApprovalAnswer } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
 import { decideApproval, getApproval, overdueApprovals } from '../store/approvals.ts'
 import type { Store } from '../store/open.ts'
 import type { ApprovalRow, TaskRow } from '../store/tables.ts'
 import { listWakeable, lockTask } from '../store/tasks.ts'
 import { answeredEvents } from './answer.ts'
+import { eachDue } from './each-due.ts'
 import { resumeTask } from './park.ts'
 import { type Progress, progressOf } from './progress.ts'
 
@@ -22,11 +24,13 @@ interface Deps {
  * Lets every parked task go on whose time has come: the deadline of its question, which then chooses,
  * or the moment until which it waits. Any number of nodes may do so at once.
  */
-export async function wakeDue(deps: Deps): Promise<void> {
-  const { store, clock } = deps
+export async function wakeDue(deps: Deps & { readonly log: Log }): Promise<void> {
+  const { store, clock, log } = deps
   const now = new Date(clock.now())
-  for (const id of await overdueApprovals(store.db, { now, limit: dueMax })) await expire(deps, id)
-  for (const { id } of await listWakeable(store.db, { now, limit: dueMax })) await wake(deps, id)
+  const overdue = await overdueApprovals(store.db, { now, limit: dueMax })
+  await eachDue(overdue, (id) => expire(deps, id), { clock, log, what: 'a question' })
+  const wakeable = await listWakeable(store.db, { now, limit: dueMax })
+  await eachDue(wakeable, ({ id }) => wake(deps, id), { clock, log, what: 'a parked task' })
 }
 
 function expire({ store, queue, clock }: Deps, id: string): Promise<void> {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import type { Schedule, ScheduleFire, Scope, Task } from '@longhaul/client/contract'
 import { createKey } from '../../src/http/first-key.ts'
+import { readyToGoOn } from '../../src/store/schedule-fires.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { openTestApp, order, type TestApp } from './fixture.ts'
 
@@ -127,6 +128,25 @@ test('one that queues orders the next task when the one before has ended, ten at
   await server.fireDue()
   const now = (await fires(id)).toReversed()
   assert.deepEqual(states(now).slice(0, 3), ['ordered', 'ordered', 'waiting'])
+})
+
+test('one that cannot go on keeps no other from it', async () => {
+  const both = [
+    await schedule({ ...hourly, overlap: 'queue' }),
+    await schedule({ ...hourly, overlap: 'queue' }),
+  ]
+  for (let n = 0; n < 2; n += 1) await later(60 * minuteMs)
+  for (const { id } of both) await endTask((await fires(id)).at(-1)?.task_id)
+  const [broken = '', sound = ''] = await readyToGoOn(server.store.db, 10)
+  // The one that is looked at first, whatever it is that it cannot do.
+  await server.store.pool.query(
+    `alter table schedule_fires add constraint none check (
+      schedule_id <> '${broken}' or state <> 'ordered') not valid`,
+  )
+  await server.fireDue()
+  assert.deepEqual(states(await fires(broken)), ['waiting', 'ordered'])
+  assert.deepEqual(states(await fires(sound)), ['ordered', 'ordered'])
+  await server.store.pool.query('alter table schedule_fires drop constraint none')
 })
 
 test('one that cancels ends the task before, and orders its own', async () => {

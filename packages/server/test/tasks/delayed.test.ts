@@ -13,6 +13,7 @@ import { getTask } from '../../src/store/tasks.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
 import { createTask } from '../../src/tasks/create.ts'
 import { queueDue } from '../../src/tasks/queue-due.ts'
+import { wakeDue } from '../../src/tasks/wake.ts'
 import { order } from '../queue/order.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
@@ -31,7 +32,7 @@ before(async () => {
   clock = new ManualClock()
   postgres = await startPostgres()
   store = await postgres.openStore()
-  queue = await WorkQueue.open({ store, clock, log: createLog('silent'), node: 'node-a' })
+  queue = await WorkQueue.open({ store, clock, log, node: 'node-a' })
 })
 after(async () => {
   await queue[Symbol.asyncDispose]()
@@ -47,7 +48,8 @@ function create(given: Partial<TaskOrder>): Promise<TaskRow> {
     .execute((trx) => createTask(trx, { queue, clock, limits }, whole, caller))
 }
 
-const due = () => queueDue({ store, queue, clock })
+const log = createLog('silent')
+const due = () => queueDue({ store, queue, clock, log })
 
 async function reasonOf({ id }: TaskRow): Promise<string | undefined> {
   return (await getTask(store.db, id))?.reason
@@ -113,4 +115,32 @@ test('what became due goes by priority, as if it had been ordered in time', asyn
   clock.advance(hourMs)
   await due()
   assert.deepEqual(await claimed(), [high.session_id, waiting.session_id, low.session_id])
+})
+
+test('one row that cannot go on keeps neither the others from it nor the node from claiming', async () => {
+  const startAt = clock.now() + hourMs
+  const broken = await create({ startAt })
+  const delayed = await create({ startAt: startAt + 1 })
+  const parked = [await create({}), await create({})]
+  await claimed()
+  const ids = parked.map(({ id }) => id)
+  await store.pool.query(
+    `update tasks set status = 'running', reason = 'waiting_quota', parked_at = now(),
+       wake_at = to_timestamp($2) + interval '1 second' * array_position($1::text[], id)
+     where id = any($1)`,
+    [ids, (startAt - 10_000) / 1000],
+  )
+  // The first of each list, whatever it is that it cannot do.
+  const none = [broken.id, ids[0]].map((id) => `'${id}'`).join(', ')
+  await store.pool.query(`
+    alter table tasks add constraint none check (
+      id not in (${none}) or reason in ('delayed', 'waiting_quota'))`)
+  clock.advance(hourMs + 1)
+  await due()
+  await wakeDue({ store, queue, clock, log })
+  assert.deepEqual(await Promise.all([broken, delayed].map(reasonOf)), ['delayed', 'queued'])
+  const reasons = await Promise.all(parked.map(reasonOf))
+  assert.equal(reasons[0], 'waiting_quota')
+  assert.notEqual(reasons[1], 'waiting_quota')
+  await store.pool.query('alter table tasks drop constraint none')
 })
