@@ -144,6 +144,7 @@ export async function buildServer(o: BuildOptions): Promise<Server> {
   // First of all when the server stops: streams end, so that closing need not wait for readers.
   opened.defer(() => draining.abort())
   if (roles.http) sender.start()
+  else sender.keepDates()
   alerts.start()
   if (worker !== null) await worker.start()
   const closing = opened.move()

@@ -67,6 +67,11 @@ export class DeliverySender implements AsyncDisposable {
     this.#running = this.#run()
   }
 
+  /** Of a process that leaves the sending to others: the dates of what it writes are its own to move. */
+  keepDates(): void {
+    this.#running = this.#follow()
+  }
+
   /** Says that something may be due: it leaves at once. */
   poke(): void {
     this.#poked = true
@@ -92,6 +97,15 @@ export class DeliverySender implements AsyncDisposable {
         this.#o.log.warn({ err: error }, 'the outbox could not be read')
         await this.#sleep(pollMsMax)
       }
+    }
+  }
+
+  async #follow(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      await this.#dates
+        .follow()
+        .catch((err: unknown) => this.#o.log.warn({ err }, 'the outbox could not be read'))
+      await this.#sleep(pollMsMax)
     }
   }
 
@@ -152,7 +166,7 @@ export class DeliverySender implements AsyncDisposable {
     }
     const durationMs = clock.elapsed() - began
     const stepMs = (await this.#dates.follow()) - movedMs
-    const queuedAt = row.queued_at.getTime() + stepMs
+    const queuedAt = row.queued_at.getTime() + (row.queued_by === store.node ? stepMs : 0)
     const verdict = judge({ ...row, queued_at: new Date(queuedAt) }, outcome, clock.now())
     const made = { outcome, headers, startedAt, durationMs }
     const isGivenUp = await this.#store(row, { verdict, ...made })

@@ -1,4 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
+import { writerOf } from './scrubbing-dialect.ts'
 import type { Db, DeliveryRow } from './tables.ts'
 import { toText } from './values.ts'
 
@@ -58,6 +59,7 @@ export async function insertDelivery(db: Db, delivery: NewDelivery): Promise<voi
       created_by: delivery.createdBy,
       created_at: delivery.now,
       queued_at: delivery.now,
+      queued_by: writerOf(db),
     })
     .onConflict((conflict) => conflict.column('id').doNothing())
     .execute()
@@ -143,9 +145,10 @@ export async function claimDeliveries(
 }
 
 /**
- * The date of a node was set: what waits goes on waiting for as long as it would have, and its age is what
- * it was, as is the time that an endpoint has been failing. Those that other nodes tried last are theirs;
- * those that nobody has are due at once in any case. Nothing is put off beyond `waitMsMax`.
+ * The date of a node was set: what waits goes on waiting for as long as it would have, and its age is what it
+ * was, as is the time that an endpoint has been failing. A date is moved by the node that wrote it and by no
+ * other, however many share a host; what nobody has tried is due at once, whoever wrote it. Nothing is put off
+ * beyond `waitMsMax`.
  */
 export async function redateDeliveries(
   db: Db,
@@ -161,17 +164,26 @@ export async function redateDeliveries(
   const seconds = (ms: number) => sql`make_interval(secs => ${ms / 1000}::float8)`
   const moved = (column: string) =>
     sql`least(${sql.ref(column)} + ${seconds(stepMs)}, ${now}::timestamptz)`
-  // The endpoint is locked before its deliveries, as everywhere.
+  // An endpoint is locked before its deliveries, and several in the order of their ids, as everywhere.
   await sql`
+    with mine as materialized (
+      select id from endpoints where failing_since is not null and failing_by = ${node} order by id for update)
     update endpoints set failing_since = ${moved('failing_since')}
-    where failing_since is not null`.execute(db)
+    from mine where endpoints.id = mine.id`.execute(db)
   await sql`
-    update deliveries set queued_at = ${moved('queued_at')},
-      tried_at = case when tried_at is not null then ${moved('tried_at')} end,
-      next_try_at = case when tries = 0
-        then least(next_try_at, ${now}::timestamptz + ${progressGap})
-        else least(next_try_at + ${seconds(stepMs)}, ${now}::timestamptz + ${seconds(waitMsMax)}) end
-    where ${isWaiting} and (tried_by = ${node} or tries = 0)`.execute(db)
+    with mine as materialized (
+      select id from deliveries
+      where ${isWaiting} and (queued_by = ${node} or tried_by = ${node} or tries = 0)
+      order by id for update)
+    update deliveries set
+      queued_at = case when queued_by = ${node} then ${moved('queued_at')} else queued_at end,
+      tried_at = case when tried_by = ${node} then ${moved('tried_at')} else tried_at end,
+      next_try_at = case
+        when tries = 0 then least(next_try_at, ${now}::timestamptz + ${progressGap})
+        when tried_by = ${node}
+          then least(next_try_at + ${seconds(stepMs)}, ${now}::timestamptz + ${seconds(waitMsMax)})
+        else next_try_at end
+    from mine where deliveries.id = mine.id`.execute(db)
 }
 
 /** Neither arrived nor given up. */
@@ -239,7 +251,7 @@ export async function requeueDelivery(
 ): Promise<DeliveryRow | undefined> {
   const { rows } = await sql<DeliveryRow>`
     update deliveries set url = ${o.url}, next_try_at = ${o.now}, queued_at = ${o.now},
-      tries = case when ${isWaiting} then tries else 0 end,
+      queued_by = ${writerOf(db)}, tries = case when ${isWaiting} then tries else 0 end,
       lane = case when ${isWaiting} then lane end,
       delivered_at = null, gave_up_at = null, last_status = null, last_error = null
     where id = ${o.id} returning *`.execute(db)

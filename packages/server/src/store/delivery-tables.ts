@@ -19,6 +19,8 @@ export interface Endpoints {
   disabled_reason: Optional<'gone' | 'requested' | 'failing'>
   /** The first try that failed since one arrived; null: the last one did. */
   failing_since: Optional<Date>
+  /** The node that made it, by whose clock that is. */
+  failing_by: Optional<string>
   /** Deliveries that were given up since then. */
   dead_letters: Generated<number>
   /** The one task that it is told of, whoever ordered it; null: those of its key. */
@@ -49,7 +51,7 @@ export interface Deliveries {
   next_try_at: Optional<Date>
   /** When the last try began. */
   tried_at: Optional<Date>
-  /** The node that began it; its dates are by that one's clock. */
+  /** The node that began it; that date and the next are by its clock. */
   tried_by: Optional<string>
   delivered_at: Optional<Date>
   gave_up_at: Optional<Date>
@@ -59,6 +61,8 @@ export interface Deliveries {
   created_at: Date
   /** When it was written, or sent again on request: its 24 hours begin here. */
   queued_at: Date
+  /** The node by whose clock that is. */
+  queued_by: Optional<string>
 }
 
 type Headers = Readonly<Record<string, string>>

@@ -1,6 +1,7 @@
 import type { EndpointPatch, NewEndpoint, WebhookEvent } from '@longhaul/client/contract'
 import { sql } from 'kysely'
 import { tellOfSecret } from './deliveries.ts'
+import { writerOf } from './scrubbing-dialect.ts'
 import type { Db, EndpointRow, Trx } from './tables.ts'
 import { toText } from './values.ts'
 
@@ -170,6 +171,7 @@ export function noteFailure(
     .updateTable('endpoints')
     .set({
       failing_since: sql`coalesce(failing_since, ${now})`,
+      failing_by: sql`case when failing_since is null then ${writerOf(trx)} else failing_by end`,
       dead_letters: sql`dead_letters + ${isDead ? 1 : 0}`,
     })
     .where('id', '=', id)

@@ -23,6 +23,7 @@ import { failingEndpoints } from './migrations/0023-failing-endpoints.ts'
 import { deliveryDates } from './migrations/0024-delivery-dates.ts'
 import { endpointsOfTasks } from './migrations/0025-endpoints-of-tasks.ts'
 import { errorsOfLogs } from './migrations/0026-errors-of-logs.ts'
+import { writersOfDates } from './migrations/0027-writers-of-dates.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -56,6 +57,7 @@ const migrations: readonly Migration[] = [
   deliveryDates,
   endpointsOfTasks,
   errorsOfLogs,
+  writersOfDates,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

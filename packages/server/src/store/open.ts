@@ -78,7 +78,7 @@ export async function openStore(o: StoreOptions): Promise<Store> {
   opened.defer(() => lock.stopWatching())
   const pool = openPool(connection(), o.log)
   const scrubber = o.scrubber ?? new Scrubber([])
-  const db = new Kysely<Tables>({ dialect: new ScrubbingDialect({ pool }, scrubber) })
+  const db = new Kysely<Tables>({ dialect: new ScrubbingDialect({ pool }, { scrubber, node }) })
   opened.defer(() => drain(db, o))
   await bringUpToDate(connection(), o.log)
 

@@ -13,10 +13,12 @@ import type { Db } from './tables.ts'
  */
 export class ScrubbingDialect extends PostgresDialect {
   readonly #scrubber: Scrubber
+  readonly #node: string
 
-  constructor(config: PostgresDialectConfig, scrubber: Scrubber) {
+  constructor(config: PostgresDialectConfig, o: { scrubber: Scrubber; node: string }) {
     super(config)
-    this.#scrubber = scrubber
+    this.#scrubber = o.scrubber
+    this.#node = o.node
   }
 
   override createQueryCompiler(): PostgresQueryCompiler {
@@ -24,7 +26,7 @@ export class ScrubbingDialect extends PostgresDialect {
   }
 
   override createAdapter(): PostgresAdapter {
-    return new ScrubbingAdapter(this.#scrubber)
+    return new ScrubbingAdapter(this.#scrubber, this.#node)
   }
 }
 
@@ -32,6 +34,12 @@ export class ScrubbingDialect extends PostgresDialect {
 export function scrubberOf(db: Db): Scrubber | null {
   const { adapter } = db.getExecutor()
   return adapter instanceof ScrubbingAdapter ? adapter.scrubber : null
+}
+
+/** The node that writes to this database, for dates that are by its clock; null: it was opened beside one. */
+export function writerOf(db: Db): string | null {
+  const { adapter } = db.getExecutor()
+  return adapter instanceof ScrubbingAdapter ? adapter.node : null
 }
 
 /**
@@ -70,9 +78,11 @@ class ScrubbingCompiler extends PostgresQueryCompiler {
 
 class ScrubbingAdapter extends PostgresAdapter {
   readonly scrubber: Scrubber
+  readonly node: string
 
-  constructor(scrubber: Scrubber) {
+  constructor(scrubber: Scrubber, node: string) {
     super()
     this.scrubber = scrubber
+    this.node = node
   }
 }

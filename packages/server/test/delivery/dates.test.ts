@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import type { Delivery, Endpoint } from '@longhaul/client/contract'
-import type { DeliverySender } from '../../src/delivery/sender.ts'
+import { DeliverySender } from '../../src/delivery/sender.ts'
+import { createLog } from '../../src/log.ts'
+import { redateDeliveries } from '../../src/store/deliveries.ts'
 import { reportProgress } from '../../src/tasks/report-progress.ts'
 import { until } from '../support/until.ts'
-import { type Made, type OutboxStage, openStage, steps } from './outbox-stage.ts'
+import { callbackSecret, type Made, type OutboxStage, openStage, steps } from './outbox-stage.ts'
 
 const hour = 3_600_000
 const day = 24 * hour
@@ -214,4 +216,55 @@ test('days that only the date went by disable no endpoint', async () => {
   const { disabled_at, failing_since } = await stage.ask<Endpoint>(200, 'GET', path)
   assert.equal(disabled_at, null)
   assert.equal(failing_since, new Date(clock.now()).toISOString())
+})
+
+test('a date is moved by the node that wrote it alone, of all that share its host, one that sends nothing too', async () => {
+  const endpoint = await stage.endpoint()
+  const { server, clock } = stage
+  const { store, metrics } = server
+  await (async () => {
+    await using sender = stage.sender()
+    await refusedOnce(endpoint, sender, 1)
+  })()
+  const { id } = await server.order()
+  await stage.step(id, steps.started)
+  const dates = async (): Promise<(number | undefined)[]> => {
+    const { rows } = await store.pool.query<{ queued_at: Date; tried_at: Date | null }>(
+      'select queued_at, tried_at from deliveries where endpoint_id = $1 order by position',
+      [endpoint.id],
+    )
+    const { failing_since: since } = await stage.ask<Endpoint>(
+      200,
+      'GET',
+      `/v1/endpoints/${endpoint.id}`,
+    )
+    const all = rows.flatMap((row) => [row.queued_at.getTime(), row.tried_at?.getTime()])
+    return [...all, Date.parse(since ?? '')]
+  }
+  const before = await dates()
+  assert.equal(before.filter(Number.isFinite).length, 4)
+
+  const log = createLog('silent')
+  await using keeper = new DeliverySender({
+    store,
+    clock,
+    log,
+    metrics,
+    secret: callbackSecret,
+    allow: [],
+  })
+  const stepMs = -8 * hour
+  clock.step(stepMs)
+  for (const node of ['second', 'third']) {
+    const o = { node, stepMs, now: new Date(clock.now()), waitMsMax: hour }
+    await store.db.transaction().execute((trx) => redateDeliveries(trx, o))
+  }
+  assert.deepEqual(await dates(), before)
+
+  keeper.keepDates()
+  await until('its own to move them', async () => (await dates())[0] !== before[0])
+  assert.deepEqual(
+    await dates(),
+    before.map((date) => date && date + stepMs),
+  )
 })
