@@ -21,7 +21,6 @@ import { Metrics } from './metrics.ts'
 import { measureQueue, oldestWaitMs } from './queue/depth.ts'
 import { WorkQueue } from './queue/work-queue.ts'
 import { DiskFloor } from './runner/disk-floor.ts'
-import { heldBy, heldMessages } from './runner/floors.ts'
 import { environmentLimitsOf } from './runner/limits.ts'
 import { toolNames } from './runner/toolbox.ts'
 import { Worker } from './runner/worker.ts'
@@ -95,7 +94,7 @@ export async function buildServer(o: BuildOptions): Promise<Server> {
   const disk = new DiskFloor({
     ...{ ...o, directory: dataDir, floorBytes: config.diskFloorBytes, metrics },
   })
-  const tasks = tasksOf({ ...o, store, queue, metrics, disk, runner })
+  const tasks = tasksOf({ ...o, store, queue, metrics })
   const schedules: ScheduleDeps = { store, queue, clock, metrics, ...tasks }
   const alerts = opened.use(alertsOf({ ...o, store, disk, runner, audit, metrics }))
   const draining = new AbortController()
@@ -216,22 +215,13 @@ function tasksOf({
   queue,
   clock,
   metrics,
-  disk,
-  runner,
 }: BuildOptions & {
   readonly store: Store
   readonly queue: WorkQueue
   readonly metrics: Metrics
-  readonly disk: DiskFloor
-  readonly runner: Runner | null
 }): Parameters<typeof createApp>[0]['tasks'] {
   const limits = environmentLimitsOf(config)
-  const held = async (): Promise<string | null> => {
-    // Where no tasks run, the disk is nobody's who would wait for it.
-    const by = runner && (await heldBy({ disk, memory: runner.memory }))
-    return by && heldMessages[by]
-  }
-  const deps = { queue, clock, limits, held }
+  const deps = { queue, clock, limits }
   return {
     policy: policyOf(config, clock),
     create: (trx, order, caller, o) => createTask(trx, deps, order, caller, o),

@@ -15,8 +15,8 @@ import {
 import type { ListedSession } from '../store/session-list.ts'
 import type { ArtifactRow, RepositoryRow, TaskRow } from '../store/tables.ts'
 
-/** A task in the form of `/v1`. */
-export function presentTask(row: TaskRow): Task {
+/** A task in the form of `/v1`. `why`: of `whyQueued`. */
+export function presentTask(row: TaskRow, why: string | null): Task {
   const { order } = row
   return {
     id: row.id,
@@ -25,7 +25,7 @@ export function presentTask(row: TaskRow): Task {
     priority: row.priority,
     status: row.status,
     reason: row.reason,
-    message: row.message ?? sentenceOf(row.reason),
+    message: messageOf(row, why),
     repo_url: order.repoUrl,
     instructions: order.instructions,
     ...presentPlace(order),
@@ -54,6 +54,11 @@ export function presentTask(row: TaskRow): Task {
     completed_at: row.completed_at?.toISOString() ?? null,
     cancel_requested_at: row.cancel_requested_at?.toISOString() ?? null,
   }
+}
+
+function messageOf(row: TaskRow, why: string | null): string {
+  if (row.reason === 'queued' && why !== null) return why
+  return row.message ?? sentenceOf(row.reason)
 }
 
 /** Who works, and where. */

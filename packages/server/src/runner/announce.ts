@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { newId } from '../ids.ts'
 import { deleteWorker, insertWorker, touchWorker } from '../store/workers.ts'
 import type { RunnerDeps } from './deps.ts'
+import { heldBy } from './floors.ts'
 
 /** Between two words of a worker, and so how late it may hear that it is to be drained. */
 const beatMs = 3000
@@ -15,7 +16,7 @@ export type Asked = 'drain' | 'hand_back'
  * the row goes. A row that was forgotten while the store was away is made anew.
  */
 export async function announce(
-  { store, node, config, version, clock, log }: RunnerDeps,
+  { store, node, config, version, clock, log, disk, memory }: RunnerDeps,
   o: {
     readonly running: () => number
     readonly onAsked: (asked: Asked) => void
@@ -34,7 +35,8 @@ export async function announce(
         await insertWorker(store.db, { id, node, host, version, labels, slots, now })
         isThere = true
       }
-      const row = await touchWorker(store.db, { id, running: running(), now })
+      const held = await heldBy({ disk, memory })
+      const row = await touchWorker(store.db, { id, running: running(), held, now })
       isThere = row !== undefined
       if (row?.draining_at) onAsked(row.hand_back ? 'hand_back' : 'drain')
     } catch (error) {

@@ -1,7 +1,6 @@
-import { reasons } from '@longhaul/client/contract'
 import type { Lease } from '../queue/work-queue.ts'
-import { sayWhyQueued } from '../store/held-tasks.ts'
 import { Hint } from '../store/hint.ts'
+import type { Held } from '../store/worker-table.ts'
 import { fireDue } from '../tasks/fire.ts'
 import { queueDue } from '../tasks/queue-due.ts'
 import { wakeDue } from '../tasks/wake.ts'
@@ -9,7 +8,7 @@ import { type Asked, announce } from './announce.ts'
 import { runAttempt } from './attempt.ts'
 import type { RunnerDeps } from './deps.ts'
 import { Ending } from './ending.ts'
-import { type Held, heldBy, heldMessages } from './floors.ts'
+import { heldBy } from './floors.ts'
 import { Orphans } from './orphans.ts'
 import { QuotaWaits } from './quota-waits.ts'
 import { reap, reapMs } from './reaper.ts'
@@ -34,8 +33,8 @@ export class Worker implements AsyncDisposable {
   #drains = false
   #sweeping: Promise<void> = Promise.resolve()
   #reaping: Promise<void> = Promise.resolve()
-  /** What held new work back at the last look; undefined: there was none yet. */
-  #held: Held | null | undefined
+  /** What held new work back at the last look. */
+  #held: Held | null = null
   readonly #full: Hint
 
   constructor(deps: RunnerDeps) {
@@ -122,21 +121,11 @@ export class Worker implements AsyncDisposable {
     if (this.#drains) return -1
     const free = config.taskConcurrency - this.#running.size
     const held = await heldBy(this.#deps)
-    await this.#say(held)
+    // Room is made at once where it is short.
+    if (held === 'disk' && this.#held !== held) this.#full.give()
+    this.#held = held
     // What has only to end needs a place beside the others, and hardly any room.
     return held === null ? free : Math.min(free, 0)
-  }
-
-  /** The tasks that wait say what holds them, and room is made at once where that is the disk. */
-  async #say(held: Held | null): Promise<void> {
-    const isNew = held !== this.#held
-    if (isNew && held === 'disk') this.#full.give()
-    if (!isNew && held === null) return
-    const all = [reasons.queued.sentence, ...Object.values(heldMessages)]
-    const message = held === null ? reasons.queued.sentence : heldMessages[held]
-    const instead = all.filter((each) => each !== message)
-    await sayWhyQueued(this.#deps.store.db, { message, instead })
-    this.#held = held
   }
 
   /** One at a time: two sweeps would clear the same session. `orphans`: it looks for them as well. */

@@ -24,6 +24,7 @@ import { deliveryDates } from './migrations/0024-delivery-dates.ts'
 import { endpointsOfTasks } from './migrations/0025-endpoints-of-tasks.ts'
 import { errorsOfLogs } from './migrations/0026-errors-of-logs.ts'
 import { writersOfDates } from './migrations/0027-writers-of-dates.ts'
+import { heldWorkers } from './migrations/0028-held-workers.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -58,6 +59,7 @@ const migrations: readonly Migration[] = [
   endpointsOfTasks,
   errorsOfLogs,
   writersOfDates,
+  heldWorkers,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

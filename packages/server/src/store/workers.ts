@@ -1,9 +1,11 @@
 import { sql } from 'kysely'
 import type { Db } from './tables.ts'
-import type { WorkerRow } from './worker-table.ts'
+import type { Held, WorkerRow } from './worker-table.ts'
 
 /** A worker that has not been heard of for so long is forgotten. */
 const forgottenMs = 3_600_000
+/** One that has not been heard of for so long is lost: it announces itself every three seconds. */
+export const silentMsMax = 15_000
 
 export interface NewWorker {
   readonly id: string
@@ -26,17 +28,31 @@ export async function insertWorker(db: Db, worker: NewWorker): Promise<void> {
     .execute()
 }
 
-/** Says that a worker is there, and how much it runs. Undefined: it was forgotten meanwhile. */
+/** Says that a worker is there, how much it runs, and what holds it. Undefined: it was forgotten meanwhile. */
 export function touchWorker(
   db: Db,
-  o: { readonly id: string; readonly running: number; readonly now: Date },
+  o: {
+    readonly id: string
+    readonly running: number
+    readonly held: Held | null
+    readonly now: Date
+  },
 ): Promise<Pick<WorkerRow, 'draining_at' | 'hand_back'> | undefined> {
   return db
     .updateTable('workers')
-    .set({ running: o.running, seen_at: o.now })
+    .set({ running: o.running, held: o.held, seen_at: o.now })
     .where('id', '=', o.id)
     .returning(['draining_at', 'hand_back'])
     .executeTakeFirst()
+}
+
+/** What all the workers are short of that are there and take work, the disk first; null: one is not, or none is there. */
+export async function heldOfAll(db: Db, now: Date): Promise<Held | null> {
+  const heard = new Date(now.getTime() - silentMsMax)
+  const { rows } = await sql<{ held: Held | null }>`
+    select case when bool_and(held is not null) then min(held) end as held
+    from workers where draining_at is null and seen_at >= ${heard}`.execute(db)
+  return rows[0]?.held ?? null
 }
 
 /** Has a worker take nothing new; what was asked before stays. Undefined: there is no such worker. */

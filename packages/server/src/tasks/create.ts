@@ -21,8 +21,6 @@ interface CreateDeps {
   readonly clock: Clock
   /** What a sandbox may take where its environment does not say. */
   readonly limits: Readonly<Record<keyof EnvironmentLimits, number>>
-  /** What a task says that has to wait since nothing is begun on this node; null: it is. */
-  readonly held?: () => Promise<string | null>
 }
 
 /**
@@ -32,7 +30,7 @@ interface CreateDeps {
  */
 export async function createTask(
   trx: Trx,
-  { queue, clock, limits, held }: CreateDeps,
+  { queue, clock, limits }: CreateDeps,
   given: GivenOrder,
   caller: Caller,
   /** `retryOf`: the ended task that this one repeats. */
@@ -99,6 +97,5 @@ export async function createTask(
     priority: order.priority,
     ...(isDelayed && { startAfter: new Date(order.startAt) }),
   })
-  const waits = isDelayed ? null : await held?.()
-  return updateTask(trx, id, { message: waits ?? reasons[reason].sentence })
+  return updateTask(trx, id, { message: reasons[reason].sentence })
 }

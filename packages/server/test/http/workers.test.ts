@@ -1,9 +1,10 @@
 /** Workers over the API: as they announce themselves, and how one is drained. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import type { Worker } from '@longhaul/client/contract'
+import type { Task, Worker } from '@longhaul/client/contract'
 import { systemClock as clock } from '../../src/clock.ts'
 import { newId } from '../../src/ids.ts'
+import type { Held } from '../../src/store/worker-table.ts'
 import { deleteWorker, insertWorker, touchWorker } from '../../src/store/workers.ts'
 import { openTestApp, type TestApp } from './fixture.ts'
 
@@ -31,7 +32,7 @@ const read = async (id: string) => json<Worker>(await server.send('GET', `/v1/wo
 test('a worker is shown as it announced itself, and in place of the one before it on its node', async () => {
   const before = await announced('node-a')
   const id = await announced('node-a')
-  await touchWorker(server.store.db, { id, running: 3, now: new Date() })
+  await touchWorker(server.store.db, { id, running: 3, held: null, now: new Date() })
   const { started_at: _, last_seen_at: __, ...shown } = await read(id)
   assert.deepEqual(shown, {
     ...{ type: 'worker', id, status: 'working', host: 'vm-1', version: '1.2.3', labels: ['gpu'] },
@@ -49,12 +50,14 @@ test('a worker is shown as it announced itself, and in place of the one before i
 test('a worker that is drained is draining until it says that nothing runs', async () => {
   const id = await announced('node-b')
   const { db } = server.store
-  await touchWorker(db, { id, running: 1, now: new Date() })
+  await touchWorker(db, { id, running: 1, held: null, now: new Date() })
   const path = `/v1/workers/${id}/drain`
   const drained = await json<Worker>(await server.send('POST', path), 200)
   assert.equal(drained.status, 'draining')
   assert.deepEqual(
-    await touchWorker(db, { id, running: 1, now: new Date() }).then((row) => row?.hand_back),
+    await touchWorker(db, { id, running: 1, held: null, now: new Date() }).then(
+      (row) => row?.hand_back,
+    ),
     false,
   )
   const again = await json<Worker>(
@@ -63,7 +66,7 @@ test('a worker that is drained is draining until it says that nothing runs', asy
   )
   assert.equal(again.draining_since, drained.draining_since)
   const later = new Date(Date.now() + 10)
-  const row = await touchWorker(db, { id, running: 0, now: later })
+  const row = await touchWorker(db, { id, running: 0, held: null, now: later })
   assert.equal(row?.hand_back, true)
   assert.equal((await read(id)).status, 'drained')
   await deleteWorker(db, id)
@@ -75,6 +78,40 @@ test('a worker that nobody has heard of is lost, and after an hour it is forgott
   assert.equal((await read(silent)).status, 'lost')
   const { data } = await json<{ data: Worker[] }>(await server.send('GET', '/v1/workers'), 200)
   assert.ok(data.some(({ id }) => id === silent) && !data.some(({ id }) => id === gone))
+})
+
+test('a task that waits says what holds it while all workers are held that take work, and its row does not', async () => {
+  const { db } = server.store
+  await db.deleteFrom('workers').execute()
+  const body = { type: 'refactor', repo_url: 'https://github.com/acme/app', instructions: 'Mend.' }
+  const order = async () => json<Task>(await server.send('POST', '/v1/tasks', { body }), 201)
+  const { id: task, message: plain } = await order()
+  const said = async () => {
+    const { message } = await json<Task>(await server.send('GET', `/v1/tasks/${task}`), 200)
+    const { data } = await json<{ data: Task[] }>(await server.send('GET', '/v1/tasks'), 200)
+    assert.equal(data.find(({ id }) => id === task)?.message, message)
+    return message
+  }
+  const beat = (id: string, held: Held | null, now = new Date()) =>
+    touchWorker(db, { id, running: 0, held, now })
+  assert.equal(await said(), plain, 'no worker is there')
+  const [one, other] = [await announced('node-f'), await announced('node-g')]
+  await beat(one, 'disk')
+  assert.equal(await said(), plain, 'the other one takes it')
+  await beat(other, 'memory')
+  assert.match(await said(), /^The task waits for room on the disk/)
+  assert.match((await order()).message, /^The task waits for room on the disk/)
+  await beat(one, 'memory')
+  assert.match(await said(), /^The task waits for memory/)
+  await beat(one, null)
+  assert.equal(await said(), plain)
+  // What takes nothing, or is not heard of any more, does not make it untrue, nor true.
+  await json(await server.send('POST', `/v1/workers/${one}/drain`), 200)
+  assert.match(await said(), /^The task waits for memory/)
+  await beat(other, 'memory', new Date(Date.now() - 16_000))
+  assert.equal(await said(), plain)
+  const { rows } = await server.store.pool.query('select distinct message from tasks')
+  assert.deepEqual(rows, [{ message: plain }])
 })
 
 test('who may read tasks may see workers, and draining one needs workers:write', async () => {

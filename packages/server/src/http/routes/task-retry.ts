@@ -13,6 +13,7 @@ import { z } from 'zod'
 import type { Scrubber } from '../../scrub/scrubber.ts'
 import { getTask } from '../../store/tasks.ts'
 import { hasEnded } from '../../tasks/machine.ts'
+import { whyQueued } from '../../tasks/why-queued.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
@@ -43,7 +44,7 @@ const retry = createRoute({
 
 /** Orders again what has ended: a new task with a session, a branch and a budget of its own. */
 export function taskRetryRoute(app: App, deps: AppDeps): void {
-  const { tasks, scrubber } = deps
+  const { tasks, scrubber, clock } = deps
   app.openapi(retry, async (c) => {
     const { id } = c.req.valid('param')
     // Not what the schema made of it, which drops fields of a hostile name.
@@ -54,7 +55,8 @@ export function taskRetryRoute(app: App, deps: AppDeps): void {
       if (!hasEnded(ended)) throw refusals.taskNotEnded(ended)
       const order = reorder({ policy: tasks.policy, scrubber }, ended.order, edits)
       const row = await tasks.create(trx, order, c.get('caller'), { retryOf: id })
-      return { body: presentTask(row), location: `/v1/tasks/${row.id}`, taskId: row.id }
+      const why = await whyQueued(trx, { rows: [row], clock })
+      return { body: presentTask(row, why), location: `/v1/tasks/${row.id}`, taskId: row.id }
     })
     return c.json(body, 201)
   })

@@ -1,6 +1,7 @@
 import { createRoute } from '@hono/zod-openapi'
 import {
   type OrderPolicy,
+  type Task,
   task,
   taskCreateOrder,
   taskDeleted,
@@ -9,8 +10,10 @@ import {
   taskQuery,
 } from '@longhaul/client/contract'
 import { z } from 'zod'
+import type { Db, TaskRow } from '../../store/tables.ts'
 import { getTask } from '../../store/tasks.ts'
 import { hasEnded } from '../../tasks/machine.ts'
+import { whyQueued } from '../../tasks/why-queued.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
@@ -96,26 +99,29 @@ const cancel = createRoute({
 
 /** The task routes of `/v1`. */
 export function taskRoutes(app: App, deps: AppDeps): void {
-  const { store, tasks } = deps
+  const { store, tasks, clock } = deps
+  const present = async (db: Db, row: TaskRow): Promise<Task> =>
+    presentTask(row, await whyQueued(db, { rows: [row], clock }))
 
   app.openapi(create(tasks.policy), async (c) => {
     const body = await once(deps, c, async (trx) => {
       const row = await tasks.create(trx, c.req.valid('json'), c.get('caller'))
-      return { body: presentTask(row), location: `/v1/tasks/${row.id}`, taskId: row.id }
+      return { body: await present(trx, row), location: `/v1/tasks/${row.id}`, taskId: row.id }
     })
     return c.json(body, 201)
   })
 
   app.openapi(list, async (c) => {
     const { rows, next, total } = await pageOfTasks(store, c.req.valid('query'))
-    return c.json({ data: rows.map(presentTask), next_page: next, total }, 200)
+    const why = await whyQueued(store.db, { rows, clock })
+    return c.json({ data: rows.map((row) => presentTask(row, why)), next_page: next, total }, 200)
   })
 
   app.openapi(get, async (c) => {
     const { id } = c.req.valid('param')
     const row = await getTask(store.db, id)
     if (!row) throw refusals.notFound(`task ${id}`)
-    const shown = presentTask(row)
+    const shown = await present(store.db, row)
     return isKnown(c, shown) ? c.body(null, 304) : c.json(shown, 200)
   })
 
@@ -136,6 +142,6 @@ export function taskRoutes(app: App, deps: AppDeps): void {
         'task_ended',
         `The task has ended: it is ${row.status}, ${row.reason}.`,
       )
-    return c.json(presentTask(row), 200)
+    return c.json(await present(store.db, row), 200)
   })
 }

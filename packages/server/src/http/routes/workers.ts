@@ -2,15 +2,12 @@ import { createRoute } from '@hono/zod-openapi'
 import { type Worker, worker, workerDrain, workerId, workerPage } from '@longhaul/client/contract'
 import { z } from 'zod'
 import type { WorkerRow } from '../../store/worker-table.ts'
-import { drainWorker, getWorker, listWorkers } from '../../store/workers.ts'
+import { drainWorker, getWorker, listWorkers, silentMsMax } from '../../store/workers.ts'
 import type { AppDeps } from '../deps.ts'
 import type { App } from '../env.ts'
 import { refusals } from '../errors.ts'
 import { noQuery } from '../no-query.ts'
 import { json, refusalsOf } from '../responses.ts'
-
-/** A worker that is silent for longer has lost what it ran. */
-const silentMsMax = 15_000
 
 const params = z.object({ id: workerId })
 
