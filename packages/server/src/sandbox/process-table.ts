@@ -20,9 +20,38 @@ export function identify(pid: number): ProcessIdentity | null {
   }
   // The name in brackets may hold anything; the fields after it do not.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const [state = 'X', startTime = ''] = [fields[0], fields[19]]
-  return state === 'Z' || state === 'X' ? null : { pid, startTime }
+  const [state = 'X', threads, startTime = ''] = [fields[0], fields[17], fields[19]]
+  return isGone({ state, threads: Number(threads) }) ? null : { pid, startTime }
 }
+
+/** Whether a process is: one whose first thread has exited has its state, too, while others go on. */
+export function isGone(o: { readonly state: string; readonly threads: number }): boolean {
+  return o.state === 'X' || (o.state === 'Z' && o.threads <= 1)
+}
+
+/**
+ * A file of a process's directory; that of another of its threads where the first has exited, which
+ * shows nothing then. Empty: it is gone, or another user's.
+ */
+export async function readOfProcess(pid: number | string, name: string): Promise<string> {
+  const own = await readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '')
+  if (own !== '' && !exited.test(own)) return own
+  for (const thread of await threadsOf(pid)) {
+    const text = await readFile(`${thread}/${name}`, 'utf8').catch(() => '')
+    if (text !== '' && !exited.test(text)) return text
+  }
+  return own
+}
+
+/** Directories of its threads, the first among them. */
+export async function threadsOf(pid: number | string): Promise<string[]> {
+  const directory = `/proc/${pid}/task`
+  const names = await readdir(directory).catch(() => []) // Gone meanwhile.
+  return names.map((name) => `${directory}/${name}`)
+}
+
+/** Of a status. */
+export const exited = /^State:\t[ZX]/m
 
 function isAlive(process: ProcessIdentity): boolean {
   return identify(process.pid)?.startTime === process.startTime
@@ -92,7 +121,7 @@ export async function sandboxedProcesses(o: {
   return matchingProcesses(async (pid) => {
     const status = await readFile(`/proc/${pid}/status`, 'utf8')
     if (!status.includes(`\nUid:\t${o.uid}\t`)) return false
-    return isMounted(await readFile(`/proc/${pid}/mountinfo`, 'utf8'), o.mounted)
+    return isMounted(await readOfProcess(pid, 'mountinfo'), o.mounted)
   })
 }
 
@@ -109,7 +138,7 @@ export function isMounted(mountinfo: string, mounted: string): boolean {
 /** What runs with `NAME=value` in the environment it was started with. */
 export function processesWith(variable: string): Promise<ProcessIdentity[]> {
   return matchingProcesses(async (pid) =>
-    (await readFile(`/proc/${pid}/environ`, 'utf8')).split('\0').includes(variable),
+    (await readOfProcess(pid, 'environ')).split('\0').includes(variable),
   )
 }
 

@@ -38,6 +38,23 @@ export const countedMutations: readonly Mutation[] = [
       'what fills a counted workspace again is killed again, and what keeps the work is spared',
   },
   {
+    wall: 'a process is there as long as one of its threads',
+    file: 'packages/server/src/sandbox/process-table.ts',
+    find: " || (o.state === 'Z' && o.threads <= 1)",
+    replace: " || o.state === 'Z'",
+    test,
+    title:
+      'what fills a counted workspace by a file without a name, after its first thread ended, is killed',
+  },
+  {
+    wall: 'a look at the descriptors of each thread',
+    file: `${disk}/unlinked.ts`,
+    find: 'threadsOf(pid)))).flat()',
+    replace: 'threadsOf(pid)))).map(([first]) => String(first))',
+    test,
+    title: 'what fills it by a descriptor that only a thread has is killed',
+  },
+  {
     wall: 'an end for what cannot be counted',
     file: `${disk}/counted-disk.ts`,
     find: 'const failuresMax = 3',

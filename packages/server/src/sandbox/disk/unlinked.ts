@@ -1,8 +1,11 @@
-import { readdir, stat } from 'node:fs/promises'
-import { type ProcessIdentity, sandboxedProcesses } from '../process-table.ts'
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { exited, sandboxedProcesses, threadsOf } from '../process-table.ts'
 
-/** Descriptors that are looked at for one count: 512 processes with 200 each, say. Honest ones have fewer. */
-const descriptorsMax = 100_000
+/**
+ * Descriptors that are looked at for one count: 512 threads with 400 each, say. Each thread may have
+ * a table of its own (`unshare`), and one that it shares is looked at again: nothing tells them apart.
+ */
+const descriptorsMax = 200_000
 
 /**
  * Bytes of files that have no name any more and that a process of the session has open: no walk
@@ -18,8 +21,10 @@ export async function unlinkedBytes(o: {
   const { dev } = await stat(o.directory)
   const seen = new Map<number, number>()
   let left = descriptorsMax
-  for (const process of await sandboxedProcesses(o)) {
-    const descriptors = await descriptorsOf(process)
+  const processes = await sandboxedProcesses(o)
+  const threads = (await Promise.all(processes.map(({ pid }) => threadsOf(pid)))).flat()
+  for (const thread of threads) {
+    const descriptors = await descriptorsOf(thread)
     left -= descriptors?.length ?? 0
     if (descriptors === null || left < 0) return null
     for (const path of descriptors) {
@@ -31,13 +36,15 @@ export async function unlinkedBytes(o: {
   return [...seen.values()].reduce((a, b) => a + b, 0)
 }
 
-async function descriptorsOf({ pid }: ProcessIdentity): Promise<string[] | null> {
-  const directory = `/proc/${pid}/fd`
+async function descriptorsOf(thread: string): Promise<string[] | null> {
+  const directory = `${thread}/fd`
   try {
     return (await readdir(directory)).map((name) => `${directory}/${name}`)
   } catch (error) {
     const isGone =
       error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH'].includes(String(error.code))
-    return isGone ? [] : null
+    // What a thread that has exited shows is root's, and empty.
+    const status = isGone ? '' : await readFile(`${thread}/status`, 'utf8').catch(() => '')
+    return isGone || exited.test(status) ? [] : null
   }
 }

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { isMounted, type ProcessIdentity } from '../process-table.ts'
+import { isGone, isMounted, type ProcessIdentity, readOfProcess } from '../process-table.ts'
 
 /** What one process takes. */
 export interface Footprint {
@@ -49,7 +49,7 @@ export class ProcessScan {
         const footprint = candidates.length === 0 ? null : await footprintOf(pid, status)
         if (footprint === null) return
         const who = `${pid} ${footprint.identity.startTime}`
-        const mountinfo = this.#mounts.get(who) ?? (await mountinfoOf(pid))
+        const mountinfo = this.#mounts.get(who) ?? (await readOfProcess(pid, 'mountinfo'))
         for (const [{ mounted }, sighting] of candidates) {
           sighting.threadsOfUid += footprint.threads
           if (!isMounted(mountinfo, mounted)) continue
@@ -68,28 +68,25 @@ export class ProcessScan {
 export async function provenMemoryBytes(processes: readonly Footprint[]): Promise<number> {
   const shares = await Promise.all(
     processes.map(async ({ identity: { pid } }) => {
-      const text = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '')
+      const text = await readOfProcess(pid, 'smaps_rollup')
       return kibibytes(text, 'Pss_Anon') + kibibytes(text, 'Pss_Shmem')
     }),
   )
   return shares.reduce((a, b) => a + b, 0) * 1024
 }
 
-function mountinfoOf(pid: string): Promise<string> {
-  return readFile(`/proc/${pid}/mountinfo`, 'utf8').catch(() => '') // Gone meanwhile.
-}
-
 async function footprintOf(pid: string, status: string): Promise<Footprint | null> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const [state, userTicks, systemTicks, threads, startTime] = [0, 11, 12, 17, 19].map(
+  const [state = 'X', userTicks, systemTicks, threads, startTime] = [0, 11, 12, 17, 19].map(
     (index) => fields[index],
   )
-  if (startTime === undefined || state === 'Z' || state === 'X') return null
+  if (startTime === undefined || isGone({ state, threads: Number(threads) })) return null
+  const shown = state === 'Z' ? await readOfProcess(pid, 'status') : status
   return {
     identity: { pid: Number(pid), startTime },
     threads: Number(threads),
-    memoryBytes: (kibibytes(status, 'RssAnon') + kibibytes(status, 'RssShmem')) * 1024,
+    memoryBytes: (kibibytes(shown, 'RssAnon') + kibibytes(shown, 'RssShmem')) * 1024,
     cpuSeconds: (Number(userTicks) + Number(systemTicks)) / ticksPerSecond,
   }
 }
