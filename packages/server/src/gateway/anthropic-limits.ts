@@ -35,10 +35,10 @@ export async function passRefusal(
   const limit = limitOf({ status, headers, said: said.toString('utf8'), now })
   if (limit === null) breaker.answered()
   else {
-    breaker.limited(limit.reset, limit.isDate)
+    breaker.limited(limit.reset)
     if (limit.reset !== null) {
       await hooks.beforeParking(o.body.lastToolUses)
-      hooks.onQuota(limit.reset, limit.isDate)
+      hooks.onQuota(limit.reset)
     }
     if (status === 400) return refuseLimited(response, { reset: limit.reset, now })
   }

@@ -60,13 +60,12 @@ export async function refuseKeyBudget(
 
 export async function refuseQuota(
   context: RouteContext,
-  o: Refusable & { readonly until: number; readonly isDate: boolean },
+  { response, body, until }: Refusable & { readonly until: number },
 ): Promise<void> {
-  const { response, body, until, isDate } = o
   const message = `The model’s provider has no quota left until ${new Date(until).toISOString()}.`
   refused(context, message)
   await context.hooks.beforeParking(body.lastToolUses)
-  context.hooks.onQuota(until, isDate)
+  context.hooks.onQuota(until)
   const seconds = Math.max(1, Math.ceil((until - context.clock.now()) / 1000))
   await refuseModel(response, {
     status: 529,
