@@ -35,10 +35,10 @@ export async function passRefusal(
   const limit = limitOf({ status, headers, said: said.toString('utf8'), now })
   if (limit === null) breaker.answered()
   else {
-    breaker.limited(limit.reset)
+    breaker.limited(limit.reset, limit.isDate)
     if (limit.reset !== null) {
       await hooks.beforeParking(o.body.lastToolUses)
-      hooks.onQuota(limit.reset)
+      hooks.onQuota(limit.reset, limit.isDate)
     }
     if (status === 400) return refuseLimited(response, { reset: limit.reset, now })
   }

@@ -60,12 +60,13 @@ export async function refuseKeyBudget(
 
 export async function refuseQuota(
   context: RouteContext,
-  { response, body, until }: Refusable & { readonly until: number },
+  o: Refusable & { readonly until: number; readonly isDate: boolean },
 ): Promise<void> {
+  const { response, body, until, isDate } = o
   const message = `The model’s provider has no quota left until ${new Date(until).toISOString()}.`
   refused(context, message)
   await context.hooks.beforeParking(body.lastToolUses)
-  context.hooks.onQuota(until)
+  context.hooks.onQuota(until, isDate)
   const seconds = Math.max(1, Math.ceil((until - context.clock.now()) / 1000))
   await refuseModel(response, {
     status: 529,

@@ -75,8 +75,7 @@ async function sendCount(context: RouteContext, o: Checked): Promise<void> {
   const signal = clientSignal(o.response, context.signal)
   const hooks = { ...context.hooks, onQuota: () => {}, beforeParking: async () => {} }
   const passage = context.breaker.look()
-  if (passage.kind === 'closed')
-    return refuseQuota({ ...context, hooks }, { ...o, until: passage.until })
+  if (passage.kind === 'closed') return refuseQuota({ ...context, hooks }, { ...o, ...passage })
   await forward({ ...context, hooks, breaker: deaf }, { ...o, signal, settle: () => {} })
 }
 
@@ -136,7 +135,7 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
     return refuseHeldBack(context, o.response, 'The previous turn is not stored yet; try again.')
   }
   const closed = context.breaker.look()
-  if (closed.kind === 'closed') return refuseQuota(context, { ...o, until: closed.until })
+  if (closed.kind === 'closed') return refuseQuota(context, { ...o, ...closed })
   const admission = await admit(context, o.body.worstUsd, signal)
   if (admission.kind !== 'admitted') {
     if (admission.kind === 'spent') return refuseBudget(context, o)
@@ -147,7 +146,7 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
   const passage = context.breaker.ask()
   if (passage.kind === 'closed') {
     admission.settle(0)
-    return refuseQuota(context, { ...o, until: passage.until })
+    return refuseQuota(context, { ...o, ...passage })
   }
   await forward(context, {
     ...o,

@@ -11,7 +11,13 @@ const lookMs = 15 * 60_000
 const probeMs = 5_000
 
 /** Whether a request may go to the provider; or until when not, in epoch milliseconds. */
-type Passage = { readonly kind: 'open' } | { readonly kind: 'closed'; readonly until: number }
+type Passage = { readonly kind: 'open' } | ({ readonly kind: 'closed' } & Until)
+
+interface Until {
+  readonly until: number
+  /** The provider named that moment, and no time to wait. */
+  readonly isDate: boolean
+}
 
 /**
  * Stops the herd: when a provider that says "not now" was heard often enough, no session of this
@@ -25,6 +31,8 @@ export class Breaker {
   #pauses = 0
   /** As `Clock.elapsed` counts, so that a date which is set keeps nobody out; 0: everybody may ask. */
   #until = 0
+  /** The moment that the provider named for it, in epoch milliseconds: it comes while the machine sleeps, too. */
+  #date: number | null = null
   /** From when one finds out whether it is over already. */
   #lookAt = 0
   #probing = false
@@ -36,7 +44,7 @@ export class Breaker {
 
   /** Until when nobody asks, in epoch milliseconds; null: everybody may. */
   get closedUntil(): number | null {
-    return this.#until > this.#clock.elapsed() ? this.#dateOf(this.#until) : null
+    return this.#leftMs > 0 ? this.#closed(0).until : null
   }
 
   /** Asks for passage; who gets it tells by `limited`, `answered` or `missed` what came of it. */
@@ -49,15 +57,12 @@ export class Breaker {
   /** Whether who asked now would get passage; nobody waits for what comes of it. */
   look(): Passage {
     if (this.#until === 0) return { kind: 'open' }
-    const now = this.#clock.elapsed()
-    if (now < this.#lookAt) return { kind: 'closed', until: this.#dateOf(this.#until) }
-    if (this.#probing)
-      return { kind: 'closed', until: this.#dateOf(Math.max(this.#until, now + probeMs)) }
-    return { kind: 'open' }
+    if (this.#clock.elapsed() < this.#lookAt && this.#leftMs > 0) return this.#closed(0)
+    return this.#probing ? this.#closed(probeMs) : { kind: 'open' }
   }
 
-  /** A limited answer; `reset`: when the provider will answer again, if it said so. */
-  limited(reset: number | null): void {
+  /** A limited answer; `reset`: when the provider will answer again, if it said so; `isDate`: it named that moment. */
+  limited(reset: number | null, isDate = false): void {
     const now = this.#clock.elapsed()
     this.#probing = false
     this.#limited += 1
@@ -65,6 +70,7 @@ export class Breaker {
     const pause = Math.min(pauseMs.first * 2 ** this.#pauses, pauseMs.max)
     this.#pauses += 1
     const pauseLeft = reset === null ? pause : reset - this.#clock.now()
+    if (now + pauseLeft >= this.#until) this.#date = isDate ? reset : null
     this.#until = Math.max(now + pauseLeft, this.#until)
     this.#lookAt = Math.min(this.#until, now + lookMs)
     this.#metrics.modelBreaker.set(1)
@@ -76,6 +82,7 @@ export class Breaker {
     this.#limited = 0
     this.#pauses = 0
     this.#until = 0
+    this.#date = null
     this.#probing = false
     this.#metrics.modelBreaker.set(0)
   }
@@ -85,7 +92,17 @@ export class Breaker {
     this.#probing = false
   }
 
-  #dateOf(at: number): number {
-    return Math.round(this.#clock.now() + at - this.#clock.elapsed())
+  /** The shorter of both: a date that is set keeps nobody out, and neither does a sleep. */
+  get #leftMs(): number {
+    const left = this.#until - this.#clock.elapsed()
+    return this.#date === null ? left : Math.min(left, this.#date - this.#clock.now())
+  }
+
+  #closed(msMin: number): { readonly kind: 'closed' } & Until {
+    const left = this.#leftMs
+    if (this.#date !== null && left > msMin)
+      return { kind: 'closed', until: this.#date, isDate: true }
+    const until = Math.round(this.#clock.now() + Math.max(left, msMin))
+    return { kind: 'closed', until, isDate: false }
   }
 }

@@ -125,8 +125,8 @@ export interface GatewayHooks {
   onUsage(use: { model: string; usage: Usage; costUsd: number }): void
   /** An answer of the model was given up, because nothing came of it for too long. */
   onSilence(message: string): void
-  /** The provider has no quota left until then, in epoch milliseconds. */
-  onQuota(reset: number): void
+  /** The provider has no quota left until then, in epoch milliseconds; `isDate`: it named that moment. */
+  onQuota(reset: number, isDate: boolean): void
   /** A model request was refused for good; called once a request, so possibly several times. */
   onRefused(refusal: { why: 'budget' | 'key_budget' | 'model_rejected'; message: string }): void
   /** Something tried a way out that the policy does not grant; equal ones come counted. */

@@ -3,6 +3,8 @@ import { z } from 'zod'
 
 /** A reset that is further away is a mistake of who wrote it: nobody waits for that. */
 const resetMsMax = 366 * 24 * 3_600_000
+/** A time to wait that ends so close to a named moment means that: both come in whole seconds. */
+const sameMs = 60_000
 
 /** A refusal of the provider, as far as it tells of a quota. */
 interface Refusal {
@@ -15,23 +17,31 @@ interface Refusal {
 
 /**
  * What a refusal says of the provider's quota: null if it is about something else; `reset`: when the
- * provider will answer again, in epoch milliseconds, null if it does not say. 429 and 529 are limits;
+ * provider will answer again, in epoch milliseconds, null if it does not say; `isDate`: it named that
+ * moment, and no time to wait. 429 and 529 are limits;
  * a reached spending limit of an account or a workspace is told as 400, by its words alone
  * (anthropics/claude-code#2127, #38035, #38038).
  */
-export function limitOf(refusal: Refusal): { readonly reset: number | null } | null {
+export function limitOf(
+  refusal: Refusal,
+): { readonly reset: number | null; readonly isDate: boolean } | null {
   const { status, headers, said, now } = refusal
   const words = usageLimit.exec(messageIn(said))
   if (status !== 429 && status !== 529 && !(status === 400 && words !== null)) return null
   // `retry-after`: seconds, or a date; the unified reset of an account's windows: epoch seconds.
-  const times = [
+  const isReal = (time: number): boolean => time > now && time - now <= resetMsMax
+  const waits = [
     now + numberIn(headers['retry-after-ms']),
     now + numberIn(headers['retry-after']) * 1000,
+  ].filter(isReal)
+  const dates = [
     dateIn(headers['retry-after']),
     numberIn(headers['anthropic-ratelimit-unified-reset']) * 1000,
     words === null ? Number.NaN : momentOf(words),
-  ].filter((time) => time > now && time - now <= resetMsMax)
-  return { reset: times.length === 0 ? null : Math.max(...times) }
+  ].filter(isReal)
+  if (waits.length + dates.length === 0) return { reset: null, isDate: false }
+  const reset = Math.max(...waits, ...dates)
+  return { reset, isDate: reset - Math.max(...dates) <= sameMs }
 }
 
 /**

@@ -4,8 +4,8 @@ import type { RunnerDeps } from './deps.ts'
 
 /**
  * A wait for a quota has a date, so that it outlives its process; when the date of this host is set, the
- * waits of tasks that were parked here are moved along: they last as long as the provider said. Other
- * dates stay what they are: see docs/alerts.md.
+ * waits of tasks that were parked here are moved along: they last as long as the provider said. A moment
+ * that it named and all other dates stay what they are: see docs/alerts.md.
  */
 export class QuotaWaits {
   readonly #deps: Pick<RunnerDeps, 'store' | 'clock' | 'node'>

@@ -20,10 +20,12 @@ export function quotaCause(o: {
   readonly progress: Progress
   /** When the provider is back, in epoch milliseconds; null: it did not say. */
   readonly reset: number | null
+  /** Whether it named that moment, and no time to wait. */
+  readonly isDate?: boolean
   readonly now: number
   readonly waitMsMax: number
 }): Cause {
-  const { sessionId, progress, now, waitMsMax } = o
+  const { sessionId, progress, now, waitMsMax, isDate = false } = o
   const { waits, waitedMs } = progress.quota ?? { waits: 0, waitedMs: 0 }
   const grown = Math.min(waitMs.first * 2 ** waits, waitMs.max)
   const until = (o.reset ?? now + grown) + jitterOf(sessionId)
@@ -38,6 +40,7 @@ export function quotaCause(o: {
     reason: 'waiting_quota',
     message: `The model’s provider has no quota left; the task goes on at ${at}.`,
     until: new Date(until),
+    isDate,
     progress: { quota: { waits: waits + 1, waitedMs: totalMs } },
   }
   return { kind: 'parked', parking }

@@ -154,12 +154,12 @@ async function openWayOut(
         const words = `${message} The agent asks again.`
         raise({ writer, metrics: deps.metrics }, taskAlert('model_silent', words))
       },
-      onQuota: (reset) => {
+      onQuota: (reset, isDate) => {
         const now = deps.clock.now()
         if (reset - now < quotaWaitMsMin) return
         const { progress } = o.journal
         const waitMsMax = deps.config.quotaWaitMsMax
-        ending.end(quotaCause({ ...lease, progress, reset, now, waitMsMax }))
+        ending.end(quotaCause({ ...lease, progress, reset, isDate, now, waitMsMax }))
       },
       onRefused: ({ why, message }) => {
         if (why === 'model_rejected')

@@ -25,6 +25,7 @@ import { endpointsOfTasks } from './migrations/0025-endpoints-of-tasks.ts'
 import { errorsOfLogs } from './migrations/0026-errors-of-logs.ts'
 import { writersOfDates } from './migrations/0027-writers-of-dates.ts'
 import { heldWorkers } from './migrations/0028-held-workers.ts'
+import { waitsForDates } from './migrations/0029-waits-for-dates.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -60,6 +61,7 @@ const migrations: readonly Migration[] = [
   errorsOfLogs,
   writersOfDates,
   heldWorkers,
+  waitsForDates,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

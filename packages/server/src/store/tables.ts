@@ -162,6 +162,8 @@ interface Tasks {
   parked_ms: Generated<number>
   /** When a parked task goes on by itself. */
   wake_at: Optional<Date>
+  /** That is a moment which somebody named: it stays when the date of a host is set. */
+  wake_is_date: Generated<boolean>
 }
 
 interface Approvals {

@@ -39,6 +39,7 @@ export interface TaskPatch {
   readonly parkedAt?: Date | null
   readonly parkedMs?: number
   readonly wakeAt?: Date | null
+  readonly wakeIsDate?: boolean
 }
 
 export function insertTask(db: Db, task: NewTask): Promise<TaskRow> {
@@ -100,6 +101,7 @@ export function updateTask(db: Db, id: string, patch: TaskPatch): Promise<TaskRo
       ...(patch.parkedAt === undefined ? {} : { parked_at: patch.parkedAt }),
       ...(patch.parkedMs === undefined ? {} : { parked_ms: patch.parkedMs }),
       ...(patch.wakeAt === undefined ? {} : { wake_at: patch.wakeAt }),
+      ...(patch.wakeIsDate === undefined ? {} : { wake_is_date: patch.wakeIsDate }),
     })
     .where('id', '=', id)
     .returningAll()
@@ -137,7 +139,10 @@ export async function wakeForBudget(
     .execute()
 }
 
-/** The date of a node was set: tasks that it parked for a quota wait for as long as they would have. */
+/**
+ * The date of a node was set: tasks that it parked for a quota wait for as long as they would have, but for
+ * those that wait for a moment which the provider named.
+ */
 export async function redateQuotaWaits(
   db: Db,
   { node, stepMs }: { readonly node: string; readonly stepMs: number },
@@ -146,7 +151,8 @@ export async function redateQuotaWaits(
     update tasks set wake_at = wake_at + make_interval(secs => ${stepMs / 1000}::float8)
     from sessions
     where sessions.id = tasks.session_id and sessions.node = ${node}
-      and tasks.reason = 'waiting_quota' and tasks.wake_at is not null`.execute(db)
+      and tasks.reason = 'waiting_quota' and tasks.wake_at is not null
+      and not tasks.wake_is_date`.execute(db)
 }
 
 /** Parked tasks that are to go on by now, the earliest first. */

@@ -26,6 +26,8 @@ export interface Parking {
   readonly question?: Question
   /** When it goes on by itself. */
   readonly until?: Date
+  /** Whether that is a moment which somebody named, and no time to wait. */
+  readonly isDate?: boolean
   /**
    * Whether what it waits for came while it was about to be parked: it looks at once then. Asked in the
    * transaction, before anything of the task is locked; what it reads may not change until the end.
@@ -72,7 +74,7 @@ export async function parkTask(
   },
 ): Promise<void> {
   const { lease, taskId, progress, parking } = o
-  const { reason, message, question, until = null, came } = parking
+  const { reason, message, question, until = null, isDate = false, came } = parking
   const isHere = (await came?.(trx)) ?? false
   await queue.complete(trx, lease)
   const task = await lockTask(trx, taskId)
@@ -92,7 +94,8 @@ export async function parkTask(
     },
     parkedEvents(parking, asked),
   )
-  await updateTask(trx, taskId, { parkedAt: now, wakeAt: isHere ? now : until })
+  const wakeAt = isHere ? now : until
+  await updateTask(trx, taskId, { parkedAt: now, wakeAt, wakeIsDate: isDate })
   await setSessionStatus(trx, { id: lease.sessionId, status: 'idle', now })
 }
 

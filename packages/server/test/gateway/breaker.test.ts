@@ -34,7 +34,9 @@ test('an answer between limited ones begins the count anew', () => {
 
 test('after three in a row nobody asks until the provider said, and then one does', () => {
   const { clock, breaker } = limitedBreaker(3, 10 * minute)
-  assert.deepEqual(breaker.ask(), { kind: 'closed', until: clock.now() + 10 * minute })
+  assert.deepEqual(breaker.ask(), {
+    ...{ kind: 'closed', until: clock.now() + 10 * minute, isDate: false },
+  })
   clock.advance(10 * minute)
   assert.equal(breaker.ask().kind, 'open')
   assert.equal(breaker.ask().kind, 'closed', 'while one finds out, the others wait')
@@ -67,13 +69,31 @@ test('a limit that is gone for a month is looked at again and again: it may be r
   assert.equal(breaker.ask().kind, 'closed')
   clock.advance(1)
   assert.equal(breaker.ask().kind, 'open')
-  assert.deepEqual(breaker.ask(), { kind: 'closed', until: back })
+  assert.deepEqual(breaker.ask(), { kind: 'closed', until: back, isDate: false })
   breaker.limited(back)
-  assert.deepEqual(breaker.ask(), { kind: 'closed', until: back })
+  assert.deepEqual(breaker.ask(), { kind: 'closed', until: back, isDate: false })
   clock.advance(15 * minute)
   assert.equal(breaker.ask().kind, 'open')
   breaker.answered()
   assert.equal(breaker.ask().kind, 'open')
+})
+
+test('a moment that the provider named comes while the machine sleeps, and a date that is set back puts it off for nobody', () => {
+  for (const stepMs of [0, -480 * minute]) {
+    const { clock, breaker } = limitedBreaker(2)
+    const until = clock.now() + 480 * minute
+    breaker.limited(until, true)
+    assert.deepEqual(breaker.ask(), { kind: 'closed', until, isDate: true })
+    clock.step(stepMs)
+    if (stepMs < 0) clock.advance(480 * minute)
+    else {
+      clock.step(480 * minute - 1)
+      assert.deepEqual(breaker.look(), { kind: 'closed', until, isDate: true })
+      clock.step(1)
+    }
+    assert.equal(breaker.closedUntil, null)
+    assert.equal(breaker.ask().kind, 'open')
+  }
 })
 
 test('a probe that got no answer lets another one find out', () => {
@@ -86,14 +106,24 @@ test('a probe that got no answer lets another one find out', () => {
 
 test('the time of the reset is read in every form that providers use, and the latest counts', () => {
   const now = Date.UTC(2026, 10, 29, 12)
-  const cases: readonly (readonly [Record<string, string>, number | null])[] = [
+  const cases: readonly (readonly [Record<string, string>, number | null, isDate?: boolean])[] = [
     [{ 'retry-after': '30' }, now + 30_000],
     [{ 'retry-after-ms': '1500' }, now + 1500],
-    [{ 'retry-after': new Date(now + 5000).toUTCString() }, now + 5000],
-    [{ 'anthropic-ratelimit-unified-reset': String(now / 1000 + 3600) }, now + 3_600_000],
+    [{ 'retry-after': new Date(now + 5000).toUTCString() }, now + 5000, true],
+    [{ 'anthropic-ratelimit-unified-reset': String(now / 1000 + 3600) }, now + 3_600_000, true],
     [
       { 'retry-after': '30', 'anthropic-ratelimit-unified-reset': String(now / 1000 + 60) },
       now + 60_000,
+      true,
+    ],
+    [
+      { 'retry-after': '3601', 'anthropic-ratelimit-unified-reset': String(now / 1000 + 3600) },
+      now + 3_601_000,
+      true,
+    ],
+    [
+      { 'retry-after': '7200', 'anthropic-ratelimit-unified-reset': String(now / 1000 + 3600) },
+      now + 7_200_000,
     ],
     [{}, null],
     [{ 'retry-after': '-1' }, null],
@@ -103,10 +133,10 @@ test('the time of the reset is read in every form that providers use, and the la
     [{ 'anthropic-ratelimit-unified-reset': '1' }, null],
     [{ 'anthropic-ratelimit-unified-reset': '999999999999' }, null],
   ]
-  for (const [headers, reset] of cases)
+  for (const [headers, reset, isDate = false] of cases)
     assert.deepEqual(
       limitOf({ status: 429, headers, said: '', now }),
-      { reset },
+      { reset, isDate },
       JSON.stringify(headers),
     )
 })
@@ -123,9 +153,9 @@ function limitSaid(status: number, message: unknown) {
 test('a usage limit is told by its words, with whatever status, and its date is of UTC', () => {
   const reset = Date.UTC(2026, 11, 1)
   for (const status of [400, 429, 529])
-    assert.deepEqual(limitSaid(status, until('2026-12-01 at 00:00 UTC')), { reset })
+    assert.deepEqual(limitSaid(status, until('2026-12-01 at 00:00 UTC')), { reset, isDate: true })
   const workspace = until('2026-12-01 at 00:00 UTC').replace('API', 'workspace API')
-  assert.deepEqual(limitSaid(400, workspace), { reset })
+  assert.deepEqual(limitSaid(400, workspace), { reset, isDate: true })
 })
 
 test('a date that is none, has passed or is a year away is not believed; the limit is', () => {
@@ -142,7 +172,7 @@ test('a date that is none, has passed or is a year away is not believed; the lim
     '12/01/2026 at 00:00 UTC',
     '+275760-09-13 at 00:00 UTC',
   ])
-    assert.deepEqual(limitSaid(400, until(when)), { reset: null }, when)
+    assert.deepEqual(limitSaid(400, until(when)), { reset: null, isDate: false }, when)
 })
 
 test('what a refusal repeats of its request is no limit', () => {
