@@ -39,6 +39,7 @@ test('one task and one reader move every metric there is', async () => {
   const names = new Metrics().describe().map(({ name }) => name)
   // Work that waits is measured where no worker takes it at once: test/http/metrics.test.ts.
   // A limit is hit in test/e2e/limits.test.ts.
+  // Bodies are held for a moment, which test/gateway/bodies.test.ts sees.
   // A provider without quota closes the breaker in test/gateway/breaker.test.ts.
   // Deliveries are counted in test/delivery/receivers.test.ts.
   // Alerts are raised in test/telemetry/alerts.test.ts and test/e2e/watchdogs.test.ts.
@@ -49,6 +50,7 @@ test('one task and one reader move every metric there is', async () => {
     'longhaul_queue_oldest_age_seconds',
     'longhaul_sandbox_limits_reached_total',
     'longhaul_model_breaker_open',
+    'longhaul_gateway_body_bytes',
     'longhaul_alert',
     'longhaul_task_alerts_total',
   ]
