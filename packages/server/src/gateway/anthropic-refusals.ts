@@ -68,12 +68,7 @@ export async function refuseQuota(
   await context.hooks.beforeParking(body.lastToolUses)
   context.hooks.onQuota(until, isDate)
   const seconds = Math.max(1, Math.ceil((until - context.clock.now()) / 1000))
-  await refuseModel(response, {
-    status: 529,
-    type: 'overloaded_error',
-    message,
-    headers: { 'retry-after': String(seconds) },
-  })
+  await refuseOverloaded(response, { message, seconds })
 }
 
 export async function refuseHeldBack(
@@ -93,22 +88,25 @@ export async function refuseNoRoom(
   message: string,
 ): Promise<void> {
   refused(context, message)
-  await refuseModel(response, {
-    status: 529,
-    type: 'overloaded_error',
-    message,
-    headers: { 'retry-after': '1' },
-  })
+  await refuseOverloaded(response, { message, seconds: 1 })
 }
 
 export async function refuseBusy(context: RouteContext, response: ServerResponse): Promise<void> {
   const message = 'Close to the budget requests go one at a time, and too many wait.'
   refused(context, message)
+  await refuseOverloaded(response, { message, seconds: 5 })
+}
+
+/** As the API says "not now": the client asks again by itself after so many seconds. */
+async function refuseOverloaded(
+  response: ServerResponse,
+  { message, seconds }: { readonly message: string; readonly seconds: number },
+): Promise<void> {
   await refuseModel(response, {
     status: 529,
     type: 'overloaded_error',
     message,
-    headers: { 'retry-after': '5' },
+    headers: { 'retry-after': String(seconds) },
   })
 }
 

@@ -16,9 +16,7 @@ before(async () => {
 })
 after(() => stage[Symbol.asyncDispose]())
 beforeEach(async () => {
-  const { data } = await stage.ask<{ data: Made[] }>(200, 'GET', '/v1/endpoints?limit=100')
-  for (const { id } of data) await stage.ask(200, 'DELETE', `/v1/endpoints/${id}`)
-  stage.receiver.received.length = 0
+  await stage.clear()
   stage.receiver.answer = failing
 })
 
