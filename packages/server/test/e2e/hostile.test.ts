@@ -25,14 +25,9 @@ import {
   secrets,
   type World,
 } from '../support/world.ts'
-import {
-  type Attempt,
-  answerTokens,
-  answerUsd,
-  attemptsAt,
-  spending,
-  spendingAsks,
-} from './hostile-attempts.ts'
+import type { Attempt } from './hostile-attempt.ts'
+import { attemptsAt } from './hostile-attempts.ts'
+import { answerTokens, answerUsd, spending, spendingAsks } from './hostile-exhaustion.ts'
 import {
   abstractProgram,
   bystanderProgram,
