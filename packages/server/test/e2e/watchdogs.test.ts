@@ -45,7 +45,7 @@ async function alertsOf(id: string) {
 
 test('a model whose stream falls silent is cut off, asked again, and the task is done', async () => {
   const { id } = await order('Pause.')
-  await world.model.waitFor(({ kind }) => kind === 'turn', minuteMs)
+  await world.model.waitFor(({ kind }) => kind === 'turn', 4 * minuteMs)
   clock.jump(181_000)
   assert.equal((await server.ended(id)).reason, 'done')
   const [alert, ...more] = await alertsOf(id)
