@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
 import type { Store } from '../../src/store/open.ts'
@@ -27,7 +29,7 @@ test('a command that outlives its timeout is waited for, and so is the answer af
         when(
           'run the suite',
           use('Bash', {
-            command: 'for i in 1 2 3 4 5 6; do /bin/sleep 1; done; echo yes > done.txt',
+            command: 'until test -e go; do /bin/sleep 0.1; done; echo yes > done.txt',
           }),
           say('It runs in the background.'),
           // The CLI tells the model by itself that the command has ended.
@@ -43,7 +45,11 @@ test('a command that outlives its timeout is waited for, and so is the answer af
     transcript: await stage.transcript(),
     bashTimeoutMs: 2000,
   })
-  assert.deepEqual(await agent.turn('run the suite'), { kind: 'finished', text: 'It passed.' })
+  const ended = agent.turn('run the suite')
+  // Were it to end sooner, the CLI would say so within this answer.
+  await until('the model has answered', () => stage.said('agent.message').length > 0)
+  await writeFile(join(sandbox.paths.workspace, 'go'), '')
+  assert.deepEqual(await ended, { kind: 'finished', text: 'It passed.' })
   assert.equal(stage.said('agent.tool_result').at(-1), 'yes')
   const statuses = stage.events.filter(({ type }) => type.startsWith('session.status_'))
   assert.deepEqual(

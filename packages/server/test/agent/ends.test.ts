@@ -95,7 +95,10 @@ test('a model that hangs is a stall once the clock says so, and the process is g
   const transcript = await stage.transcript()
   await using agent = await stage.open({ sandbox, transcript, clock, stallMs: 420_000 })
   const ended = agent.turn('work')
-  await stage.model.waitFor(({ kind }) => kind === 'turn')
+  await stage.model.waitFor(({ kind }) => kind === 'turn', 60_000)
+  // The last that the process says before it waits: whatever is heard later would put the stall off.
+  const isAsking = () => stage.events.some(({ type }) => type === 'span.model_request_start')
+  await until('the request to be heard of', isAsking)
   clock.advance(420_000)
   const end = await ended
   assert.ok(end.kind === 'failed')

@@ -7,9 +7,9 @@ import { after, before, test } from 'node:test'
 import type { Approval, Task } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
 import { pino } from 'pino'
-import { systemClock } from '../../src/clock.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { DiskFloor } from '../../src/runner/disk-floor.ts'
+import { JumpClock } from '../support/jump-clock.ts'
 import type { Ordered } from '../support/ordered.ts'
 import type { ServerApi } from '../support/server-api.ts'
 import { until } from '../support/until.ts'
@@ -45,11 +45,12 @@ const memoryFloorBytes = 256 * mib
 let freeMemory = memoryFloorBytes
 let looks = 0
 const lines: { level: number; msg: string; alert?: string }[] = []
+const clock = new JumpClock()
 let world: World
 let server: ServerApi
 before(async () => {
   world = await makeWorld([scenario])
-  server = await world.startInProcess(systemClock, {
+  server = await world.startInProcess(clock, {
     statfs: (path) => {
       assert.equal(path, world.dataDir)
       looks += 1
@@ -96,10 +97,12 @@ test('below its floor tasks wait and none fails, what runs goes on, and with roo
   const { url: repo_url } = slow.repository
   const answerTo = (more: object) =>
     server.post<Task>('/v1/tasks', { type: 'refactor', repo_url, instructions: 'Mend.', ...more })
-  const early = await answerTo({ start_at: new Date(Date.now() + 5000).toISOString() })
+  const startAt = new Date(clock.now() + 2 * minuteMs)
+  const early = await answerTo({ start_at: startAt.toISOString() })
   assert.equal(early.message, 'The task waits for its start time.')
   freeBytes = floorBytes - 4096
   const waiting = await answerTo({})
+  clock.jump(startAt.getTime() - clock.now())
   const noRoom = 'The task waits for room on the disk: less than DISK_FLOOR_MIB is left.'
   for (const { id } of [waiting, early])
     await until('it to say so', async () => (await server.task(id)).message === noRoom)

@@ -15,6 +15,8 @@ const dayMs = 24 * 3_600_000
 const dear = { input_tokens: 100_000, output_tokens: 10 }
 const answerUsd = 0.4
 const budgetUsd = 0.5
+/** The test sees what the task does with its row: not before that is its budget spent. */
+const watched = Promise.withResolvers<void>()
 const scenario = script(
   when(
     'Spend',
@@ -22,6 +24,12 @@ const scenario = script(
     use('Bash', { command: 'true' }, { usage: dear }),
     use('Bash', { command: 'sleep 0.1' }, { usage: dear }),
     say('Spent.'),
+  ),
+  when(
+    'Pay when told',
+    use('Bash', { command: mend }, { usage: dear }),
+    use('Bash', { command: 'true' }, { usage: dear, until: () => watched.promise }),
+    say('Paid.'),
   ),
 )
 
@@ -43,8 +51,8 @@ async function keyOf(name: string, more: object = {}) {
 }
 
 /** A task that is ordered with that key. */
-async function orderWith(key: string): Promise<string> {
-  return (await world.order(new ServerApi(server.url, key), { instructions: 'Spend.' })).id
+async function orderWith(key: string, instructions = 'Spend.'): Promise<string> {
+  return (await world.order(new ServerApi(server.url, key), { instructions })).id
 }
 
 function waits(id: string): Promise<void> {
@@ -89,12 +97,13 @@ test('two tasks of one key share its day, wait when it is spent, and go on when 
 
 test('a raise is not lost on a task that is about to wait for it', async () => {
   const { id: keyId, key } = await keyOf('raised', { day_budget_usd: budgetUsd })
-  const id = await orderWith(key)
+  const id = await orderWith(key, 'Pay when told.')
   const [holder, looker] = [await connectTo(world.dataDir), await connectTo(world.dataDir)]
   try {
     await server.event(id, ({ type }) => type === 'agent.tool_use')
     await holder.query('begin')
     await holder.query('select 1 from tasks where id = $1 for update', [id])
+    watched.resolve()
     await until(
       'it to be about to wait',
       async () => {

@@ -14,7 +14,7 @@ test('what a schedule orders is done and published, once a time', async () => {
   const clock = new JumpClock()
   const server = await world.startInProcess(clock)
   const repository = await world.repository('sum', brokenSum)
-  const { id } = await server.post<Schedule>('/v1/schedules', {
+  const { id, next_fires: nextFires } = await server.post<Schedule>('/v1/schedules', {
     ...{ name: 'hourly', cron: '@hourly' },
     order: {
       ...{ type: 'refactor', repo_url: repository.url, instructions: 'Mend the sum.' },
@@ -23,7 +23,8 @@ test('what a schedule orders is done and published, once a time', async () => {
   })
   const fires = async () =>
     (await server.get<{ data: ScheduleFire[] }>(`/v1/schedules/${id}/fires`)).data
-  clock.jump(3_600_000)
+  // To the minute after it: the next one is an hour away, whatever the time is.
+  clock.jump(Date.parse(nextFires[0] ?? '') + 60_000 - clock.now())
   await until('it to fire', async () => (await fires()).length > 0)
   const [fire] = await fires()
   assert.equal(fire?.state, 'ordered')

@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
+import { orderOn } from '../support/ordered.ts'
 import { assertWholeLog, makeWorld, mend } from '../support/world.ts'
 
-/** A suite of four seconds, for a shell whose default patience is set to one. */
+/** A suite that takes as long as the test says, for a shell whose default patience is a second. */
 const slowSuite = {
   'package.json': JSON.stringify({ name: 'slow', scripts: { test: 'sh suite.sh' } }),
   'sum.sh': 'echo $(( $1 - $2 ))\n',
   'suite.sh': [
-    'for n in 1 2 3 4; do echo "part $n"; sleep 1; done',
+    'until test -e .git/go; do sleep 0.1; done',
     'test "$(sh sum.sh 2 3)" = 5 && echo "all passed" || { echo "FAILED: sum"; exit 1; }',
     '',
   ].join('\n'),
@@ -31,11 +33,11 @@ test('a suite that outlives the shell is waited for, found failing, fixed, run a
   await using world = await makeWorld([suite])
   const repository = await world.repository('slow', slowSuite)
   await using server = await world.start({ BASH_TIMEOUT_SECONDS: '1' })
-  const { id } = await server.order({
-    type: 'test',
-    repoUrl: repository.url,
-    instructions: 'Run the suite, fix what fails, and report.',
-  })
+  const order = { type: 'test', instructions: 'Run the suite, fix what fails, and report.' }
+  const { id, mark } = await orderOn(repository, { server, dataDir: world.dataDir, order })
+  // Were it to end sooner, the model would hear of it within its answer.
+  await server.event(id, ({ type }) => type === 'agent.message')
+  await writeFile(mark('go'), '')
   const task = await server.ended(id)
   assert.equal(task.status, 'completed', JSON.stringify(task.error))
   assert.equal(task.result?.checks.outcome, 'passed')
