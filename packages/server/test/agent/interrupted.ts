@@ -36,7 +36,7 @@ export async function cutOff(stage: Stage, sandbox: Sandbox): Promise<void> {
   const calls = () => stage.events.filter(({ type }) => type === 'agent.tool_use')
   await until('the second command is called', () => calls().length === 2)
   const ids = calls().map((call) => String(call['tool_use_id']))
-  await transcript.waitFor(ids, { timeoutMs: 10_000, clock: systemClock })
+  await transcript.waitFor(ids, { timeoutMs: 60_000, clock: systemClock })
   await sandbox.killAll()
   const end = await ended
   assert.ok(end.kind === 'failed')

@@ -42,9 +42,9 @@ test('the transcripts of subagents are put back on another node', async () => {
   const find = ['find', sandbox.paths.config, '-path', '*/subagents/*']
   const { stdout } = await sandbox.exec(find, {
     network: false,
-    timeoutMs: 5000,
+    timeoutMs: 60_000,
     outputBytesMax: 10_000,
-    signal: AbortSignal.timeout(5000),
+    signal: AbortSignal.timeout(60_000),
   })
   const files = stdout
     .trim()

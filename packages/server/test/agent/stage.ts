@@ -24,7 +24,7 @@ import { makeSession } from '../support/sessions.ts'
 
 const log = createLog('silent')
 /** A model request waits this long for the transcript of the turn before it. */
-const storedMsMax = 10_000
+const storedMsMax = 60_000
 
 export const testProfile: AgentProfile = {
   model: null,

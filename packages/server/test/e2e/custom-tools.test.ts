@@ -30,7 +30,7 @@ const scenario = script(
     use('mcp__longhaul__open_page', { page: '..' }),
     use('mcp__longhaul__open_page', { page: 'a/../b?c=d#e' }),
     use('mcp__longhaul__echo_input', { text: 'a "quoted"\nline' }),
-    use('mcp__longhaul__echo_input', { text: 'slow' }),
+    use('mcp__longhaul__sleep', {}),
     use('mcp__longhaul__denied', {}),
     use('mcp__glossary__define', { word: 'lease' }),
     use('mcp__tickets__list', {}),
@@ -85,16 +85,14 @@ async function toolsFile(directory: string, url: string): Promise<string> {
     {
       name: 'echo_input',
       description: 'Says its input.',
-      timeout_seconds: 2,
       ...fields('text'),
-      command: {
-        argv: [
-          'bash',
-          '-c',
-          'input=$(cat); echo "$input"; [[ $input == *slow* ]] && sleep 60; exit 3',
-        ],
-        stdin: true,
-      },
+      command: { argv: ['bash', '-c', 'cat; echo; exit 3'], stdin: true },
+    },
+    {
+      name: 'sleep',
+      description: 'Takes too long.',
+      timeout_seconds: 2,
+      command: { argv: ['sleep', '600'] },
     },
     {
       name: 'denied',

@@ -17,7 +17,7 @@ export interface Operator extends AsyncDisposable {
 
 /** npm inside a sandbox goes to 127.0.0.1 without the proxy, hence another address of loopback. */
 const registryHost = '127.0.0.2'
-const npmMs = 60_000
+const npmMs = 180_000
 
 export async function startOperator(packages: readonly RegistryPackage[]): Promise<Operator> {
   await using stack = new AsyncDisposableStack()
