@@ -25,7 +25,7 @@ export type ApprovalStatus = z.infer<typeof approvalStatus>
 export const onDeadline = z
   .enum(['allow', 'deny', 'fail'])
   .describe(
-    'allow: the call is made. deny: the agent is told that nobody answered, and goes on. fail: the task ends as approval_expired (of a budget: budget_declined).',
+    'allow: the call is made. deny: the agent is told that nobody answered, and goes on. fail: the task ends as approval_expired. Of a budget, allow: it is raised to what the order says; deny: the task ends as budget_declined.',
   )
 export type OnDeadline = z.infer<typeof onDeadline>
 
@@ -57,7 +57,14 @@ const questionRequest = z.object({
 })
 export type QuestionRequest = z.infer<typeof questionRequest>
 
-const budgetRequest = z.object({ limit_usd: z.number(), spent_usd: z.number() })
+const budgetRequest = z.object({
+  limit_usd: z.number(),
+  spent_usd: z.number(),
+  raise_to_usd: z
+    .number()
+    .optional()
+    .describe('What it is raised to when nobody has answered by the deadline; absent: it is not.'),
+})
 
 const requestOf = z.union([toolRequest, questionRequest, budgetRequest])
 export type ApprovalRequest = z.infer<typeof requestOf>

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type AgentReference, agentReference } from './agent-reference.ts'
+import { deadlineMinutes, deadlineMinutesDefault } from './approvals.ts'
 import { budgetUsd, check, jsonProblem, text } from './common.ts'
 import {
   type EnvironmentReference,
@@ -45,6 +46,10 @@ export interface GivenOrder {
   /** Absent: the repository's, or `timeLimitMinutesDefault`. */
   readonly timeLimitMinutes?: number
   readonly maxBudgetUsd?: number
+  /** How long somebody may raise a spent budget; absent: `deadlineMinutesDefault`. */
+  readonly budgetDeadlineMinutes?: number
+  /** What the budget is from that deadline on if nobody answered; absent: it is declined. */
+  readonly budgetRaiseToUsd?: number
   /** How the pull request is opened. */
   readonly pullRequest?: PullRequestOptions
   readonly callbackUrl?: string
@@ -149,6 +154,12 @@ export function orderFields(policy: OrderPolicy) {
         `Minutes of wall-clock time the task may take; the repository’s, or ${timeLimitMinutesDefault}, if absent.`,
       ),
     maxBudgetUsd: budgetUsd.describe('US dollars of model use at most; no limit if absent.'),
+    budgetDeadlineMinutes: deadlineMinutes.describe(
+      `Minutes that somebody has to raise the budget once it is spent; the repository’s, or ${deadlineMinutesDefault}, if absent.`,
+    ),
+    budgetRaiseToUsd: budgetUsd.describe(
+      'What the budget becomes, once, when nobody has answered by that deadline; if absent, or not more than is spent, the task ends as budget_declined.',
+    ),
     callbackUrl: z
       .string()
       .max(urlCharsMax)
@@ -195,6 +206,23 @@ export const commandsAreOfDeploys = z.superRefine<{
   },
   { when: ({ value }) => typeof value === 'object' && value !== null },
 )
+
+/** A rule between fields, by their names in a wire form: a budget is raised to more than it was. */
+export function raiseIsAbove<Budget extends string, Raise extends string>(
+  budget: Budget,
+  raise: Raise,
+) {
+  return z.superRefine<{ readonly [Field in Budget | Raise]?: number | null | undefined }>(
+    (given, context) => {
+      const [limitUsd, raiseToUsd] = [given[budget], given[raise]]
+      if (typeof limitUsd !== 'number' || typeof raiseToUsd !== 'number') return
+      if (raiseToUsd > limitUsd) return
+      const message = `expected more than ${budget}, which is ${limitUsd}`
+      context.addIssue({ code: 'custom', path: [raise], message })
+    },
+    { when: ({ value }) => typeof value === 'object' && value !== null },
+  )
+}
 
 /** An order as parsed from either wire form: absent fields may be undefined. */
 type ParsedOrder = { readonly [Field in keyof GivenOrder]: GivenOrder[Field] | undefined } & Pick<

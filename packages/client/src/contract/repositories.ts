@@ -7,7 +7,13 @@ import {
   repositoryId,
   timestamp,
 } from './common.ts'
-import { type CommitIdentity, type GivenOrder, type OrderPolicy, orderFields } from './orders.ts'
+import {
+  type CommitIdentity,
+  type GivenOrder,
+  type OrderPolicy,
+  orderFields,
+  raiseIsAbove,
+} from './orders.ts'
 import { type PullRequestOptions, pullRequestPatch, pullRequestShown } from './pull-requests.ts'
 import { parseRepoUrl } from './repo-url.ts'
 
@@ -21,6 +27,8 @@ export interface RepositorySettings
     | 'workdir'
     | 'timeLimitMinutes'
     | 'maxBudgetUsd'
+    | 'budgetDeadlineMinutes'
+    | 'budgetRaiseToUsd'
     | 'pullRequest'
   > {
   readonly commit?: CommitIdentity
@@ -68,6 +76,8 @@ function settingsFields(policy: OrderPolicy) {
     workdir: fields.workdir.nullish(),
     time_limit_minutes: fields.timeLimitMinutes.nullish(),
     max_budget_usd: fields.maxBudgetUsd.nullish(),
+    budget_deadline_minutes: fields.budgetDeadlineMinutes.nullish(),
+    budget_raise_to_usd: fields.budgetRaiseToUsd.nullish(),
     pull_request: pullRequestPatch.nullish(),
     commit: commitIdentity.nullish(),
     environment: environmentId.nullish().describe('Where its tasks run, in its newest version.'),
@@ -96,6 +106,8 @@ function toPatch(given: GivenSettings): SettingsPatch {
     baseBranch: base_branch,
     timeLimitMinutes: time_limit_minutes,
     maxBudgetUsd: max_budget_usd,
+    budgetDeadlineMinutes: given.budget_deadline_minutes,
+    budgetRaiseToUsd: given.budget_raise_to_usd,
     pullRequest: pull_request && {
       draft: pull_request.draft,
       reviewers: pull_request.reviewers,
@@ -109,6 +121,7 @@ function toPatch(given: GivenSettings): SettingsPatch {
 export function repositoryCreate(policy: OrderPolicy) {
   return z
     .strictObject({ url: orderFields(policy).repoUrl, ...settingsFields(policy) })
+    .check(raiseIsAbove('max_budget_usd', 'budget_raise_to_usd'))
     .meta({ id: 'RepositoryCreate' })
     .transform(
       ({ url, ...given }): NewRepository => ({
@@ -120,7 +133,11 @@ export function repositoryCreate(policy: OrderPolicy) {
 
 /** `POST /v1/repositories/{id}` → the change. */
 export function repositoryUpdate(policy: OrderPolicy) {
-  return z.strictObject(settingsFields(policy)).meta({ id: 'RepositoryUpdate' }).transform(toPatch)
+  return z
+    .strictObject(settingsFields(policy))
+    .check(raiseIsAbove('max_budget_usd', 'budget_raise_to_usd'))
+    .meta({ id: 'RepositoryUpdate' })
+    .transform(toPatch)
 }
 
 /** A repository's settings as `/v1` shows them; null: not set. */
@@ -134,6 +151,8 @@ export const repository = z
     workdir: z.string().nullable(),
     time_limit_minutes: z.int().nullable(),
     max_budget_usd: z.number().nullable(),
+    budget_deadline_minutes: z.int().nullable(),
+    budget_raise_to_usd: z.number().nullable(),
     pull_request: pullRequestShown,
     commit: commitIdentity.nullable(),
     environment: environmentId.nullable(),

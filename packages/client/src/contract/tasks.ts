@@ -8,6 +8,7 @@ import {
   type OrderPolicy,
   orderFields,
   priority,
+  raiseIsAbove,
   taskType,
   toOrder,
 } from './orders.ts'
@@ -34,6 +35,8 @@ function taskCreate(policy: OrderPolicy) {
       workdir: fields.workdir.optional(),
       time_limit_minutes: fields.timeLimitMinutes.optional(),
       max_budget_usd: fields.maxBudgetUsd.optional(),
+      budget_deadline_minutes: fields.budgetDeadlineMinutes.optional(),
+      budget_raise_to_usd: fields.budgetRaiseToUsd.optional(),
       pull_request: pullRequestInSnakeCase.optional(),
       callback_url: fields.callbackUrl.optional(),
       context: fields.context.optional(),
@@ -41,7 +44,7 @@ function taskCreate(policy: OrderPolicy) {
       labels: fields.labels.optional(),
       start_at: fields.startAtTime.optional(),
     })
-    .check(commandsAreOfDeploys)
+    .check(commandsAreOfDeploys, raiseIsAbove('max_budget_usd', 'budget_raise_to_usd'))
     .meta({ id: 'TaskCreate' })
 }
 
@@ -56,6 +59,8 @@ export function taskCreateOrder(policy: OrderPolicy) {
       base_branch,
       time_limit_minutes,
       max_budget_usd,
+      budget_deadline_minutes,
+      budget_raise_to_usd,
       pull_request,
       callback_url,
       start_at,
@@ -70,6 +75,8 @@ export function taskCreateOrder(policy: OrderPolicy) {
         baseBranch: base_branch,
         timeLimitMinutes: time_limit_minutes,
         maxBudgetUsd: max_budget_usd,
+        budgetDeadlineMinutes: budget_deadline_minutes,
+        budgetRaiseToUsd: budget_raise_to_usd,
         pullRequest:
           pull_request &&
           toPullRequest({ ...pull_request, teamReviewers: pull_request.team_reviewers }),
@@ -107,6 +114,8 @@ export const task = z
     workdir: z.string().nullable(),
     time_limit_minutes: z.int(),
     max_budget_usd: z.number().nullable(),
+    budget_deadline_minutes: z.int().nullable(),
+    budget_raise_to_usd: z.number().nullable(),
     pull_request: pullRequestShown,
     commit: z.object({ name: z.string(), email: z.string() }).nullable(),
     allow_workflow_changes: z.boolean(),

@@ -6,6 +6,7 @@ import {
   type OrderPolicy,
   orderFields,
   priority,
+  raiseIsAbove,
   taskType,
   toOrder,
 } from './orders.ts'
@@ -32,6 +33,8 @@ function workflowCreate(policy: OrderPolicy) {
       workdir: fields.workdir.optional(),
       timeLimitMinutes: fields.timeLimitMinutes.optional(),
       maxBudgetUsd: fields.maxBudgetUsd.optional(),
+      budgetDeadlineMinutes: fields.budgetDeadlineMinutes.optional(),
+      budgetRaiseToUsd: fields.budgetRaiseToUsd.optional(),
       pullRequest: pullRequestInCamelCase.optional(),
       callbackUrl: fields.callbackUrl.optional(),
       context: fields.context.optional(),
@@ -39,7 +42,7 @@ function workflowCreate(policy: OrderPolicy) {
       labels: fields.labels.optional(),
       startAt: fields.startAt.optional(),
     })
-    .check(commandsAreOfDeploys)
+    .check(commandsAreOfDeploys, raiseIsAbove('maxBudgetUsd', 'budgetRaiseToUsd'))
     .meta({ id: 'WorkflowCreate' })
 }
 
@@ -62,6 +65,8 @@ export function workflowCreateOrder(policy: OrderPolicy) {
         workdir: given.workdir,
         timeLimitMinutes: given.timeLimitMinutes,
         maxBudgetUsd: given.maxBudgetUsd,
+        budgetDeadlineMinutes: given.budgetDeadlineMinutes,
+        budgetRaiseToUsd: given.budgetRaiseToUsd,
         pullRequest: given.pullRequest && toPullRequest(given.pullRequest),
         callbackUrl: given.callbackUrl,
         payload: given.payload,

@@ -190,10 +190,21 @@ async function openWayOut(
 function budgetSpent(task: TaskRow, spentUsd: number): Parking {
   const limitUsd = limitUsdOf(task) ?? 0
   const spent = `$${spentUsd.toFixed(2)} of $${limitUsd.toFixed(2)}`
+  const { budgetRaiseToUsd: raiseToUsd, budgetDeadlineMinutes: minutes } = task.order
+  // Once: from then on the limit is that, and to less than is spent nobody could raise it.
+  const isRaised = raiseToUsd !== undefined && raiseToUsd > Math.max(limitUsd, spentUsd)
   return {
     reason: 'waiting_budget',
     message: `The budget is spent (${spent}). Raise it, or decline and keep the work done so far.`,
-    question: { kind: 'budget', request: { limit_usd: limitUsd, spent_usd: spentUsd } },
+    question: {
+      kind: 'budget',
+      request: {
+        ...{ limit_usd: limitUsd, spent_usd: spentUsd },
+        ...(isRaised && { raise_to_usd: raiseToUsd }),
+      },
+      onDeadline: isRaised ? 'allow' : 'deny',
+      ...(minutes !== undefined && { deadlineMinutes: minutes }),
+    },
   }
 }
 

@@ -81,16 +81,18 @@ async function decide(
   return decided
 }
 
-/** What a decision changes of the task itself. */
-function progressAfter(
+/**
+ * What a decision changes of the task itself; no answer: it fails of the deadline. One that is to end
+ * only has to keep its work and to say so, which its next attempt does.
+ */
+export function progressAfter(
   task: TaskRow,
-  { kind, answer }: { readonly kind: ApprovalRow['kind']; readonly answer: ApprovalAnswer },
+  { kind, answer }: { readonly kind: ApprovalRow['kind']; readonly answer: ApprovalAnswer | null },
 ): Progress {
   const progress = progressOf(task.progress)
-  if (answer.decision === 'raise') return { ...progress, budgetUsd: answer.limit_usd }
-  if (kind !== 'budget') return progress
-  // Its next attempt only keeps the work, and ends it.
-  return { ...progress, ending: { reason: 'budget_declined' } }
+  if (answer?.decision === 'raise') return { ...progress, budgetUsd: answer.limit_usd }
+  if (kind === 'budget') return { ...progress, ending: { reason: 'budget_declined' } }
+  return answer === null ? { ...progress, ending: { reason: 'approval_expired' } } : progress
 }
 
 /** What the log says of a decision, in our words and in those of the Managed Agents API. */

@@ -86,7 +86,7 @@ const schema = z.object({
     .object({ waits: z.number().int(), waitedMs: z.number().default(0) })
     .nullable()
     .default(null),
-  /** What the task may cost, once a human raised it above its order. */
+  /** What the task may cost, once it was raised above its order. */
   budgetUsd: z.number().optional(),
   /**
    * Attempts in a row, with the one that is under way, that finished neither a phase nor a turn of
@@ -104,7 +104,7 @@ export function progressOf(stored: unknown): Progress {
   return schema.parse(stored ?? {})
 }
 
-/** What the task may cost in US dollars: as ordered, or as a human raised it; undefined: no limit. */
+/** What the task may cost in US dollars: as ordered, or as it was raised; undefined: no limit. */
 export function limitUsdOf({ order, progress }: Pick<TaskRow, 'order' | 'progress'>) {
   return progressOf(progress).budgetUsd ?? order.maxBudgetUsd
 }

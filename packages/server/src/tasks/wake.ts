@@ -4,12 +4,11 @@ import type { Log } from '../log.ts'
 import type { WorkQueue } from '../queue/work-queue.ts'
 import { decideApproval, getApproval, overdueApprovals } from '../store/approvals.ts'
 import type { Store } from '../store/open.ts'
-import type { ApprovalRow, TaskRow } from '../store/tables.ts'
+import type { ApprovalRow } from '../store/tables.ts'
 import { listWakeable, lockTask } from '../store/tasks.ts'
-import { answeredEvents } from './answer.ts'
+import { answeredEvents, progressAfter } from './answer.ts'
 import { eachDue } from './each-due.ts'
 import { resumeTask } from './park.ts'
-import { type Progress, progressOf } from './progress.ts'
 
 /** Parked tasks that go on at once; the rest follows a second later. */
 const dueMax = 100
@@ -45,27 +44,22 @@ function expire({ store, queue, clock }: Deps, id: string): Promise<void> {
     // Somebody answered while this one waited for the task.
     if (decided === undefined) return
     const events = answeredEvents(decided)
-    const progress = progressAfter(task, approval)
+    const progress = progressAfter(task, { kind: approval.kind, answer })
     const message = 'Nobody answered before the deadline, which decided.'
     await resumeTask(trx, { queue, clock }, { task, events, message, progress })
   })
 }
 
 /** The answer that the deadline stands for; null: the task fails. */
-function chosen({ on_deadline: choice }: ApprovalRow): ApprovalAnswer | null {
+function chosen({ on_deadline: choice, request }: ApprovalRow): ApprovalAnswer | null {
+  const raiseToUsd = 'spent_usd' in request ? request.raise_to_usd : undefined
+  if (raiseToUsd !== undefined) return { decision: 'raise', limit_usd: raiseToUsd }
   if (choice === 'allow') return { decision: 'allow' }
   return choice === 'deny' ? { decision: 'deny', message: nobodyAnswered } : null
 }
 
 const nobodyAnswered =
   'Nobody answered before the deadline. Go on without it if you can, and say in your summary what is open.'
-
-/** A task that fails of it only has to keep its work and to say so, which its next attempt does. */
-function progressAfter(task: TaskRow, { kind, on_deadline: choice }: ApprovalRow): Progress {
-  const progress = progressOf(task.progress)
-  if (kind === 'budget') return { ...progress, ending: { reason: 'budget_declined' } }
-  return choice === 'fail' ? { ...progress, ending: { reason: 'approval_expired' } } : progress
-}
 
 function wake({ store, queue, clock }: Deps, id: string): Promise<void> {
   return store.db.transaction().execute(async (trx) => {

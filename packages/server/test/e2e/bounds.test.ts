@@ -141,6 +141,29 @@ test('a budget that nobody raises before the deadline is declined', async () => 
   assert.equal((await keptOf(ordered)).reason, 'budget_declined')
 })
 
+test('a budget that nobody raises before the deadline of its order becomes what that says', async () => {
+  const policy = { budgetDeadlineMinutes: 30, budgetRaiseToUsd: 100 }
+  const { id, repository } = await order('Spend.', { maxBudgetUsd: 0.5, ...policy })
+  const path = await budgetAsked(id)
+  const asked = await server.get<Approval>(path)
+  assert.equal(asked.on_deadline, 'allow')
+  assert.equal(Date.parse(asked.deadline_at) - Date.parse(asked.created_at), 30 * minuteMs)
+  clock.jump(31 * minuteMs)
+  assert.equal((await server.ended(id)).reason, 'done')
+  const { answer, status, answered_by: by } = await server.get<Approval>(path)
+  assert.deepEqual([answer, status, by], [{ decision: 'raise', limit_usd: 100 }, 'expired', null])
+  assert.equal(repository.pullRequests.length, 1)
+})
+
+test('a budget of which more is spent than it would be raised to is declined at its deadline', async () => {
+  const policy = { budgetDeadlineMinutes: 30, budgetRaiseToUsd: 1 }
+  const ordered = await order('Spend.', { maxBudgetUsd: 0.5, ...policy })
+  const { on_deadline: choice } = await server.get<Approval>(await budgetAsked(ordered.id))
+  assert.equal(choice, 'deny')
+  clock.jump(31 * minuteMs)
+  assert.equal((await keptOf(ordered)).reason, 'budget_declined')
+})
+
 test('a task that has spent its budget ends when that is declined, after the request that crossed it', async () => {
   const ordered = await order('Spend.', { maxBudgetUsd: 0.5 })
   const { id } = ordered

@@ -52,6 +52,8 @@ test('an order means the same in both forms', () => {
     workdir: 'packages/api',
     timeLimitMinutes: 90,
     maxBudgetUsd: 2.5,
+    budgetDeadlineMinutes: 30,
+    budgetRaiseToUsd: 5,
     callbackUrl: 'https://example.com/hook',
     context: { chat: 1 },
     payload: { a: null },
@@ -64,12 +66,17 @@ test('an order means the same in both forms', () => {
     baseBranch: base_branch,
     timeLimitMinutes: time_limit_minutes,
     maxBudgetUsd: max_budget_usd,
+    budgetDeadlineMinutes: budget_deadline_minutes,
+    budgetRaiseToUsd: budget_raise_to_usd,
     callbackUrl: callback_url,
     startAt: _,
     ...rest
   } = order
   const start_at = '2026-12-01T09:00:00.5+01:00'
-  const wire = { repo_url, base_branch, time_limit_minutes, max_budget_usd, callback_url, start_at }
+  const wire = {
+    ...{ repo_url, base_branch, time_limit_minutes, max_budget_usd, callback_url, start_at },
+    ...{ budget_deadline_minutes, budget_raise_to_usd },
+  }
   assert.deepEqual(taskCreateOrder(anywhere).parse({ ...rest, ...wire }), order)
 })
 
@@ -94,6 +101,7 @@ test('every field of an order comes through a retry', () => {
     sandbox: { networking: { type: 'none' }, limits: { memory_mib: 512 } },
     ...{ setup: ['npm ci'], checks: [], commands: ['make'] },
     ...{ timeLimitMinutes: 90, maxBudgetUsd: 2.5, labels: ['nightly'] },
+    ...{ budgetDeadlineMinutes: 30, budgetRaiseToUsd: 5 },
     pullRequest: { draft: false, reviewers: ['a'], teamReviewers: ['b'], labels: ['c'] },
     ...{ callbackUrl: 'https://example.com/hook', context: [null], payload: { someKey: null } },
     startAt: Date.UTC(2026, 11, 1),

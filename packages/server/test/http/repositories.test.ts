@@ -32,6 +32,8 @@ const all = {
   workdir: 'packages/api',
   time_limit_minutes: 90,
   max_budget_usd: 5,
+  budget_deadline_minutes: 30,
+  budget_raise_to_usd: 8,
   pull_request: {
     draft: true,
     reviewers: ['octocat', 'ada_acme'],
@@ -167,7 +169,8 @@ test('what an order says wins, an empty list too', async () => {
   const expected = { ...all, ...said, pull_request: { ...all.pull_request, ...pullRequest } }
   for (const [name, value] of Object.entries(expected)) assert.deepEqual(task[name], value, name)
   assert.deepEqual(task.from_repository.sort(), [
-    ...['allow_workflow_changes', 'checks', 'commit', 'max_budget_usd'],
+    ...['allow_workflow_changes', 'budget_deadline_minutes', 'budget_raise_to_usd'],
+    ...['checks', 'commit', 'max_budget_usd'],
     ...['pull_request.reviewers', 'pull_request.team_reviewers'],
   ])
 })
@@ -195,6 +198,30 @@ test('an order on a repository without settings has the defaults', async () => {
   assert.deepEqual(task.from_repository, [])
 })
 
+test('a budget that would be raised to no more than it was is refused', async () => {
+  const limits = { max_budget_usd: 5, budget_raise_to_usd: 5 }
+  const { id, url } = await create()
+  for (const [path, given, field, budget] of [
+    ['/v1/tasks', { ...order, ...limits }, 'budget_raise_to_usd', 'max_budget_usd'],
+    [
+      '/api/workflows',
+      { ...workflowOrder, maxBudgetUsd: 5, budgetRaiseToUsd: 5 },
+      ...(['budgetRaiseToUsd', 'maxBudgetUsd'] as const),
+    ],
+    [
+      '/v1/repositories',
+      { url: `${url}-more`, ...limits },
+      'budget_raise_to_usd',
+      'max_budget_usd',
+    ],
+    [`/v1/repositories/${id}`, limits, 'budget_raise_to_usd', 'max_budget_usd'],
+  ] as const) {
+    const { error } = await ask(400, 'POST', path, given)
+    const message = `expected more than ${budget}, which is 5, got 5`
+    assert.deepEqual(error.details.fields, [{ field, message }], path)
+  }
+})
+
 const longest = (length: number) => 'x'.repeat(length)
 const badSettings: readonly (readonly [field: string, value: unknown, ...says: string[]])[] = [
   ['setup', 'npm ci', 'expected an array, got "npm ci"'],
@@ -204,6 +231,8 @@ const badSettings: readonly (readonly [field: string, value: unknown, ...says: s
   ['time_limit_minutes', 0, 'expected at least 1, got 0'],
   ['time_limit_minutes', 1381, 'expected at most 1380'],
   ['max_budget_usd', 0, 'expected more than 0'],
+  ['budget_deadline_minutes', 1.5, 'expected a whole number'],
+  ['budget_raise_to_usd', '8', 'expected a number'],
   ['pull_request', [], 'expected an object'],
   ['pull_request', { draft: 'yes' }, 'pull_request.draft: expected true or false, got "yes"'],
   ['pull_request', { reviewers: 'ada' }, 'pull_request.reviewers: expected an array'],

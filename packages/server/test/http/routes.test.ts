@@ -109,6 +109,8 @@ test('the same order at /v1/tasks is a task in snake_case and RFC 3339', async (
     repo_url: 'https://github.com/acme/app',
     pull_request: { draft: true, reviewers: null, team_reviewers: ['core'], labels: null },
     commit: null,
+    budget_deadline_minutes: null,
+    budget_raise_to_usd: null,
     allow_workflow_changes: false,
     from_repository: [],
     labels: ['team:web', 'nightly'],
