@@ -18,16 +18,18 @@ interface Refusal {
 /**
  * What a refusal says of the provider's quota: null if it is about something else; `reset`: when the
  * provider will answer again, in epoch milliseconds, null if it does not say; `isDate`: it named that
- * moment, and no time to wait. 429 and 529 are limits;
- * a reached spending limit of an account or a workspace is told as 400, by its words alone
- * (anthropics/claude-code#2127, #38035, #38038).
+ * moment, and no time to wait. 429 and 529 are limits; a reached spending limit of an account or a
+ * workspace (anthropics/claude-code#2127, #38035, #38038) and credit that is used up (#4207, #66314)
+ * are told as 400, by their words alone.
  */
 export function limitOf(
   refusal: Refusal,
 ): { readonly reset: number | null; readonly isDate: boolean } | null {
   const { status, headers, said, now } = refusal
-  const words = usageLimit.exec(messageIn(said))
-  if (status !== 429 && status !== 529 && !(status === 400 && words !== null)) return null
+  const message = messageIn(said)
+  const words = usageLimit.exec(message)
+  const isTold = status === 400 && (words !== null || creditUsedUp.test(message))
+  if (status !== 429 && status !== 529 && !isTold) return null
   // `retry-after`: seconds, or a date; the unified reset of an account's windows: epoch seconds.
   const isReal = (time: number): boolean => time > now && time - now <= resetMsMax
   const waits = [
@@ -50,6 +52,8 @@ export function limitOf(
  */
 const usageLimit =
   /^You have reached your specified (?:[a-z]{1,20} )?API usage limits\.(?: You will regain access on (\d{4}-\d\d-\d\d) at (\d\d:\d\d) UTC\.?$)?/
+
+const creditUsedUp = /^Your credit balance is too low to access the [A-Z][a-z]{1,20} API\./
 
 /** A day or an hour that does not exist is none: `Date.parse` would take some of them for another. */
 function momentOf([, day, time]: RegExpExecArray): number {

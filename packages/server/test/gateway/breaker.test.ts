@@ -158,6 +158,16 @@ test('a usage limit is told by its words, with whatever status, and its date is 
   assert.deepEqual(limitSaid(400, workspace), { reset, isDate: true })
 })
 
+test('credit that is used up is a limit without a date', () => {
+  const next = 'Please go to Plans & Billing to upgrade or purchase credits.'
+  for (const api of ['Anthropic', 'Claude']) {
+    const said = `Your credit balance is too low to access the ${api} API. ${next}`
+    assert.deepEqual(limitSaid(400, said), { reset: null, isDate: false })
+    assert.equal(limitSaid(400, `messages.0: ${said}`), null)
+    assert.equal(limitSaid(403, said), null)
+  }
+})
+
 test('a date that is none, has passed or is a year away is not believed; the limit is', () => {
   for (const when of [
     '2026-11-29 at 11:59 UTC',
@@ -194,9 +204,13 @@ test('a session hears of a usage limit as of any other, and of another 400 what 
   const clock = new ManualClock()
   const back = new Date(Math.ceil(clock.now() / 86_400_000 + 3) * 86_400_000)
   const [day] = back.toISOString().split('T')
-  const bodies = [until(`${day} at 00:00 UTC`), 'prompt is too long', 'x'.repeat(100_000)].map(
-    (message) =>
-      JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } }),
+  const bodies = [
+    until(`${day} at 00:00 UTC`),
+    'prompt is too long',
+    'x'.repeat(100_000),
+    'Your credit balance is too low to access the Anthropic API.',
+  ].map((message) =>
+    JSON.stringify({ type: 'error', error: { type: 'invalid_request_error', message } }),
   )
   let sent = 0
   await using upstream = await startUpstream((_request, response) => {
@@ -218,6 +232,8 @@ test('a session hears of a usage limit as of any other, and of another 400 what 
   assert.equal(plain.headers['request-id'], 'req_1')
   const huge = await gateway.ask(asked)
   assert.deepEqual([huge.status, huge.text], [400, ''])
+  const poor = await gateway.ask(asked)
+  assert.deepEqual([poor.status, poor.headers['retry-after']], [429, undefined])
   assert.deepEqual(gateway.quotas, [back.getTime()])
 })
 
