@@ -275,11 +275,12 @@ async function openSender(
   },
 ): Promise<{ readonly sender: DeliverySender; readonly signing: SigningSecrets }> {
   const { store, metrics, opened } = o
-  const secret =
-    config.callbackSecret ?? (await putSettingIfAbsent(store.db, 'callback_secret', mintSecret()))
-  scrubber.learn(signingWords(secret))
+  const { callbackSecrets: given } = config
+  const secrets =
+    given.length > 0 ? given : [await putSettingIfAbsent(store.db, 'callback_secret', mintSecret())]
+  scrubber.learn(secrets.flatMap(signingWords))
   const allow = config.callbackAllow
-  const sender = opened.use(new DeliverySender({ store, clock, log, metrics, secret, allow }))
+  const sender = opened.use(new DeliverySender({ store, clock, log, metrics, secrets, allow }))
   const channel = deliveriesChannel
   const signing = opened.use(new SigningSecrets({ store, scrubber, clock, log }))
   const onHint = (payload: string | null): void => {

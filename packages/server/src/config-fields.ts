@@ -109,6 +109,17 @@ function hostPortOf(part: string, refuse: (sentence: string) => void): HostPort 
   return { host: host.toLowerCase().replace(/^\[|\]$/g, ''), port: Number(port) }
 }
 
+const signingSecretsMax = 2
+
+/** Never told what came: it may be a secret with a slip in it. */
+export function signingSecrets() {
+  return listOf((part, refuse) => {
+    const isSecret = /^whsec_[A-Za-z0-9+/=]{32,128}$/.test(part)
+    if (!isSecret) refuse('expected `whsec_` and base64')
+    return part
+  }).refine((all) => all.length <= signingSecretsMax, `expected at most ${signingSecretsMax}`)
+}
+
 /** A comma-separated list; `refuse` says what is wrong with a part. */
 function listOf<T>(parse: (part: string, refuse: (sentence: string) => void) => T) {
   return z.string().transform((text, context): T[] =>

@@ -10,6 +10,7 @@ import {
   modelNames,
   repositories,
   secret,
+  signingSecrets,
   workerFields,
   workspaceFields,
 } from './config-fields.ts'
@@ -157,11 +158,11 @@ export const settings = z
       .describe(
         '`host:port` list of callback receivers and webhook endpoints that may be private or plain http.',
       ),
-    CALLBACK_SECRET: z
-      .string()
-      .regex(/^whsec_[A-Za-z0-9+/=]{32,128}$/, 'expected `whsec_` and base64')
-      .optional()
-      .describe('Standard Webhooks secret that signs callbacks; minted at first start if absent.'),
+    CALLBACK_SECRET: signingSecrets()
+      .default([])
+      .describe(
+        'Standard Webhooks secret that signs callbacks; minted at first start if absent. While receivers change it, the new and the old one, comma-separated: both sign.',
+      ),
     REPOSITORY_CACHE_GIB: count(0, 100_000)
       .default(20)
       .describe(

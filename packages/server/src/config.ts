@@ -50,7 +50,8 @@ export type Config = Readonly<{
   gatewayAllow: readonly AllowedHost[]
   gatewayAllowPrivate: readonly HostPort[]
   callbackAllow: readonly HostPort[]
-  callbackSecret: string | null
+  /** The newest first; none: the minted one. */
+  callbackSecrets: readonly string[]
   repositoryCacheBytes: number
   /** 0: none is taken. */
   checkpointBytesMax: number
@@ -144,7 +145,7 @@ function configOf(env: Settings): Omit<Config, 'github' | 'operator' | 'secrets'
     gatewayAllow: env.GATEWAY_ALLOW,
     gatewayAllowPrivate: env.GATEWAY_ALLOW_PRIVATE,
     callbackAllow: env.CALLBACK_ALLOW,
-    callbackSecret: env.CALLBACK_SECRET ?? null,
+    callbackSecrets: env.CALLBACK_SECRET,
     checkpointBytesMax: env.CHECKPOINT_MAX_MIB * 1024 ** 2,
     parkedWorkspacesMax: env.PARKED_WORKSPACES_MAX,
     repositoryCacheBytes: env.REPOSITORY_CACHE_GIB * 1024 ** 3,

@@ -23,7 +23,7 @@ export function knownSecrets(config: Config): string[] {
     ...(config.apiKey === null ? [] : [config.apiKey]),
   ]
     .flatMap(secretWords)
-    .concat(config.callbackSecret === null ? [] : signingWords(config.callbackSecret))
+    .concat(config.callbackSecrets.flatMap(signingWords))
 }
 
 /** Of a value: a private key has many lines, and a password may have spaces. */

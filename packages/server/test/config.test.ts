@@ -36,3 +36,15 @@ test('an engine is a socket or an address, and images to build from have one spe
   for (const image of ['Node', 'node:', '$BASE', '--privileged'])
     assert.throws(() => loadConfig({ DOCKER_BASE_IMAGES: `node:24,${image}` }), /expected an image/)
 })
+
+test('callbacks are signed by two secrets at most, of which no refusal tells anything', () => {
+  const [first, second] = [7, 8].map((byte) => `whsec_${Buffer.alloc(32, byte).toString('base64')}`)
+  const read = (CALLBACK_SECRET: string) => loadConfig({ CALLBACK_SECRET }).callbackSecrets
+  assert.deepEqual(loadConfig({}).callbackSecrets, [])
+  assert.deepEqual(read(`${second}, ${first}`), [second, first])
+  assert.throws(() => read(`${first},${second},${first}`), /expected at most 2/)
+  const refusal =
+    /^Error: The setting CALLBACK_SECRET is not valid: expected `whsec_` and base64\.$/
+  for (const wrong of ['hunter2', `${first},hunter2`, `${first} ${second}`])
+    assert.throws(() => read(wrong), refusal)
+})

@@ -22,6 +22,12 @@ export const worker = z
     started_at: timestamp,
     last_seen_at: timestamp,
     draining_since: timestamp.nullable(),
+    held: z
+      .enum(['disk', 'memory'])
+      .nullable()
+      .describe(
+        'What its machine has too little of, so that it begins nothing new; null: it does.',
+      ),
   })
   .meta({ id: 'Worker' })
 export type Worker = z.infer<typeof worker>

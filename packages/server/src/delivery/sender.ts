@@ -20,7 +20,7 @@ export interface DeliverySenderOptions {
   readonly log: Log
   readonly metrics: Metrics
   /** Of callbacks: `whsec_…`, as Standard Webhooks writes secrets. Endpoints have their own. */
-  readonly secret: string
+  readonly secrets: readonly string[]
   /** Receivers that may be private and may speak plain http: CALLBACK_ALLOW. */
   readonly allow: readonly HostPort[]
   /** Milliseconds that one try may take, resolving included. */
@@ -146,7 +146,7 @@ export class DeliverySender implements AsyncDisposable {
    * when the store does not answer.
    */
   async #send(row: DeliveryRow, movedMs: number): Promise<void> {
-    const { clock, store, secret } = this.#o
+    const { clock, store } = this.#o
     const endpoint = row.endpoint_id === null ? null : await getEndpoint(store.db, row.endpoint_id)
     // It was deleted meanwhile, and everything for it.
     if (endpoint === undefined) return
@@ -155,7 +155,7 @@ export class DeliverySender implements AsyncDisposable {
     const [startedAt, began] = [clock.now(), clock.elapsed()]
     // It stood still meanwhile: another sender has it, and may be further in its lane.
     if (startedAt + this.#tryMsMax >= (row.next_try_at?.getTime() ?? 0)) return
-    const secrets = endpoint === null ? [secret] : secretsOf(endpoint, startedAt)
+    const secrets = endpoint === null ? this.#o.secrets : secretsOf(endpoint, startedAt)
     const headers = signedHeaders(row, { secrets, now: startedAt })
     const outcome = await this.#post(row, headers)
     // A try that the stop of the server broke off does not count.

@@ -248,7 +248,7 @@ test('a date is moved by the node that wrote it alone, of all that share its hos
     clock,
     log,
     metrics,
-    secret: callbackSecret,
+    secrets: [callbackSecret],
     allow: [],
   })
   const stepMs = -8 * hour

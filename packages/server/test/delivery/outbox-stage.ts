@@ -72,7 +72,7 @@ export async function openStage(): Promise<OutboxStage> {
     },
     sender(o = {}) {
       const log = createLog('silent')
-      const given = { store, clock, log, metrics, secret: callbackSecret, allow: [local] }
+      const given = { store, clock, log, metrics, secrets: [callbackSecret], allow: [local] }
       const sender = new DeliverySender({ ...given, ...o })
       sender.start()
       return sender

@@ -40,7 +40,15 @@ function start(o: Partial<DeliverySenderOptions> = {}): DeliverySender {
   const { store } = server
   const log = createLog('silent')
   const metrics = new Metrics()
-  const sender = new DeliverySender({ store, clock, log, metrics, secret, allow: [local()], ...o })
+  const sender = new DeliverySender({
+    store,
+    clock,
+    log,
+    metrics,
+    secrets: [secret],
+    allow: [local()],
+    ...o,
+  })
   sender.start()
   return sender
 }
@@ -91,6 +99,15 @@ test('a callback is one POST that the standardwebhooks library verifies', async 
   assert.ok(row.delivered_at)
   assert.equal(row.last_status, 200)
   assert.equal(row.next_try_at, null)
+})
+
+test('while receivers change to another secret either verifies', async () => {
+  const next = `whsec_${Buffer.alloc(32, 8).toString('base64')}`
+  await using _sender = start({ secrets: [next, secret] })
+  await tried(await write(`http://127.0.0.1:${receiver.port}/`), 1)
+  const [got] = receiver.received
+  for (const each of [next, secret])
+    assert.doesNotThrow(() => new Webhook(each).verify(got?.body ?? '', got?.headers ?? {}))
 })
 
 test('a poke sends at once, without time going on', async () => {

@@ -32,11 +32,11 @@ const read = async (id: string) => json<Worker>(await server.send('GET', `/v1/wo
 test('a worker is shown as it announced itself, and in place of the one before it on its node', async () => {
   const before = await announced('node-a')
   const id = await announced('node-a')
-  await touchWorker(server.store.db, { id, running: 3, held: null, now: new Date() })
+  await touchWorker(server.store.db, { id, running: 3, held: 'disk', now: new Date() })
   const { started_at: _, last_seen_at: __, ...shown } = await read(id)
   assert.deepEqual(shown, {
     ...{ type: 'worker', id, status: 'working', host: 'vm-1', version: '1.2.3', labels: ['gpu'] },
-    ...{ slots: 4, running: 3, draining_since: null },
+    ...{ slots: 4, running: 3, draining_since: null, held: 'disk' },
   })
   assert.equal((await server.send('GET', `/v1/workers/${before}`)).status, 404)
   const { data } = await json<{ data: Worker[] }>(await server.send('GET', '/v1/workers'), 200)

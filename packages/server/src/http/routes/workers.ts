@@ -84,6 +84,7 @@ function presentWorker(row: WorkerRow, now: number): Worker {
     started_at: row.started_at.toISOString(),
     last_seen_at: row.seen_at.toISOString(),
     draining_since: row.draining_at?.toISOString() ?? null,
+    held: row.held,
   }
 }
 
