@@ -64,8 +64,8 @@ export class ReceivePackParser {
     const text = line.toString('utf8').replace(/\n$/, '')
     if (/^shallow (?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(text)) return { kind: 'more' }
     const [command = '', ...capabilities] = text.split('\0')
-    // Clients send them with the first command, but git reads them off any.
-    this.#capabilities.push(...capabilities.join(' ').split(' '))
+    // Clients send them with the first command, but git reads them off any, between any white space.
+    this.#capabilities.push(...capabilities.join(' ').split(/\s+/))
     const [, oldId, newId, ref] = commandLine.exec(command) ?? []
     if (oldId === undefined || newId === undefined || ref === undefined) {
       if (command.startsWith('push-cert')) return signed
@@ -77,7 +77,8 @@ export class ReceivePackParser {
 
   /** A push without commands is git's probe before a large one; it changes nothing. */
   #judge(): PushVerdict {
-    const why = this.#capabilities.includes('push-options')
+    // A host that knows `push-options` takes `push-options=1` for it as well.
+    const why = this.#capabilities.some((each) => each.split('=')[0] === 'push-options')
       ? 'Push options are not allowed.'
       : (this.#commands.map((each) => this.#problemOf(each)).find((why) => why !== null) ?? null)
     const request = { commands: this.#commands, capabilities: this.#capabilities }

@@ -33,11 +33,20 @@ export function judgeSecretRequest(
   const refused = (status: number, why: string): Refusal => ({ status, host, port, why })
   if (!isPlain(path) || !isPrintable(query))
     return refused(403, 'A path may not have dots for names, or a slash in disguise.')
+  if (namesMethod(query)) return refused(403, 'A query may not name a method (_method).')
   if (!secret.methods.includes(method))
     return refused(405, `The secret ${name} is not for ${method} requests.`)
   if (!secret.paths.some((each) => isBelow(path, each)))
     return refused(403, `The secret ${name} is not for this path.`)
   return { secret, method, path, url: new URL(`https://${host}:${port}${path}${query}`) }
+}
+
+/** Some servers take the method of `?_method=DELETE` for that of the request. */
+function namesMethod(query: string): boolean {
+  const read = query.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  )
+  return /[?&;]_method(?!\w)/i.test(read)
 }
 
 /** Whether it leads there or further down. */

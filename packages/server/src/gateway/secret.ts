@@ -116,10 +116,15 @@ async function* upload(body: IncomingMessage, to: ClientRequest): AsyncGenerator
 /** Ranges could tell the secret in parts, and what is encoded could not be scrubbed. */
 const dropped = new Set(['accept-encoding', 'content-length', 'if-range', 'range'])
 
+/** By these some servers take another method or path than the one that was judged. */
+const overriding =
+  /^x-(?:http-)?method(?:-override)?$|^x-(?:original|rewrite|forwarded)-(?:url|uri|path|prefix|method)$/
+
 /** Some servers read `x_api_key` as `x-api-key`, so names with underscores do not pass. */
 function headersOut(request: IncomingMessage, { secret }: SecretRequest): OutgoingHttpHeaders {
   const kept = Object.entries(forwardableHeaders(request.headers)).filter(
-    ([name]) => name !== secret.header && !name.includes('_') && !dropped.has(name),
+    ([name]) =>
+      name !== secret.header && !name.includes('_') && !dropped.has(name) && !overriding.test(name),
   )
   return {
     'user-agent': 'longhaul',

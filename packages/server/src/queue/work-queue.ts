@@ -253,11 +253,12 @@ export class WorkQueue implements AsyncDisposable {
 
   /**
    * Ends the delay of a session's waiting work with the caller's transaction: it can be claimed at
-   * once, at its place. False when nothing waits.
+   * once, and its age counts from when it was to start. False when nothing waits.
    */
   async hasten(trx: Trx, sessionId: string): Promise<boolean> {
     const { numAffectedRows = 0n } = await sql`
-      update pgboss.job set start_after = least(start_after, now())
+      update pgboss.job set start_after = least(start_after, now()),
+        created_on = greatest(created_on, least(start_after, now()))
       where name = ${queue} and singleton_key = ${sessionId} and state < 'active'`.execute(trx)
     await notify(trx)
     return numAffectedRows > 0n

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import type { Db, ScheduleFireRow, Trx } from './tables.ts'
 import { toText } from './values.ts'
 
-/** Times of one schedule that are kept. */
+/** Times of one schedule that are kept, beside those of which something is still to come. */
 const firesMax = 1000
 
 interface Fire {
@@ -35,11 +35,18 @@ export async function insertFire(
     })
     .returningAll()
     .executeTakeFirstOrThrow()
-  await sql`
-    delete from schedule_fires where schedule_id = ${o.scheduleId} and scheduled_at < (
-      select scheduled_at from schedule_fires where schedule_id = ${o.scheduleId}
-      order by scheduled_at desc offset ${firesMax - 1} limit 1)`.execute(trx)
+  await forgetOldest(trx, o.scheduleId)
   return row
+}
+
+/** What waits, or has a task that goes on, is what the overlap policy looks at: it stays, however old. */
+async function forgetOldest(trx: Trx, scheduleId: string): Promise<void> {
+  await sql`
+    delete from schedule_fires as f where schedule_id = ${scheduleId} and scheduled_at < (
+      select scheduled_at from schedule_fires where schedule_id = ${scheduleId}
+      order by scheduled_at desc offset ${firesMax - 1} limit 1)
+    and state <> 'waiting' and not exists (
+      select from tasks where id = f.task_id and status in ('pending', 'running'))`.execute(trx)
 }
 
 /** What became of one that waited. */

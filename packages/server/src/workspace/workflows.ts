@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { tryGitScript, type Workspace } from './git.ts'
 
 /** Bytes of the objects that are read: root directories of a hundred thousand entries fit. */
-const objectsBytesMax = 32 * 1024 * 1024
+const objectsBytesMax = 8 * 1024 * 1024
 /** base64 makes four bytes of three, and ends each line. */
 const base64BytesMax = Math.ceil(objectsBytesMax * 1.4)
 /** A file that never answers in place of an object (a FIFO) must not hold a push up for long. */
@@ -98,14 +98,27 @@ function entryOf(
   for (let at = 0; at < tree.length; ) {
     const zero = tree.indexOf(0, at)
     const next = zero + 1 + idChars / 2
-    const [, mode, name] = /^(\d{5,6}) (.+)$/s.exec(tree.toString('latin1', at, zero)) ?? []
-    if (zero < 0 || next > tree.length || mode === undefined) return null
-    if (name === wanted) {
+    const space = at + (tree[at + 5] === 0x20 ? 5 : 6)
+    if (zero <= space + 1 || next > tree.length || !isMode(tree, at, space)) return null
+    // A directory may have very many entries: only one that may be it becomes a text.
+    if (zero - space - 1 === wanted.length && tree.toString('latin1', space + 1, zero) === wanted) {
       // Two of one name: nobody can say which of them a host would take.
       if (found !== undefined) return null
-      found = { mode, id: tree.toString('hex', zero + 1, next) }
+      found = {
+        mode: tree.toString('latin1', at, space),
+        id: tree.toString('hex', zero + 1, next),
+      }
     }
     at = next
   }
   return found
+}
+
+/** Five or six digits, and a space. */
+function isMode(tree: Buffer, from: number, space: number): boolean {
+  for (let at = from; at < space; at += 1) {
+    const byte = tree[at] ?? 0
+    if (byte < 0x30 || byte > 0x39) return false
+  }
+  return tree[space] === 0x20
 }

@@ -66,6 +66,8 @@ const refusedPushes = {
     `${one} ${two} refs/heads/main`,
   ),
   'push options': push(`${zero} ${one} refs/heads/agent/x${caps} push-options`),
+  'push options after a tab': push(`${zero} ${one} refs/heads/agent/x${caps}\tpush-options`),
+  'push options with a value': push(`${zero} ${one} refs/heads/agent/x${caps} push-options=1`),
   'push options hidden in the second command': push(
     `${zero} ${one} refs/heads/agent/x${caps}`,
     `${zero} ${one} refs/heads/agent/x-wip\0push-options`,

@@ -38,6 +38,12 @@ test('a request reaches the host by TLS with the secret in place of what came, w
   const headers = {
     ...{ authorization: 'Bearer mine', cookie: 'a=b', 'x-api-key': 'mine', 'proxy-a': '1' },
     ...{ 'x-kept': '1', range: 'bytes=0-3', x_under: '1', 'accept-encoding': 'gzip' },
+    ...{
+      'x-http-method-override': 'DELETE',
+      'x-method-override': 'DELETE',
+      'x-http-method': 'PUT',
+    },
+    ...{ 'x-original-url': '/v1/admin', 'x-rewrite-url': '/', 'x-forwarded-prefix': '/a' },
   }
   const path = '/secret/STRIPE/v1/charges?limit=3&a=%2F..'
   const answer = await gateway.ask({ path, method: 'PATCH', body: '{"a":1}', headers })
@@ -116,6 +122,9 @@ test('a name, a path or a method that the rule does not have is refused with a s
     [{ path: '/secret/STRIPE/v1/charges', body: '' }, 405, /not for POST/],
     [{ path: '/secret/STRIPE/v1/chargesx' }, 403, /not for this path/],
     [{ path: '/secret/STRIPE/' }, 403, /not for this path/],
+    ...['?_method=DELETE', '?a=1&%5Fmethod=DELETE', '?a;_METHOD=delete'].map(
+      (query) => [{ path: `/secret/STRIPE/v2/${query}` }, 403, /may not name a method/] as const,
+    ),
     ...[
       '/v2/../x',
       '/v2/%2e%2E/x',
@@ -136,8 +145,15 @@ test('a name, a path or a method that the rule does not have is refused with a s
   assert.equal(upstream.requests.length, 0)
   const differing = new Set(gateway.denials.map(({ why }) => why))
   assert.ok(gateway.denials.every(({ route }) => route === 'secret'))
-  assert.equal(differing.size, 6)
-  for (const rest of ['/v1/charges', '/v1/charges/7', '/v2/...', '//v2/a.b%20c'])
+  assert.equal(differing.size, 7)
+  const allowed = [
+    '/v1/charges',
+    '/v1/charges/7',
+    '/v2/...',
+    '//v2/a.b%20c',
+    '/v2/?payment_method=1',
+  ]
+  for (const rest of allowed)
     assert.equal((await gateway.ask({ path: `/secret/STRIPE${rest}` })).status, 200, rest)
 })
 

@@ -10,6 +10,7 @@ import type { Store } from '../../src/store/open.ts'
 import { getTask, getTaskBySession } from '../../src/store/tasks.ts'
 import { cancelTask } from '../../src/tasks/cancel.ts'
 import { createTask } from '../../src/tasks/create.ts'
+import { queueDue } from '../../src/tasks/queue-due.ts'
 import { moveTask } from '../../src/tasks/transition.ts'
 import { JumpClock } from '../support/jump-clock.ts'
 import { startPostgres, type TestPostgres } from '../support/postgres.ts'
@@ -160,4 +161,27 @@ test('a touch is bounded as everything else that is asked of the database', asyn
     await queue.expedite(trx, lease.sessionId)
     await assert.rejects(bounded.touch(lease), /statement timeout/)
   })
+})
+
+test('the age of a delayed task counts from its start time, however long ago it was ordered', async () => {
+  const startAt = clock.now() + longMs
+  const { session_id: delayed } = await store.db
+    .transaction()
+    .execute((trx) =>
+      createTask(trx, { queue, clock, limits }, { ...order, priority: 'low', startAt }, caller),
+    )
+  const { session_id: waiting } = await create('high')
+  const old = 'update pgboss.job set created_on = now() - $2::interval where singleton_key = $1'
+  await store.pool.query(old, [delayed, '2 days'])
+  await store.pool.query(old, [waiting, '1 hour'])
+  clock.jump(longMs)
+  await store.pool.query('update pgboss.job set start_after = now() where singleton_key = $1', [
+    delayed,
+  ])
+  await queueDue({ store, queue, clock, log: createLog('silent') })
+  const claimed = await queue.claim(plenty)
+  assert.deepEqual(
+    claimed.map(({ sessionId }) => sessionId),
+    [waiting, delayed],
+  )
 })
