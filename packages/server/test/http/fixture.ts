@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { SandboxReport } from '@longhaul/client/contract'
 import { type Clock, systemClock } from '../../src/clock.ts'
 import { type HostPort, loadConfig } from '../../src/config.ts'
@@ -53,6 +54,8 @@ export interface TestApp extends AsyncDisposable {
   readonly drain: AbortController
   /** Sends a request with the key; a body that is neither text nor bytes is sent as JSON. */
   send(method: string, path: string, o?: Sent): Promise<Response>
+  /** The JSON of an answer that has this status; any other is the test's failure. */
+  ask<T>(status: number, method: string, path: string, o?: Sent): Promise<T>
   /** What a worker does every second; `more`: what is other for that of a second node. */
   fireDue(more?: Partial<ScheduleDeps>): Promise<void>
   /** Orders a task and answers its ids. */
@@ -62,6 +65,8 @@ export interface TestApp extends AsyncDisposable {
 export interface Sent {
   readonly body?: unknown
   readonly headers?: Record<string, string>
+  /** Another key than that of the app. */
+  readonly key?: string
 }
 
 export async function openTestApp(
@@ -149,11 +154,11 @@ export async function openTestApp(
   const closing = opened.move()
 
   async function send(method: string, path: string, sent: Sent = {}): Promise<Response> {
-    const { body } = sent
+    const { body, key: sender = key } = sent
     return await app.request(path, {
       method,
       headers: {
-        authorization: `Bearer ${key}`,
+        authorization: `Bearer ${sender}`,
         ...(body !== undefined && { 'content-type': 'application/json' }),
         ...sent.headers,
       },
@@ -163,6 +168,12 @@ export async function openTestApp(
 
   return {
     ...{ app, store, live, key, drain, send, metrics },
+    async ask<T>(status: number, method: string, path: string, sent?: Sent) {
+      const answer = await send(method, path, sent)
+      const text = await answer.text()
+      assert.equal(answer.status, status, text)
+      return JSON.parse(text) as T
+    },
     fireDue: (more) => fireDue({ ...schedules, ...more, log }),
     async order(given = {}) {
       const answer = await send('POST', '/v1/tasks', { body: { ...order, ...given } })
