@@ -3,10 +3,10 @@ import { secretMethods } from '../../src/credentials-file/credentials.ts'
 import { fixedCredential } from '../../src/gateway/credential.ts'
 import { Scrubber } from '../../src/scrub/scrubber.ts'
 import { authority } from '../support/tls.ts'
+import { pushBody } from './git-stage.ts'
 import type { startGateway } from './harness.ts'
 
 const message = { model: 'claude-opus-5-5', max_tokens: 16, messages: [] }
-const command = `${'0'.repeat(40)} ${'1'.repeat(40)} refs/heads/agent/x\0report-status`
 const json = { 'content-type': 'application/json' }
 
 /** A request on one of them. */
@@ -23,10 +23,7 @@ export const ways: Readonly<Record<string, Way>> = {
     headers: json,
     body: text({ model: message.model, messages: [] }),
   },
-  'a push': {
-    path: '/git/acme/app/git-receive-pack',
-    body: `${(command.length + 4).toString(16).padStart(4, '0')}${command}0000PACK`,
-  },
+  'a push': { path: '/git/acme/app/git-receive-pack', body: pushBody('refs/heads/agent/x') },
   'a comment': {
     path: '/repos/acme/app/issues/1/comments',
     headers: { ...json, host: 'api.github.com' },

@@ -1,18 +1,16 @@
 /** What carries a credential leaves only while the session is still its owner's. */
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { promisify } from 'node:util'
 import { startFakeGitHub } from '@longhaul/testing'
 import type { GatewayHooks } from '../../src/gateway/policy.ts'
 import { certified } from '../support/tls.ts'
 import { isBound, leadingTo, ways } from './every-way.ts'
-import { startBridge, startGateway, startUpstream } from './harness.ts'
+import { startGit } from './git-stage.ts'
+import { startGateway, startUpstream } from './harness.ts'
 
-const run = promisify(execFile)
 const json = { 'content-type': 'application/json' }
 
 for (const [what, asked] of Object.entries(ways)) {
@@ -98,28 +96,14 @@ async function commitAndPush(o: {
   readonly url: string
   readonly gateway: { readonly socketPath: string }
 }): Promise<{ commit: string; push: Promise<{ failed: boolean }> }> {
-  const clone = join(o.directory, o.name)
-  const bridge = await startBridge(o.gateway.socketPath)
-  const env = {
-    ...{ PATH: process.env['PATH'], HOME: o.directory, GIT_CONFIG_NOSYSTEM: '1' },
-    GIT_TERMINAL_PROMPT: '0',
-  }
-  const git = (cwd: string, ...args: string[]) => {
-    const settings = [`url.${bridge.url}/git/.insteadOf=${o.url}/`, 'user.name=a', 'user.email=a@b']
-    return run('git', [...settings.flatMap((each) => ['-c', each]), ...args], { cwd, env })
-  }
-  await git(o.directory, 'clone', '--quiet', `${o.url}/acme/app`, clone)
-  await git(clone, 'commit', '--quiet', '--allow-empty', '-m', o.name)
-  const { stdout } = await git(clone, 'rev-parse', 'HEAD')
+  const inside = await startGit(o)
+  const clone = await inside.clone(o.name)
+  await inside.git(clone, 'commit', '--quiet', '--allow-empty', '-m', o.name)
+  const commit = (await inside.git(clone, 'rev-parse', 'HEAD')).output.trim()
   const push = async (): Promise<{ failed: boolean }> => {
-    try {
-      await git(clone, 'push', 'origin', '+HEAD:refs/heads/agent/x')
-      return { failed: false }
-    } catch {
-      return { failed: true }
-    } finally {
-      await bridge[Symbol.asyncDispose]()
-    }
+    const { code } = await inside.git(clone, 'push', 'origin', '+HEAD:refs/heads/agent/x')
+    await inside[Symbol.asyncDispose]()
+    return { failed: code !== 0 }
   }
-  return { commit: stdout.trim(), push: push() }
+  return { commit, push: push() }
 }
