@@ -151,7 +151,8 @@ test('tasks that run or wait keep their version of an agent, through an update a
     agent = (await post<Agent>(server, '/v1/agents', { name: 'A', model: 'claude-opus-5-5' })).id
     ids.push((await server.order(order(agent, 'First.'))).id)
     ids.push((await server.order(order(agent, 'Second.'))).id)
-    await server.event(ids[0] ?? '', ({ type }) => type === 'agent.tool_result')
+    // It is asked for once what the first one did is stored: there is something to go on with.
+    await world.model.waitFor(({ turn }) => turn === 1, 240_000)
     const change = { version: 1, model: 'claude-sonnet-5-5' }
     assert.equal((await post<Agent>(server, `/v1/agents/${agent}`, change)).version, 2)
     await server.kill()

@@ -12,7 +12,8 @@ const hog = (mebibytes: number) =>
   `perl -e 'my @a; for (1..${mebibytes}) { push @a, "x" x 1048576 } sleep 3'`
 /** Each smaller than claude. */
 const hogs = `for i in 1 2 3 4 5 6 7 8 9 10; do ${hog(50)} & done; wait`
-const bomb = `perl -e 'for (1..64) { my $pid = fork; die "refused\\n" unless defined $pid; if (!$pid) { sleep 2; exit } } sleep 1'`
+/** They are there until one is refused, however long it takes to get there. */
+const bomb = `perl -e 'my @made; for (1..64) { my $pid = fork; if (!defined $pid) { kill 9, @made; die "refused\\n" } if (!$pid) { sleep 600; exit } push @made, $pid } kill 9, @made'`
 
 const heard: Conversation[] = []
 const scenario = script(

@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test'
 import type { SessionEvent } from '@longhaul/client/contract'
 import { type Scenario, say, script, use, when } from '@longhaul/testing'
 import { uuidOf } from '../../src/ids.ts'
-import { block } from '../support/phases.ts'
+import { block, stored } from '../support/phases.ts'
 import { ask, storeIn } from '../support/postgres.ts'
 import type { ServerProcess } from '../support/server.ts'
 import { assertWholeLog, makeWorld, mend, type World } from '../support/world.ts'
@@ -48,6 +48,11 @@ async function order(instructions: string, more: object = {}) {
   return { ...ordered, go: () => writeFileSync(ordered.mark('go'), '') }
 }
 
+/** Resolves once the agent's process has what it was told, though the agent may not have read it yet. */
+function heard({ sessionId }: { sessionId: string }, text: string): Promise<void> {
+  return stored(world, sessionId, `%"queue-operation"%"enqueue"%${text}%`)
+}
+
 /** The task at its end: each message was accepted, said and read once, and read in this order. */
 async function ended(id: string, read: readonly string[]) {
   const task = await server.ended(id)
@@ -74,9 +79,11 @@ function timesTold({ session_id }: { session_id: string }, text: string): number
 }
 
 test('a message that steers reaches the model within the running turn', async () => {
-  const { id, repository, marked, go } = await order('Mend and wait')
+  const ordered = await order('Mend and wait')
+  const { id, repository, marked, go } = ordered
   await marked('waits')
   const sent = await server.say(id, { text: 'Say steered' })
+  await heard(ordered, 'Say steered')
   assert.deepEqual([sent.mode, sent.processed_at, sent.reopened], ['steer', null, false])
   go()
   const { task, events } = await ended(id, ['Say steered'])
@@ -123,11 +130,13 @@ test('a message that interrupts ends a command that would never end, and the age
 })
 
 test('messages that queue are read after the turn, in their order; one that steers goes before them', async () => {
-  const { id, marked, go } = await order('Mend and wait')
+  const ordered = await order('Mend and wait')
+  const { id, marked, go } = ordered
   await marked('waits')
   await server.say(id, { text: 'Say queued', mode: 'queue' })
   await server.say(id, { text: 'Say last', mode: 'queue' })
   await server.say(id, { text: 'Say steered', mode: 'steer' })
+  await heard(ordered, 'Say steered')
   go()
   const { task, events } = await ended(id, ['Say steered', 'Say queued', 'Say last'])
   assert.equal(task.result?.summary, 'Steered.\n\nQueued.\n\nLast.')
@@ -169,8 +178,10 @@ test('a message that comes while the pull request is opened reopens nothing: the
 })
 
 test('a server killed while messages wait says each of them once when it is back', async () => {
-  const { id, repository, marked } = await order('Mend and block')
+  const { id, repository, sessionId, marked } = await order('Mend and block')
   await marked('tool')
+  // Else the call counts as never made, and is asked for anew.
+  await stored(world, sessionId, '%"tool_use"%.git/tool%')
   await server.say(id, { text: 'Say steered' })
   await server.say(id, { text: 'Say queued', mode: 'queue' })
   await server.kill()
@@ -183,9 +194,11 @@ test('a server killed while messages wait says each of them once when it is back
 })
 
 test('a message that the conversation has is not said again, though nobody lived to write that down', async () => {
-  const { id, marked, go } = await order('Mend and wait')
+  const ordered = await order('Mend and wait')
+  const { id, marked, go } = ordered
   await marked('waits')
   const { id: message } = await server.say(id, { text: 'Block now' })
+  await heard(ordered, 'Block now')
   go()
   await marked('now')
   await server.event(id, (event) => event.id === message && event.processed_at !== null)

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Approval } from '@longhaul/client/contract'
 import { type Scenario, say, script, use, when } from '@longhaul/testing'
-import { startPostgres, type TestPostgres } from '../support/postgres.ts'
+import { ask, startPostgres, type TestPostgres } from '../support/postgres.ts'
 import { until } from '../support/until.ts'
 import {
   assertWholeLog,
@@ -83,6 +83,9 @@ test('a worker that was stopped for longer than its lease writes nothing, asks n
     join(dataDir, 'sessions', sessionId, 'workspace/.git'),
   ) as [string, string]
   await until('the agent to wait', () => existsSync(join(here, 'came')), 90_000)
+  const call = 'select from transcript_entries where entry::text like \'%"tool_use"%.git/came%\''
+  const isStored = async () => (await ask(shared['DATABASE_URL'] ?? '', call)).length > 0
+  await until('its call to be stored', isStored)
   const other = await second.start(shared)
   const since = Date.now()
   process.kill(stopped.pid, 'SIGSTOP')
@@ -95,7 +98,7 @@ test('a worker that was stopped for longer than its lease writes nothing, asks n
   }
   const asked = first.model.requests.length
   const isOver = () => sandboxProcessesOf(first.dataDir).length === 0
-  await until('what it ran to be gone', isOver, 10_000)
+  await until('what it ran to be gone', isOver)
   assert.equal(first.model.requests.length, asked)
   await writeFile(join(elsewhere, 'go'), 'go on\n')
 

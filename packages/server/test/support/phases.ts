@@ -145,8 +145,8 @@ function held(action: GitHubAction) {
   }
 }
 
-/** The stored transcript has an entry like this. */
-async function stored(world: World, sessionId: string, pattern: string): Promise<void> {
+/** Resolves once the stored transcript has an entry like this. */
+export async function stored(world: World, sessionId: string, pattern: string): Promise<void> {
   const text = 'select from transcript_entries where session_id = $1 and entry::text like $2'
   await until('the turn to be stored', async () => {
     return (await query(world, text, [sessionId, pattern])) > 0
