@@ -5,6 +5,7 @@ import type { Environment } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
 import { type BoundHost, startBoundHost } from '../support/bound-host.ts'
 import type { ServerProcess } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import {
   assertWholeLog,
   brokenSum,
@@ -24,7 +25,7 @@ before(async () => {
     script(
       when(
         'Ask the vault',
-        use('Bash', { command: `${mend}; curl -sS -m 20 "\${VAULT_URL}v1/agent?a=1"` }),
+        use('Bash', { command: `${mend}; curl -sS -m 60 "\${VAULT_URL}v1/agent?a=1"` }),
         use('Bash', { command: 'env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline' }),
         say('Asked.'),
       ),
@@ -32,7 +33,7 @@ before(async () => {
         'Look for the vault',
         use('Bash', {
           command:
-            'echo "VAULT_URL is $VAULT_URL."; curl -sS -m 20 -w "%{http_code}" "$HTTP_PROXY/secret/VAULT/"',
+            'echo "VAULT_URL is $VAULT_URL."; curl -sS -m 60 -w "%{http_code}" "$HTTP_PROXY/secret/VAULT/"',
         }),
         say('Looked.'),
       ),
@@ -76,7 +77,7 @@ async function run(name: string, instructions: string, more: object) {
   return { id, task, denied, events, results: await server.toolResults(id) }
 }
 
-const asking = (who: string) => `curl -sSf -m 20 "\${VAULT_URL}${who}" | grep -q secret`
+const asking = (who: string) => `curl -sSf -m 60 "\${VAULT_URL}${who}" | grep -q secret`
 
 test('an agent and its checks get answers with the secret, which is nowhere inside', async () => {
   const { id, task, events, denied, results } = await run('served', 'Ask the vault.', {
@@ -94,7 +95,9 @@ test('an agent and its checks get answers with the secret, which is nowhere insi
   const told = JSON.stringify([results, events, task, server.output])
   // The part of it that looks the same however often it is quoted.
   assert.ok(!told.includes(secrets.bound.split('"')[1] ?? ''))
-  const entries = (await server.audit(id)).filter(({ route }) => route === 'secret')
+  const audited = async () => (await server.audit(id)).filter(({ route }) => route === 'secret')
+  await until('the audit has both', async () => (await audited()).length === 2)
+  const entries = await audited()
   assert.deepEqual(
     entries.map(({ verdict, host: name, secret, path }) => [verdict, name, secret, path]),
     ['/v1/agent', '/check'].map((path) => ['allowed', '127.0.0.1', 'VAULT', path]),

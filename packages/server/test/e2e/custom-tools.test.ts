@@ -16,7 +16,7 @@ const example = join(import.meta.dirname, '../../../../examples/01-custom-tools'
 /** Of the ticket tracker; it looks different in every encoding. */
 const token = 'canary"ticket/token?5b1d~~'
 
-const curl = 'curl -s -m 20 -H "Authorization: Bearer guess"'
+const curl = 'curl -s -m 60 -H "Authorization: Bearer guess"'
 const mcpPath = '$(dirname $ANTHROPIC_BASE_URL)/mcp/tickets'
 const listing = '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"list"}}'
 

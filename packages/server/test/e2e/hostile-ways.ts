@@ -116,7 +116,7 @@ export function model({ modelHost }: Target): Attempt[] {
       ...more,
     }).replaceAll('"', '\\"')
   const post = (path: string, more: object = {}): string =>
-    `curl -sf -m 20 "$ANTHROPIC_BASE_URL${path}" -d "${body(more)}"`
+    `curl -sf -m 60 "$ANTHROPIC_BASE_URL${path}" -d "${body(more)}"`
   const server = { type: 'url', url: 'http://127.0.0.1/', name: 'mine' }
   return [
     tries(

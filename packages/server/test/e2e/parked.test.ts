@@ -74,8 +74,9 @@ test('a thousand parked tasks have no process, and every list has all of them', 
   assert.equal(new Set(asked.map(({ id }) => id)).size, copiesMade + 1)
   const { store, queue } = await server.get<Record<string, { ok: boolean }>>('/health')
   assert.deepEqual([store?.ok, queue?.ok], [true, true])
-  const metrics = await (await server.request('/metrics')).text()
-  assert.match(metrics, /^longhaul_queue_depth\{priority="medium",status="active"\} 0$/m)
+  const metrics = async () => (await server.request('/metrics')).text()
+  const none = /^longhaul_queue_depth\{priority="medium",status="active"\} 0$/m
+  await until('no work to be active', async () => none.test(await metrics()))
 })
 
 test('those that are answered go on, without a workspace, to the end that they would have had', async () => {

@@ -30,7 +30,7 @@ test('a rolling restart of all workers finishes or hands over every task', async
   let one = await first.startWorker({ ...shared, WORKER_LABELS: 'one' })
   await using second = await makeWorld([])
   let two = await second.startWorker({ ...shared, WORKER_LABELS: 'two, zone:b' })
-  await until('both to be announced', async () => (await workers()).length === 2, 30_000)
+  await until('both to be announced', async () => (await workers()).length === 2)
   assert.deepEqual((await labelled('two'))?.labels, ['two', 'zone:b'])
   assert.equal((await labelled('one'))?.slots, 2)
 
@@ -57,7 +57,7 @@ test('a rolling restart of all workers finishes or hands over every task', async
       two = await second.startWorker({ ...shared, WORKER_LABELS: label })
     }
     const isBack = async () => (await labelled(label))?.status === 'working'
-    await until(`${label} to be back`, isBack, 30_000)
+    await until(`${label} to be back`, isBack)
   }
   for (const id of ids) {
     const task = await api.ended(id)

@@ -108,6 +108,8 @@ test('what the server stores, says and sends has no secret of its own, however i
   assert.equal(task.status, 'completed', JSON.stringify(task.error))
   await stream.done
   await until('the callback', () => receiver.received.some(({ path }) => path === '/done'))
+  const isAudited = async () => found(JSON.stringify(await server.audit(id)), decoy)
+  await until('the audit', isAudited)
   const deltas = stream.messages.filter(({ data }) => data.includes('content_delta'))
   const streamed = deltas.map(({ data }) => JSON.parse(data).delta.content.text).join('')
   const places = {

@@ -191,7 +191,7 @@ function attemptsAt({ port, registry }: { port: number; registry: URL }): Attemp
     [`${client} ${registry.hostname} ${registry.port}`, 'refused'],
     [`${client} 169.254.169.254 80`, 'refused'],
   ]
-  const model = 'curl -sf -m 20 "$ANTHROPIC_BASE_URL'
+  const model = 'curl -sf -m 60 "$ANTHROPIC_BASE_URL'
   const body = '{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"hi"}]}'
   return [
     ...['curl_get', 'curl_connect', 'node_get'].flatMap(through),

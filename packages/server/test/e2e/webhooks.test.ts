@@ -80,7 +80,7 @@ test('an endpoint hears of a task as it goes, in the form that the OpenAPI docum
       return event
     })
   for (const path of ['/full', '/thin'])
-    await until('all events', () => new Set(named(path)).size === described.length, 30_000)
+    await until('all events', () => new Set(named(path)).size === described.length, 90_000)
   await until('the callback', () => called('/callback').length === 1)
   assert.deepEqual(named('/callback'), ['task.completed'])
   const told = called('/full')

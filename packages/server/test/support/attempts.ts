@@ -30,8 +30,8 @@ gateway_port=\${gateway_port%/}
 attempt() {
   if eval "$1" >/dev/null 2>&1; then echo "reached: $1"; else echo "refused: $1"; fi
 }
-curl_get() { curl -sf -m 20 --noproxy '' -x "$HTTP_PROXY" "$1"; }
-curl_connect() { curl -sf -m 20 --noproxy '' -p -x "$HTTP_PROXY" "$1"; }
+curl_get() { curl -sf -m 60 --noproxy '' -x "$HTTP_PROXY" "$1"; }
+curl_connect() { curl -sf -m 60 --noproxy '' -p -x "$HTTP_PROXY" "$1"; }
 node_get() {
   node -e '
     const [port, path] = process.argv.slice(1)
@@ -41,9 +41,9 @@ node_get() {
       .on("error", () => process.exit(1))
   ' "$gateway_port" "$1"
 }
-bash_tcp() { timeout 10 bash -c "</dev/tcp/$1/$2"; }
+bash_tcp() { timeout 60 bash -c "</dev/tcp/$1/$2"; }
 node_to() {
-  timeout 10 node -e '
+  timeout 60 node -e '
     require("net")
       .connect(JSON.parse(process.argv[1]))
       .on("connect", () => process.exit(0))
