@@ -8,7 +8,7 @@ import { until } from '../support/until.ts'
 import { assertWholeLog, brokenSum, makeWorld, type World } from '../support/world.ts'
 
 const model = 'claude-opus-5-5'
-/** Of every answer but those for a title: 20,000 tokens at 20 dollars a million. */
+/** Of every answer that is counted: 20,000 tokens at 20 dollars a million. */
 const usage = {
   input_tokens: 0,
   output_tokens: 20_000,
@@ -18,6 +18,8 @@ const usage = {
 const answerUsd = 0.4
 const capUsd = 24
 const subagents = 8
+/** Of so many at least the first requests are under way together: the worst of all would not be paid for. */
+const atOnceMin = 5
 const fromShell = 'Hand over tokens.'
 const fromSubagent = 'Spend a part, number'
 
@@ -26,6 +28,7 @@ let inFlight = 0
 let atOnce = 0
 /** The first requests of the sub-agents; the shell is answered from the last of them on. */
 const parts = new Set<string>()
+const severalBegan = Promise.withResolvers<void>()
 const allBegan = Promise.withResolvers<void>()
 
 async function underWay({ lastUserText }: Conversation): Promise<void> {
@@ -33,13 +36,15 @@ async function underWay({ lastUserText }: Conversation): Promise<void> {
   atOnce = Math.max(atOnce, inFlight)
   if (lastUserText.includes(fromSubagent)) parts.add(lastUserText)
   if (parts.size === subagents) allBegan.resolve()
+  if (parts.size >= atOnceMin) severalBegan.resolve()
+  if (lastUserText.includes(fromSubagent)) await severalBegan.promise
   if (lastUserText === fromShell) await allBegan.promise
   await new Promise((resolve) => setTimeout(resolve, 150))
   inFlight -= 1
 }
 
 const dear = (step: Step): Step => ({ ...step, usage, until: underWay })
-const curl = `curl -s -m 60 -o /dev/null "$ANTHROPIC_BASE_URL/v1/messages" -d '${JSON.stringify({
+const curl = `curl -s -m 600 -o /dev/null "$ANTHROPIC_BASE_URL/v1/messages" -d '${JSON.stringify({
   ...{ model, max_tokens: usage.output_tokens },
   tools: [{ name: 'x', input_schema: { type: 'object' } }],
   messages: [{ role: 'user', content: fromShell }],
@@ -96,7 +101,7 @@ test('eight sub-agents and a shell together spend one answer more than the budge
   const spentUsd = task.result?.cost_usd ?? Number.POSITIVE_INFINITY
   assert.ok(spentUsd >= capUsd && spentUsd < capUsd + 1.1 * answerUsd, `${spentUsd} of ${capUsd}`)
   assert.ok(asked * answerUsd < capUsd + 1.1 * answerUsd, `${asked} answers`)
-  assert.ok(atOnce > 4, `only ${atOnce} answers were under way at once`)
+  assert.ok(atOnce >= atOnceMin, `only ${atOnce} answers were under way at once`)
   const said = answered().map(({ lastUserText }) => lastUserText)
   assert.ok(said.some((text) => text === fromShell))
   const ofParts = new Set(said.filter((text) => text.includes(fromSubagent)))
@@ -107,8 +112,12 @@ test('eight sub-agents and a shell together spend one answer more than the budge
   assert.equal(answered().length, asked)
 })
 
+/** But for what the agent itself says to those whom it started, and when it hears of their ends. */
 function answered() {
   return world.model.requests.filter(
-    ({ kind, outcome }) => kind === 'turn' && outcome === 'answered',
+    ({ kind, outcome, turn, lastUserText }) =>
+      kind === 'turn' &&
+      outcome === 'answered' &&
+      (turn === 0 || lastUserText.includes(fromSubagent)),
   )
 }
