@@ -10,10 +10,10 @@ import type { Sandbox, SandboxProcess } from '../../src/sandbox/driver.ts'
 import { scriptWith } from '../../src/sandbox/init-script.ts'
 import { launchWaitMsMax } from '../../src/sandbox/limits.ts'
 import { identify } from '../../src/sandbox/process-table.ts'
-import { type Bench, openBench, pidsOfUid, sh, until, waitingLaunches } from './support.ts'
+import { type Bench, openBench, pidsOfUid, sh, uidBase, until, waitingLaunches } from './support.ts'
 
 const isRoot = process.getuid?.() === 0
-const uid = isRoot ? 20_981 : (process.getuid?.() ?? 0)
+const uid = isRoot ? uidBase + 981 : (process.getuid?.() ?? 0)
 const sleeper = ['sh', '-c', 'echo on; sleep 300']
 let bench: Bench
 let sandbox: Sandbox
@@ -195,17 +195,17 @@ test('SIGKILL of the server ends the launch that waits in it', { skip: !isRoot }
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
   const [pid] = await once(child.stdout, 'data')
-  assert.ok((await pidsOfUid(20_983)).includes(Number(pid)))
+  assert.ok((await pidsOfUid(uidBase + 983)).includes(Number(pid)))
   child.kill('SIGKILL')
-  await until(async () => (await pidsOfUid(20_983)).length === 0)
+  await until(async () => (await pidsOfUid(uidBase + 983)).length === 0)
 })
 
 const server = (dataDir: string): string => `
   import { openBench, sh, until, waitingLaunches } from ${JSON.stringify(join(import.meta.dirname, 'support.ts'))}
   import { readFileSync } from 'node:fs'
-  const sandbox = await (await openBench({ dataDir: ${JSON.stringify(dataDir)} })).open(983)
+  const sandbox = await (await openBench({ dataDir: ${JSON.stringify(dataDir)}, uidBase: ${uidBase} })).open(983)
   await sh(sandbox, 'true')
-  const ready = (pid) => /^Uid:\\t20983\\t/m.test(readFileSync('/proc/' + pid + '/status', 'utf8'))
+  const ready = (pid) => /^Uid:\\t${uidBase + 983}\\t/m.test(readFileSync('/proc/' + pid + '/status', 'utf8'))
   await until(async () => (await waitingLaunches()).some(ready))
   console.log((await waitingLaunches())[0])
   setInterval(() => {}, 1000)`
@@ -223,13 +223,13 @@ test('the words of a command arrive as they were given, whatever is in them', as
     'ā\u0081\u0088€😀',
   ]
   const { stdout } = await sandbox.exec(['printf', '%s\\0', ...words], {
-    ...{ network: false, timeoutMs: 15_000, outputBytesMax: 10_000 },
+    ...{ network: false, timeoutMs: 60_000, outputBytesMax: 10_000 },
     signal: new AbortController().signal,
   })
   assert.deepEqual(stdout.split('\0').slice(0, -1), words)
   const long = 'x'.repeat(120_000)
   const echo = await sandbox.exec(['printf', '%s', long], {
-    ...{ network: false, timeoutMs: 15_000, outputBytesMax: 1_000_000 },
+    ...{ network: false, timeoutMs: 60_000, outputBytesMax: 1_000_000 },
     signal: new AbortController().signal,
   })
   assert.equal(echo.stdout, long)

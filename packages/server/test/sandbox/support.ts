@@ -14,7 +14,25 @@ import type {
   SandboxDriver,
   SandboxLimits,
 } from '../../src/sandbox/driver.ts'
-import { defaultLimits } from '../../src/sandbox/limits.ts'
+import { defaultLimits, narrowUids } from '../../src/sandbox/limits.ts'
+import { takeUidRange } from '../../src/sandbox/uid-range.ts'
+import { until as untilSo } from '../support/until.ts'
+
+export const never = new AbortController().signal
+
+/**
+ * The uid of slot 0 in this test file, until its process ends. Files run at once, and those of other
+ * checkouts too: what one of them starts, counts and ends by its uid must be nobody else's.
+ */
+export const uidBase = process.getuid?.() === 0 ? await takeUids() : narrowUids.base
+
+async function takeUids(): Promise<number> {
+  const directory = await mkdtemp(join(tmpdir(), 'lh-'))
+  const o = { dataDir: directory, base: null, clock: systemClock, signal: never }
+  const { base } = await takeUidRange(o)
+  await rm(directory, { recursive: true })
+  return base
+}
 
 /** A driver with a data directory of its own; disposing removes both and what was opened. */
 export interface Bench extends AsyncDisposable {
@@ -30,6 +48,7 @@ export async function openBench(
     dataDir?: string
     proc?: string
     clock?: Clock
+    uidBase?: number
   } = {},
 ): Promise<Bench> {
   const dataDir = o.dataDir ?? (await mkdtemp(join(tmpdir(), 'lh-')))
@@ -39,10 +58,13 @@ export async function openBench(
     dataDir,
     log: createLog('silent'),
     clock: o.clock ?? systemClock,
+    uidBase: o.uidBase ?? uidBase,
     ...(o.path === undefined ? {} : { path: o.path }),
     ...(o.proc === undefined ? {} : { proc: o.proc }),
   })
   const opened: Sandbox[] = []
+  // A test's clock keeps no process alive, and the end of a sandbox waits by it.
+  const alive = o.clock && setInterval(() => undefined, 1000)
   return {
     dataDir,
     driver,
@@ -64,6 +86,7 @@ export async function openBench(
       for (const at of await mountsBelow(dataDir))
         await unmountImage({ at, path: '/usr/bin:/bin' }, systemClock)
       await rm(dataDir, { recursive: true, force: true })
+      clearInterval(alive)
     },
   }
 }
@@ -79,8 +102,6 @@ export async function skipWithoutImages(): Promise<false | string> {
   return 'this host cannot mount images: a server that is root, with loop devices, can'
 }
 
-export const never = new AbortController().signal
-
 export function sh(
   sandbox: Sandbox,
   script: string,
@@ -88,7 +109,7 @@ export function sh(
 ): Promise<ExecResult> {
   return sandbox.exec(['/bin/bash', '-c', script], {
     network: false,
-    timeoutMs: 15_000,
+    timeoutMs: 60_000,
     outputBytesMax: 1_000_000,
     signal: never,
     ...o,
@@ -134,13 +155,9 @@ function childrenOf(pid: number): number[] {
 }
 
 /** Waits for a condition; fails after `limitMs`. */
-export async function until(
+export function until(
   condition: () => boolean | Promise<boolean>,
-  limitMs = 10_000,
+  limitMs?: number,
 ): Promise<void> {
-  const deadline = Date.now() + limitMs
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`not so after ${limitMs} ms`)
-    await systemClock.sleep(10)
-  }
+  return untilSo('what was waited for', condition, limitMs)
 }

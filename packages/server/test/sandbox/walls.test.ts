@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test'
 import type { Sandbox } from '../../src/sandbox/driver.ts'
 import { gitConfig } from '../../src/sandbox/git-config.ts'
 import { defaultLimits } from '../../src/sandbox/limits.ts'
-import { type Bench, never, openBench, pidsOfUid, sh, until } from './support.ts'
+import { type Bench, never, openBench, pidsOfUid, sh, uidBase, until } from './support.ts'
 
 const isRoot = process.getuid?.() === 0
 const canary = 'canary-3f9a1c-of-the-server'
@@ -106,17 +106,17 @@ test('limits on files, open files and core dumps are set', async () => {
 test('below a root server it runs as the uid of its slot', { skip: !isRoot }, async () => {
   const running = sandbox.spawn(['sleep', '30'], { network: false })
   const names = async () => {
-    const pids = await pidsOfUid(20_901)
+    const pids = await pidsOfUid(uidBase + 901)
     const all = await Promise.all(
       pids.map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')),
     )
     return all.map((name) => name.trim())
   }
   await until(async () => (await names()).includes('sleep'))
-  assert.equal(sandbox.uid, 20_901)
+  assert.equal(sandbox.uid, uidBase + 901)
   assert.ok((await names()).includes('bwrap'))
   const uidMap = await readFile(`/proc/${running.pid}/status`, 'utf8')
-  assert.match(uidMap, /^Uid:\t20901\t20901\t20901\t20901$/m)
+  assert.match(uidMap, new RegExp(`^Uid:(\\t${sandbox.uid}){4}$`, 'm'))
   assert.match(uidMap, /^Groups:\t\s*$/m)
   await sandbox.killAll()
 })
@@ -194,7 +194,7 @@ test('two sandboxes hear neither the sockets nor the ports of each other, nor sh
   const id = /^on (\d+)$/m.exec(String(line))?.[1]
   const script = `"$1" -e "$2"; cat /dev/shm/canary; perl -e 'print shmread(${id}, $b, 0, 64) ? $b : "no segment"'`
   const tries = await other.exec(['bash', '-c', script, 'sh', other.nodePath, connect], {
-    ...{ network: false, timeoutMs: 15_000, outputBytesMax: 10_000, signal: never },
+    ...{ network: false, timeoutMs: 60_000, outputBytesMax: 10_000, signal: never },
   })
   assert.deepEqual(tries.stdout.match(/[A-Z]{6,}|no segment|canary/g)?.sort(), [
     ...['ECONNREFUSED', 'ECONNREFUSED', 'ENOENT', 'no segment'],
@@ -243,7 +243,7 @@ test('git inside commits as who the session names, whatever signs the name has',
 test('the claude binary runs inside', async () => {
   const { stdout } = await sandbox.exec([sandbox.claudePath, '--version'], {
     network: true,
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     outputBytesMax: 10_000,
     signal: never,
   })

@@ -176,9 +176,7 @@ async function counted(slot: number, o: { script: string; afterwards?: string })
   const isFull = sandbox.limitHits().disk_full > 0
   const message = sentenceOf('disk_full', sandbox)
   await sandbox.killAll()
-  const signal = AbortSignal.timeout(20_000)
-  const bounds = { network: false, timeoutMs: 20_000, outputBytesMax: 1000, signal }
-  const { stdout: said } = await sandbox.exec(['bash', '-c', o.afterwards ?? 'true'], bounds)
+  const { stdout: said } = await sh(sandbox, o.afterwards ?? 'true')
   // From inside: who is not root cannot remove what is in a directory that was closed.
   await sandbox.destroy()
   return { isFull, said, message }
@@ -207,6 +205,6 @@ class LookClock implements Clock {
     const next = this.#next
     this.#next = null
     next?.()
-    await until(() => this.#next !== null || isEnded(), 20_000)
+    await until(() => this.#next !== null || isEnded())
   }
 }

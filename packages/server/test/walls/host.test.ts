@@ -10,7 +10,8 @@ import { chmod, copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/pr
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Sandbox } from '../../src/sandbox/driver.ts'
-import { type Bench, commandPidsOfUid, openBench, sh } from '../sandbox/support.ts'
+import { type Bench, commandPidsOfUid, openBench, sh, uidBase } from '../sandbox/support.ts'
+import { JumpClock } from '../support/jump-clock.ts'
 import { assertUnread, attack, canary, isRoot, nodeScript, plant, rootOnly } from './attack.ts'
 import { talkative } from './way-out.ts'
 
@@ -81,7 +82,7 @@ test('a port of the host is not heard, by TCP or UDP', async () => {
 })
 
 test('a process of the host is neither read nor signalled', async () => {
-  await using host = await plantProcess()
+  await using host = await plantProcess(sandbox)
   const { pid } = host.child
   assertUnread(await attack(sandbox, `cat /proc/${pid}/environ; kill -9 ${pid}`))
   host.child.kill('SIGTERM')
@@ -186,16 +187,26 @@ test('the gateway’s socket is not replaced by one of the agent’s', async () 
 })
 
 test('tracing pid 1 hangs nothing but the sandbox, which its time limit ends', async () => {
-  await using host = await plantProcess()
+  const clock = new JumpClock()
+  await using own = await openBench({ clock })
+  const traced = await own.open(965)
+  await using host = await plantProcess(traced)
   // PTRACE_ATTACH stops pid 1, and what waits for it with it.
   const trace = `$| = 1; $trace = \`uname -m\` =~ /x86_64/ ? 101 : 117;
     print syscall($trace, 16, ${host.child.pid}, 0, 0) == 0 ? "${canary}" : "no such process", "\\n";
     print syscall($trace, 16, 1, 0, 0) == 0 ? "pid 1 hangs\\n" : "pid 1 is safe\\n"; sleep 300`
-  const result = await sh(sandbox, `perl -e '${trace}'`, { timeoutMs: 1500 })
+  let said = ''
+  const result = await sh(traced, `perl -e '${trace}'`, {
+    timeoutMs: 100_000,
+    onOutput(chunk) {
+      said += chunk
+      if (/^pid 1/m.test(said)) clock.jump(100_000)
+    },
+  })
   assertUnread(result)
   assert.match(result.stdout, /^no such process\npid 1/)
   assert.equal(result.timedOut, true)
-  if (isRoot) assert.deepEqual(await commandPidsOfUid(20_961), [host.child.pid])
+  if (isRoot) assert.deepEqual(await commandPidsOfUid(uidBase + 965), [host.child.pid])
 })
 
 /** A directory of another owner, with what the shared slot has for every session. */
@@ -207,8 +218,8 @@ async function plantShown(): Promise<string> {
 }
 
 /** A process of the host with the sandbox's own uid, and the canary in its environment. */
-async function plantProcess() {
-  const own = sandbox.uid === null ? {} : { uid: sandbox.uid, gid: sandbox.uid }
+async function plantProcess({ uid }: Sandbox) {
+  const own = uid === null ? {} : { uid, gid: uid }
   const child: ChildProcess = spawn('sleep', ['300'], {
     ...own,
     env: { CANARY: canary },

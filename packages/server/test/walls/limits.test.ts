@@ -3,9 +3,12 @@
  * walls that stop them are in `mutations-limits.ts`. Each prints the canary where it got through.
  */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtemp } from 'node:fs/promises'
+import { text } from 'node:stream/consumers'
 import { after, before, test } from 'node:test'
 import { systemClock } from '../../src/clock.ts'
+import type { Sandbox } from '../../src/sandbox/driver.ts'
 import { kernelFiles } from '../../src/sandbox/limits/cgroup-files.ts'
 import { detectLimits, ownProc } from '../../src/sandbox/limits/detect.ts'
 import { numberOf } from '../../src/sandbox/seccomp/numbers.ts'
@@ -34,6 +37,16 @@ const hogs = (count: number, mebibytes: number) =>
   `for i in $(seq ${count}); do perl -e 'my @a; for (1..${mebibytes}) { push @a, "x" x 1048576 }
     sleep 2; exit 7' & pids="$pids $!"; done
   for pid in $pids; do wait $pid; [ $? = 7 ] || exit 1; done; echo ${canary}`
+/** Takes 100 MB, detached and in the background, and prints the canary when it is asked. */
+const keeps = `exec 3<&0; perl -e '$| = 1; my @a; for (1..100) { push @a, "x" x 1048576 }
+  print "held"; print "${canary}" if <STDIN>' <&3 & wait`
+const heldBy = (sandbox: Sandbox) => {
+  const child = sandbox.spawn(['setsid', '-w', 'bash', '-c', keeps], { network: false })
+  child.stdin.on('error', () => undefined) // What was killed hears nothing.
+  const said = text(child.stdout)
+  const held = Promise.race([once(child.stdout, 'data'), said])
+  return { child, held, said }
+}
 /** Starts 64 children and prints the canary if it could. */
 const bomb = `perl -e 'for (1..64) { my $pid = fork; exit 1 unless defined $pid;
   if (!$pid) { sleep 2; exit } } sleep 1; print "${canary}"'`
@@ -49,10 +62,12 @@ test('what is started apart, detached and in the background does not leave its s
   skip: grouped,
 }, async () => {
   const sandbox = await bench.open(972, 'sesn_apart', { memoryBytes: 160 * MiB })
-  const both = await Promise.all(
-    [1, 2].map(() => sh(sandbox, `setsid -w bash -c '${hogs(1, 100).replaceAll("'", `'\\''`)}'`)),
-  )
-  const through = both.filter(({ stdout }) => stdout.includes(canary))
+  const both = [1, 2].map(() => heldBy(sandbox))
+  await Promise.all(both.map(({ held }) => held))
+  // Only one that still has its memory answers.
+  for (const { child } of both) child.stdin.end('\n')
+  const answers = await Promise.all(both.map(({ said }) => said))
+  const through = answers.filter((said) => said.includes(canary))
   assert.ok(through.length < 2, 'the canary was read: both had their memory')
 })
 

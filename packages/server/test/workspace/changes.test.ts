@@ -142,7 +142,7 @@ test('a patch applies whatever bytes it carries and whatever the repository’s 
     git config color.ui always; git config diff.noprefix true; git config diff.external false`)
   const data = await patch(workspace, base)
   await workspace.sandbox.exec(['sh', '-c', 'cat >../tmp/patch'], {
-    ...{ input: data, network: false, timeoutMs: 10_000, outputBytesMax: 1000, signal: never },
+    ...{ input: data, network: false, timeoutMs: 60_000, outputBytesMax: 1000, signal: never },
   })
   await run(`git worktree add -q --detach ../tmp/copy ${base}; cd ../tmp/copy; git apply ../patch`)
   await run('diff -r --exclude .git . ../tmp/copy')
@@ -190,7 +190,7 @@ test('what else was left, on branches, in stashes or on no branch, is one bundle
   const bundle = await bundleOtherWork(workspace, base)
   assert.ok(bundle)
   await workspace.sandbox.exec(['sh', '-c', 'cat >../tmp/bundle'], {
-    ...{ input: bundle, network: false, timeoutMs: 10_000, outputBytesMax: 1000, signal: never },
+    ...{ input: bundle, network: false, timeoutMs: 60_000, outputBytesMax: 1000, signal: never },
   })
   await run(`git init -q ../tmp/other; cd ../tmp/other
     git fetch -q ../../workspace ${base}; git fetch -q ../bundle 'refs/heads/*:refs/heads/*'`)

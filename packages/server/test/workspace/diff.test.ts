@@ -32,7 +32,7 @@ async function differ(begin: string, change: string) {
   const { exitCode, stdout, stderr } = await sandbox.exec(
     ['sh', '-c', `git checkout -q --force ${base} && git apply --index && git write-tree`],
     {
-      ...{ network: false, timeoutMs: 20_000, outputBytesMax: 9999, signal: never },
+      ...{ network: false, timeoutMs: 60_000, outputBytesMax: 9999, signal: never },
       input: made.patch,
     },
   )
