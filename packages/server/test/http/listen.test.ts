@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { systemClock } from '../../src/clock.ts'
 import { listen } from '../../src/http/listen.ts'
+import { until } from '../support/until.ts'
 import { openTestApp, type TestApp } from './fixture.ts'
 
 let server: TestApp
@@ -100,12 +101,12 @@ test('closing waits for the running request and takes no new one', async () => {
   socket.on('data', (chunk) => {
     answer += chunk
   })
-  const head = `POST /v1/tasks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${server.key}\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n`
+  const head = `POST /v1/tasks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${server.key}\r\ncontent-type: application/json\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n`
   socket.write(head)
-  await new Promise((resolve) => setImmediate(resolve))
+  await until('the request to be running', () => answer.includes(' 100 Continue\r\n\r\n'))
   const closed = web[Symbol.asyncDispose]()
   socket.write('{}')
   await Promise.all([closed, once(socket, 'close')])
-  assert.match(answer, /^HTTP\/1.1 400 /)
+  assert.match(answer, /^HTTP\/1.1 100 Continue\r\n\r\nHTTP\/1.1 400 /)
   await assert.rejects(fetch(`${web.url}/livez`))
 })

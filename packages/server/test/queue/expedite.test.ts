@@ -151,7 +151,8 @@ test('a task whose time is up while it waits is claimed at once, with every plac
 test('a touch is bounded as everything else that is asked of the database', async () => {
   assert.equal(store.connection.statement_timeout, 30_000)
   assert.equal(store.connection.query_timeout, 40_000)
-  const short = { ...store, connection: { ...store.connection, statement_timeout: 300 } }
+  // Opening takes statements, too, each a moment.
+  const short = { ...store, connection: { ...store.connection, statement_timeout: 2000 } }
   const log = createLog('silent')
   await using bounded = await WorkQueue.open({ store: short, clock, log, node: 'node-b' })
   await create()
