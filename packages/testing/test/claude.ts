@@ -63,9 +63,9 @@ export async function openClaude(model: ScriptedModel): Promise<Claude> {
   }
 }
 
-/** Resolves when the file contains the text; rejects after 20 s. */
+/** Resolves when the file contains the text; rejects after a minute. */
 export async function waitForText(file: string, part: string): Promise<void> {
-  const signal = AbortSignal.timeout(20_000)
+  const signal = AbortSignal.timeout(60_000)
   while (!(await readFile(file, 'utf8').catch(() => '')).includes(part)) {
     await sleep(20, undefined, { signal })
   }

@@ -19,7 +19,7 @@ const { PATH = '' } = process.env
 const identity = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.com']
 const git = async (directory: string, ...args: string[]) => {
   const env = { PATH, HOME: work, GIT_TERMINAL_PROMPT: '0', GIT_CONFIG_NOSYSTEM: '1' }
-  const options = { env, timeout: 20_000 }
+  const options = { env, timeout: 60_000 }
   const { stdout } = await run('git', ['-C', directory, ...identity, ...args], options)
   return stdout
 }

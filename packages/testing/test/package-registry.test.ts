@@ -29,7 +29,7 @@ test('npm installs from the registry, and again from the lock file', async () =>
     promisify(execFile)('npm', [...args, '--no-audit', '--no-fund'], {
       cwd: work,
       env: { PATH, HOME: work, npm_config_registry: registry.url },
-      timeout: 60_000,
+      timeout: 110_000,
     })
   await writeFile(join(work, 'package.json'), '{"name":"app","version":"1.0.0","private":true}\n')
   await npm('install', 'both@2')

@@ -21,7 +21,7 @@ async function ask(model: ScriptedModel, messages: Message[], more: object = {})
     method: 'POST',
     headers: { 'x-api-key': model.apiKey },
     body: JSON.stringify(body),
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(60_000),
   })
 }
 

@@ -20,7 +20,7 @@ async function call(
     secretHeaders: { authorization: `Bearer ${secret}` },
     secrets: [secret],
     body: null,
-    timeoutMs: 5000,
+    timeoutMs: 60_000,
     allowPrivate: o.listed === false ? [] : [{ host: '127.0.0.1', port: upstream.port }],
     clock: systemClock,
     log,

@@ -22,7 +22,7 @@ async function runClaude(url: string, prompt: string): Promise<{ code: number; o
     const child = spawn(binary, ['-p', prompt, '--dangerously-skip-permissions'], {
       cwd: home,
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 60_000,
+      timeout: 110_000,
       killSignal: 'SIGKILL',
       env: {
         PATH,

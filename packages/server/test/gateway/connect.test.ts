@@ -192,7 +192,8 @@ test('closing the gateway ends tunnels at once and leaves no handle', async () =
     if (!socket.closed) await once(socket.resume(), 'close')
     await assert.rejects(gateway.ask({ path: '/' }), /ENOENT/)
   }
-  await until(() => handles().length === before.length)
+  // Those of earlier tests may have closed meanwhile.
+  await until(() => handles().length <= before.length)
 })
 
 function handles(): string[] {

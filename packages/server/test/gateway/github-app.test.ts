@@ -10,7 +10,7 @@ import { JumpClock } from '../support/jump-clock.ts'
 import { log } from './harness.ts'
 
 const minute = 60_000
-const signal = AbortSignal.timeout(60_000)
+const { signal } = new AbortController()
 
 let github: FakeGitHub
 let app: FakeApp

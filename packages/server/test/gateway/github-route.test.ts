@@ -46,7 +46,7 @@ async function gh(gateway: TestGateway, ...args: string[]) {
     ...{ GH_TOKEN: 'placeholder', GH_REPO: 'acme/app', GH_NO_UPDATE_NOTIFIER: '1' },
   }
   const result = await new Promise<{ failed: boolean; stdout: string; stderr: string }>((resolve) =>
-    execFile('gh', args, { env, cwd: directory, timeout: 30_000 }, (error, stdout, stderr) =>
+    execFile('gh', args, { env, cwd: directory, timeout: 110_000 }, (error, stdout, stderr) =>
       resolve({ failed: error !== null, stdout, stderr: `${stderr}${error ?? ''}` }),
     ),
   )

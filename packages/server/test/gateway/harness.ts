@@ -21,6 +21,7 @@ import { type Gateway, openGateway } from '../../src/gateway/server.ts'
 import { createLog } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import type { PriceTable } from '../../src/prices/price-table.ts'
+import { until as untilSo } from '../support/until.ts'
 
 export const log = createLog('silent')
 
@@ -243,11 +244,7 @@ export async function askRaw(socketPath: string, bytes: string): Promise<string>
   return Buffer.concat(chunks).toString()
 }
 
-/** Waits until `condition` holds; fails after ten seconds. */
-export async function until(condition: () => boolean): Promise<void> {
-  const end = Date.now() + 10_000
-  while (!condition()) {
-    if (Date.now() > end) throw new Error('the condition did not come true')
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
+/** Waits until `condition` holds. */
+export function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  return untilSo('what was waited for', condition)
 }
