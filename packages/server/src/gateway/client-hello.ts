@@ -4,7 +4,7 @@ import { canonicalHost } from './resolve.ts'
 
 /** What a connection begins with. `other` is not TLS; `broken` is neither TLS nor anything else. */
 type Beginning =
-  | { readonly kind: 'more' }
+  | { readonly kind: 'more'; readonly bytes: number }
   | { readonly kind: 'other' }
   | { readonly kind: 'broken' }
   | { readonly kind: 'hello'; readonly serverName: string | null }
@@ -13,16 +13,16 @@ type Beginning =
 const tlsPort = 443
 /** A ClientHello with post-quantum key shares has 2 KiB; beyond this it is none. */
 const helloBytesMax = 16 * 1024
+/** Programs send it in one; the smallest records that OpenSSL can be told to make have 512 bytes. */
+const helloRecordsMax = 16
 
 /**
  * Judges the first bytes of a tunnel: if they begin a TLS connection, it has to be for the very host that
  * the tunnel was opened to; on port 443 they have to. `why` is a sentence. Pure; `bytes` is everything
- * that was sent since the tunnel was opened.
+ * that was sent since the tunnel was opened. `more` says how many bytes there have to be before another
+ * look is worth it: with a look at each the cost grows with the square of a hello that comes byte by byte.
  */
-export function judgeBeginning(
-  bytes: Buffer,
-  { host, port }: HostPort,
-): { readonly kind: 'more' | 'passed' } | { readonly kind: 'refused'; readonly why: string } {
+export function judgeBeginning(bytes: Buffer, { host, port }: HostPort): Verdict {
   const beginning = readBeginning(bytes)
   const where = `What went to ${host}:${port}`
   switch (beginning.kind) {
@@ -48,6 +48,11 @@ export function judgeBeginning(
   }
 }
 
+type Verdict =
+  | { readonly kind: 'more'; readonly bytes: number }
+  | { readonly kind: 'passed' }
+  | { readonly kind: 'refused'; readonly why: string }
+
 const passed = { kind: 'passed' } as const
 
 function refused(why: string): { readonly kind: 'refused'; readonly why: string } {
@@ -60,36 +65,42 @@ function refused(why: string): { readonly kind: 'refused'; readonly why: string 
  * counts.
  */
 function readBeginning(bytes: Buffer): Beginning {
-  if (bytes.length === 0) return more
+  if (bytes.length === 0) return { kind: 'more', bytes: 1 }
   if (bytes[0] !== handshakeRecord) return { kind: 'other' }
   const records = handshakeOf(bytes)
   if (records === null) return broken
-  const message = readMessage(records)
+  const message = readMessage(records.content)
   if (message !== null) return message
-  return bytes.length > helloBytesMax ? broken : more
+  return bytes.length > helloBytesMax ? broken : { kind: 'more', bytes: records.end }
 }
 
-const more = { kind: 'more' } as const
 const broken = { kind: 'broken' } as const
 const handshakeRecord = 22
+const headerBytes = 5
 const recordBytesMax = 16 * 1024
 const clientHello = 1
 const serverNameExtension = 0
 const hostName = 0
 
-/** What the records hold that have come so far; null if they are not records of a handshake. */
-function handshakeOf(bytes: Buffer): Buffer | null {
+/**
+ * What the records hold that have come so far, and where the header or record ends that has not all
+ * come; null if they are not records of a handshake, or too many.
+ */
+function handshakeOf(bytes: Buffer): { content: Buffer; end: number } | null {
   const parts: Buffer[] = []
-  for (let at = 0; at + 5 <= bytes.length; ) {
+  let at = 0
+  while (at + headerBytes <= bytes.length) {
     const length = bytes.readUInt16BE(at + 3)
     const isRecord = bytes[at] === handshakeRecord && bytes[at + 1] === 3
     if (!isRecord || length === 0 || length > recordBytesMax) return null
-    parts.push(bytes.subarray(at + 5, at + 5 + length))
-    at += 5 + length
+    if (parts.length === helloRecordsMax) return null
+    const end = at + headerBytes + length
+    parts.push(bytes.subarray(at + headerBytes, end))
     // What follows a whole message may be anything.
-    if (isWhole(parts)) break
+    if (end > bytes.length || isWhole(parts)) return { content: Buffer.concat(parts), end }
+    at = end
   }
-  return Buffer.concat(parts)
+  return { content: Buffer.concat(parts), end: at + headerBytes }
 }
 
 function isWhole(parts: readonly Buffer[]): boolean {

@@ -56,17 +56,41 @@ export async function runTunnel(
 
 /** The same chunks, the first of them held until they say what they are. Throws TunnelRefused. */
 async function* judged(chunks: AsyncIterable<Buffer>, target: HostPort): AsyncGenerator<Buffer> {
-  let held: Buffer | null = Buffer.alloc(0)
+  const held = new Held()
+  let isPassed = false
   for await (const chunk of chunks) {
-    if (held === null) {
+    if (isPassed) {
       yield chunk
       continue
     }
-    held = Buffer.concat([held, chunk])
-    const verdict = judgeBeginning(held, target)
-    if (verdict.kind === 'more') continue
+    const bytes = held.add(chunk)
+    if (bytes === null) continue
+    const verdict = judgeBeginning(bytes, target)
     if (verdict.kind === 'refused') throw new TunnelRefused(verdict.why)
-    yield held
-    held = null
+    if (verdict.kind === 'more') held.wait(bytes, verdict.bytes)
+    else {
+      isPassed = true
+      yield bytes
+    }
+  }
+}
+
+/** Keeps chunks until there are so many bytes as are waited for, in room for no more than these. */
+class Held {
+  #room = Buffer.alloc(0)
+  #length = 0
+
+  /** Everything so far, this included; null while there are not enough. */
+  add(chunk: Buffer): Buffer | null {
+    if (this.#length + chunk.length >= this.#room.length)
+      return Buffer.concat([this.#room.subarray(0, this.#length), chunk])
+    this.#length += chunk.copy(this.#room, this.#length)
+    return null
+  }
+
+  /** `bytes` are held on until there are `bytesMin`. */
+  wait(bytes: Buffer, bytesMin: number): void {
+    this.#room = Buffer.alloc(bytesMin)
+    this.#length = bytes.copy(this.#room)
   }
 }

@@ -81,6 +81,7 @@ for (const [what, bytes, reason] of [
   ['TLS records without a ClientHello', Buffer.from('160301000402000000', 'hex'), /form of TLS/],
   ['a ClientHello without an end', endless(), /form of TLS/],
   ['a ClientHello whose lengths lie', lying(), /form of TLS/],
+  ['a ClientHello in 17 records', inRecords(17), /form of TLS/],
 ] as const)
   test(`${what} is closed before a byte of it leaves, and is told`, async () => {
     await using tunnel = await openTunnel()
@@ -102,6 +103,39 @@ function endless(): Buffer {
 function lying(): Buffer {
   return Buffer.concat([Buffer.from('160301002c01000028', 'hex'), Buffer.alloc(40, 0xff)])
 }
+
+/** The beginning of one of 16,000 bytes, a byte in each record. */
+function inRecords(count: number): Buffer {
+  const message = Buffer.alloc(count, 3)
+  message.set([1, 0, 0x3e, 0x80])
+  return Buffer.concat([...message].map((byte) => Buffer.from([22, 3, 1, 0, 1, byte])))
+}
+
+test('a ClientHello that comes byte by byte is looked at twice a record, not at each byte', async () => {
+  const target = { host, port: 443 }
+  const hello = await helloFor(host)
+  const parts = [hello.subarray(5, 100), hello.subarray(100, 150), hello.subarray(150)]
+  const split = Buffer.concat(
+    parts.flatMap((part) => [Buffer.from([22, 3, 1, part.length >> 8, part.length & 255]), part]),
+  )
+  const looks: string[] = []
+  let bytes = 1
+  while (looks.at(-1) !== 'passed') {
+    const verdict = judgeBeginning(split.subarray(0, bytes), target)
+    looks.push(verdict.kind)
+    if (verdict.kind === 'more') {
+      assert.ok(verdict.bytes > bytes && verdict.bytes <= split.length)
+      bytes = verdict.bytes
+    }
+  }
+  assert.equal(bytes, split.length)
+  assert.ok(looks.length <= 7, looks.join())
+})
+
+test('a ClientHello in 16 records is waited for', () => {
+  const verdict = judgeBeginning(inRecords(16), { host, port: 443 })
+  assert.deepEqual(verdict, { kind: 'more', bytes: 101 })
+})
 
 test('a TLS session runs through a tunnel as if there were none', async () => {
   const psk = Buffer.from('a'.repeat(32))

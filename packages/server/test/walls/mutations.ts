@@ -10,6 +10,7 @@ import { kernelMutations } from './mutations-kernel.ts'
 import { leavingsMutations } from './mutations-leavings.ts'
 import { limitMutations } from './mutations-limits.ts'
 import { modelMutations } from './mutations-model.ts'
+import { parsingMutations } from './mutations-parsing.ts'
 import { procMutations } from './mutations-proc.ts'
 import { repoConfigMutations } from './mutations-repo-config.ts'
 import { scrubbingMutations } from './mutations-scrubbing.ts'
@@ -34,6 +35,7 @@ export const mutations: readonly Mutation[] = [
   ...limitMutations,
   ...floodMutations,
   ...countedMutations,
+  ...parsingMutations,
 ]
 
 /** Attacks that work: what bounds them, and the test that it does. */

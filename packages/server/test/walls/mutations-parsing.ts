@@ -1,0 +1,16 @@
+import type { Mutation } from './mutation.ts'
+
+const gateway = 'packages/server/src/gateway'
+const test = 'packages/server/test/walls/parsing.test.ts'
+
+/** The walls of `parsing.test.ts`. */
+export const parsingMutations: readonly Mutation[] = [
+  {
+    wall: 'a ClientHello has 16 records at most',
+    file: `${gateway}/client-hello.ts`,
+    find: '    if (parts.length === helloRecordsMax) return null\n',
+    replace: '',
+    test,
+    title: 'a ClientHello in records of a byte each is not put together',
+  },
+]
