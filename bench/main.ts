@@ -5,6 +5,7 @@ import { clone } from './clone.ts'
 import { type Bench, type Entry, holds } from './entry.ts'
 import { events } from './events.ts'
 import { gateway } from './gateway.ts'
+import { largeBodies } from './large-bodies.ts'
 import { memory } from './memory.ts'
 import { severalNodes } from './nodes.ts'
 import { parked } from './parked.ts'
@@ -14,7 +15,7 @@ import { scrubbing } from './scrubbing.ts'
 import { start } from './start.ts'
 
 const benches: readonly Bench[] = [
-  ...[memory, start, sandbox, events, clone, gateway, agentPhase, scrubbing],
+  ...[memory, start, sandbox, events, clone, gateway, largeBodies, agentPhase, scrubbing],
   ...[parked, scale, severalNodes],
 ]
 /** What is always measured takes three to four minutes; the rest, ten each. */

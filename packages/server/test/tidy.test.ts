@@ -15,6 +15,7 @@ const level: Record<string, number> = {
   'clock.ts': 0,
   'ids.ts': 0.5,
   'log.ts': 0.25,
+  'own-thread.ts': 0.5,
   'metrics.ts': 0,
   scrub: 0,
   'known-secrets.ts': 0.75,

@@ -63,13 +63,13 @@ export async function openRunner(
   },
 ): Promise<Runner> {
   const { config, clock, log } = o
-  const { dataDir, audit, metrics } = shared
+  const { dataDir, audit, metrics, opened } = shared
   const { sandboxes, report } = await openSandboxes(o, shared)
   const credentials = new GitCredentials(config.github, o)
   return {
     ...{ sandboxes, report, credentials, egress: await shared.egress, prices: pricesOf(o) },
     breaker: new Breaker({ clock, metrics }),
-    bodies: new Bodies({ metrics, clock }),
+    bodies: opened.use(new Bodies({ metrics, clock, log })),
     memory: new MemoryFloor({ ...o, floorBytes: config.memoryFloorBytes, metrics }),
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
   }

@@ -14,7 +14,7 @@ import { requireHeld } from './held.ts'
 import type { ModelBody } from './model-body.ts'
 import { refuseModel } from './refuse.ts'
 import { Silence } from './silence.ts'
-import { openRequest, relay } from './upstream.ts'
+import { openRequest, relay, sendBody } from './upstream.ts'
 import { type Reading, UsageReader } from './usage.ts'
 
 /** A non-streaming answer sends nothing until it is complete; the API's own limit is ten minutes. */
@@ -44,6 +44,8 @@ export interface Exchange {
   readonly model: Model
   /** `/v1/messages` or `/v1/messages/count_tokens`, with the query the client gave. */
   readonly path: string
+  /** Aborts when the client goes away, or the gateway closes. */
+  readonly signal: AbortSignal
 }
 
 export type Checked = Exchange & { readonly body: ModelBody }
@@ -56,7 +58,7 @@ type Settle = (reading: Reading | null) => void
  */
 export async function forward(
   context: RouteContext,
-  o: Checked & { signal: AbortSignal; settle: Settle },
+  o: Checked & { settle: Settle },
 ): Promise<void> {
   const { requested } = o.body
   const { prices } = context
@@ -107,7 +109,7 @@ async function ask(
     clock: context.clock,
     signal: o.signal,
   })
-  sent.request.end(o.body.bytes)
+  sendBody(sent.request, o.body.bytes)
   try {
     return await sent.response
   } catch (error) {

@@ -13,13 +13,13 @@ import {
   refuseNoRoom,
   refuseQuota,
 } from './anthropic-refusals.ts'
-import { type HeldBody, NoRoom } from './bodies.ts'
-import { BodyTooLarge } from './body.ts'
+import type { HeldBody } from './bodies.ts'
+import { BodyTooLarge, NoRoom } from './body.ts'
 import type { RouteContext } from './context.ts'
 import { countUsage } from './count-model.ts'
 import { JsonCount, JsonTooLarge } from './json-count.ts'
 import { withLimit } from './limits.ts'
-import { type ModelBody, parseModelBody } from './model-body.ts'
+import type { ModelBody } from './model-body.ts'
 import { refuseModel } from './refuse.ts'
 import { clientSignal } from './upstream.ts'
 import type { Reading } from './usage.ts'
@@ -43,7 +43,9 @@ export async function routeModel(
     return deny(context, o.response, 'Only POST /v1/messages and /v1/messages/count_tokens exist.')
   const { model } = context.policy
   if (model === null) return deny(context, o.response, 'No model is configured for this session.')
-  const exchange = { ...o, model, path }
+  // Before the body is read: nothing says later that its client went away by then.
+  const signal = clientSignal(o.response, context.signal)
+  const exchange = { ...o, model, path, signal }
   try {
     // Held to the end: what is sent is kept until it is answered.
     using held = context.bodies.holdForModel()
@@ -72,11 +74,10 @@ async function routeBody(
  * of their own there, their answers say nothing of messages: they neither stop nor park anybody.
  */
 async function sendCount(context: RouteContext, o: Checked): Promise<void> {
-  const signal = clientSignal(o.response, context.signal)
   const hooks = { ...context.hooks, onQuota: () => {}, beforeParking: async () => {} }
   const passage = context.breaker.look()
   if (passage.kind === 'closed') return refuseQuota({ ...context, hooks }, { ...o, ...passage })
-  await forward({ ...context, hooks, breaker: deaf }, { ...o, signal, settle: () => {} })
+  await forward({ ...context, hooks, breaker: deaf }, { ...o, settle: () => {} })
 }
 
 const deaf: RouteContext['breaker'] = {
@@ -108,7 +109,8 @@ async function readModelBody(
     const count = new JsonCount()
     const raw = await o.held.read(o.request, bodyBytesMax, (chunk) => count.feed(chunk))
     const rules = { ...o.model, prices: context.prices }
-    const parsed = await context.bodies.inTurn(() => parseModelBody(raw, rules))
+    const { signal } = o
+    const parsed = await context.bodies.parse(raw, { values: count.values, rules, signal })
     if ('body' in parsed) return parsed.body
     context.record.denied({ ...hostOf(o.model.baseUrl), route: 'anthropic', why: parsed.why })
     await refuseInvalid(o.response, parsed.why)
@@ -125,7 +127,7 @@ async function readModelBody(
 }
 
 async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
-  const signal = clientSignal(o.response, context.signal)
+  const { signal } = o
   try {
     await withLimit({ clock: context.clock, ms: hookMs, signal, what: 'the hook' }, () =>
       context.hooks.beforeModelRequest(o.body.lastToolUses),
@@ -150,7 +152,6 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
   }
   await forward(context, {
     ...o,
-    signal,
     settle: (reading) => {
       admission.settle(reading?.costUsd ?? 0)
       if (reading === null) return

@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../clock.ts'
+import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import { readBody } from './body.ts'
+import { NoRoom, readBody } from './body.ts'
+import { ModelBodies } from './model-bodies.ts'
+import type { ModelRules, ParsedBody } from './model-body.ts'
 
 /** Of all sessions together; one of them may have an eighth. */
 const processBytesMax = 512 * 1024 * 1024
@@ -14,23 +17,27 @@ const chunkBytes = 512
 /** A body comes from the same machine; one that does not end gives its room back. */
 const bodyMs = 60_000
 
-/** There is no room for a body now; the same request may pass in a moment. */
-export class NoRoom extends Error {}
-
 /**
  * The request bodies that the gateways of this process hold: their memory is the server's, which no
- * limit of a sandbox bounds. What becomes of them is made one at a time: it takes several times their
- * memory, and holds up everybody while it is made.
+ * limit of a sandbox bounds. Disposing ends the thread that parses large ones.
  */
-export class Bodies {
+export class Bodies implements AsyncDisposable {
   readonly #bytesMax: number
   readonly #metrics: Metrics
+  readonly #forModel: ModelBodies
   readonly clock: Clock
   #bytes = 0
-  #last: Promise<unknown> = Promise.resolve()
 
-  constructor(o: { readonly metrics: Metrics; readonly clock: Clock; readonly bytesMax?: number }) {
+  constructor(o: {
+    readonly metrics: Metrics
+    readonly clock: Clock
+    readonly log: Log
+    readonly bytesMax?: number
+    /** Of the thread that parses. */
+    readonly heapMegabytes?: number
+  }) {
     this.#metrics = o.metrics
+    this.#forModel = new ModelBodies(o)
     this.clock = o.clock
     this.#bytesMax = o.bytesMax ?? processBytesMax
   }
@@ -40,11 +47,13 @@ export class Bodies {
     return new SessionBodies(this)
   }
 
-  /** Runs `work` after all that came before, whatever became of them. */
-  async inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#last.then(work, work)
-    this.#last = turn.catch(() => undefined)
-    return turn
+  /** As ModelBodies does. */
+  parse(...[raw, o]: Parameters<ModelBodies['parse']>): Promise<ParsedBody> {
+    return this.#forModel.parse(raw, o)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#forModel[Symbol.asyncDispose]()
   }
 
   /** Throws NoRoom beyond the bound. */
@@ -74,8 +83,12 @@ export class SessionBodies {
     this.#all = all
   }
 
-  inTurn<T>(work: () => Promise<T>): Promise<T> {
-    return this.#all.inTurn(work)
+  /** The session's turn among all others that have bodies to be parsed; see ModelBodies. */
+  parse(
+    raw: Buffer,
+    o: { readonly values: number; readonly rules: ModelRules; readonly signal: AbortSignal },
+  ): Promise<ParsedBody> {
+    return this.#all.parse(raw, { ...o, owner: this })
   }
 
   /** The body of one request; disposing gives back what it took. */

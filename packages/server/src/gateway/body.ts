@@ -9,6 +9,9 @@ export class BodyTooLarge extends Error {
   }
 }
 
+/** There is no room for a body now; the same request may pass in a moment. */
+export class NoRoom extends Error {}
+
 /**
  * Reads a whole body. Throws BodyTooLarge beyond `bytesMax`, what `watch` throws at a chunk, or the
  * stream's own error.

@@ -1,5 +1,7 @@
 /** Values in one body, keys not counted: a prompt of a million tokens has some tens of thousands. */
 const valuesMax = 100_000
+/** Bytes of a string in a row after which its end is looked for by a leap: a call costs as much. */
+const leapAfterBytes = 32
 /** Values within values; a schema of a tool has a dozen. */
 const depthMax = 500
 
@@ -24,30 +26,50 @@ export class JsonCount {
   #inString = false
   #escaped = false
 
-  /** Throws JsonTooLarge as soon as there are too many values, or too many within each other. */
-  feed(chunk: Buffer): void {
-    for (let at = 0; at < chunk.length; at += 1) {
-      if (this.#inString) at = this.#endOfString(chunk, at)
-      else if (chunk[at] === quote) this.#inString = true
-      else this.#count(chunk[at] ?? 0)
-    }
+  /** How many values there were so far. */
+  get values(): number {
+    return this.#values
   }
 
-  /** Where the string ends that goes on at `from`, by leaps: most of a body is in strings. */
-  #endOfString(chunk: Buffer, from: number): number {
-    for (let at = from; ; ) {
-      const found = chunk.indexOf(quote, at)
-      const end = found === -1 ? chunk.length : found
-      let escapes = 0
-      while (end - escapes > at && chunk[end - escapes - 1] === backslash) escapes += 1
-      // Only an escape that the chunk before ended with reaches over all that is here.
-      if (this.#escaped && escapes === end - at) escapes += 1
-      this.#escaped = escapes % 2 === 1
-      this.#inString = found === -1 || this.#escaped
-      if (found === -1 || !this.#inString) return end
-      this.#escaped = false
-      at = found + 1
+  /** Throws JsonTooLarge as soon as there are too many values, or too many within each other. */
+  feed(chunk: Buffer): void {
+    for (let at = 0; at < chunk.length; )
+      at = this.#inString ? this.#endOfString(chunk, at) : this.#startOfString(chunk, at)
+  }
+
+  /** Counts up to the next string; gives where its text begins, or the end of what is here. */
+  #startOfString(chunk: Buffer, from: number): number {
+    for (let at = from; at < chunk.length; at += 1) {
+      const byte = chunk[at] ?? 0
+      if (byte === quote) {
+        this.#inString = true
+        return at + 1
+      }
+      if (byte >= comma) this.#count(byte)
     }
+    return chunk.length
+  }
+
+  /** What follows the string that goes on at `from`, or the end of what is here. */
+  #endOfString(chunk: Buffer, from: number): number {
+    let escaped = this.#escaped
+    let plain = 0
+    for (let at = from; at < chunk.length; at += 1) {
+      const byte = chunk[at]
+      if (escaped) escaped = false
+      else if (byte === backslash) escaped = true
+      else if (byte === quote) {
+        this.#escaped = false
+        this.#inString = false
+        return at + 1
+      } else plain += 1
+      if (plain === leapAfterBytes) {
+        plain = 0
+        at = beforeEscapes(chunk, at)
+      }
+    }
+    this.#escaped = escaped
+    return chunk.length
   }
 
   /** Every value but the first stands behind one of these. */
@@ -62,4 +84,15 @@ export class JsonCount {
     if (this.#depth > depthMax)
       throw new JsonTooLarge(`The request body has more than ${depthMax} values within each other.`)
   }
+}
+
+/**
+ * Where the string that `from` is in has its last byte before a quote, and before the backslashes of
+ * that: whether they escape it is seen one by one. Most of a body is in long strings.
+ */
+function beforeEscapes(chunk: Buffer, from: number): number {
+  const found = chunk.indexOf(quote, from)
+  let end = found === -1 ? chunk.length : found
+  while (end - 1 > from && chunk[end - 1] === backslash) end -= 1
+  return end - 1
 }

@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import { setImmediate } from 'node:timers/promises'
 import { z } from 'zod'
 import type { Price } from '../prices/list.ts'
 import { isModel, literally } from '../prices/model-name.ts'
@@ -35,40 +34,35 @@ const promptTokensMax = 1_000_000
 const fallbacksMax = 8
 
 /** What a session's requests may ask for. */
-type ModelRules = Pick<NonNullable<GatewayPolicy['model']>, 'models' | 'fetches'> & {
+export type ModelRules = Pick<NonNullable<GatewayPolicy['model']>, 'models' | 'fetches'> & {
   readonly prices: PriceTable
 }
+
+/** What became of a body. `why` is a sentence. */
+export type ParsedBody = { readonly body: ModelBody } | { readonly why: string }
 
 /**
  * Parses the body of a Messages request and refuses another model than those of the rules, and
  * whatever would make the provider connect somewhere, run something or read stored files for the
- * agent: a way out of the sandbox that no wall sees. In doubt it refuses. `why` is a sentence. Others
- * have their turn of the event loop after each step; the caller has counted what the text becomes.
+ * agent: a way out of the sandbox that no wall sees. In doubt it refuses. Nobody else has a turn
+ * meanwhile: the caller has counted what the text becomes, and chosen the thread.
  */
-export async function parseModelBody(
-  raw: Buffer,
-  rules: ModelRules,
-): Promise<{ body: ModelBody } | { why: string }> {
-  await setImmediate()
+export function parseModelBody(raw: Buffer, rules: ModelRules): ParsedBody {
   // What stands in place of other bytes would be three for each.
   if (!isUtf8(raw)) return { why: 'The request body is not JSON.' }
-  const text = raw.toString('utf8')
-  await setImmediate()
-  const parsed = parseJson(text)
+  const parsed = parseJson(raw.toString('utf8'))
   if (!parsed.ok) return { why: 'The request body is not JSON.' }
   const { value } = parsed
-  await setImmediate()
   const listed = listProblem(value)
   if (listed !== null) return { why: listed }
   const request = messagesRequest.safeParse(value)
   if (!request.success) return { why: sentenceOf(request.error) }
   const why = problemOf(request.data, rules) ?? toolsProblem(fieldOf(value, 'tools'), rules)
   if (why !== null) return { why }
-  const scan = await scanValues(value, rules)
+  const scan = scanValues(value, rules)
   if (scan.why !== null) return { why: scan.why }
-  const written = JSON.stringify(value)
-  await setImmediate()
-  return { body: bodyOf(value, { request: request.data, scan, written, prices: rules.prices }) }
+  const bytes = Buffer.from(JSON.stringify(value))
+  return { body: bodyOf(value, { request: request.data, scan, bytes, prices: rules.prices }) }
 }
 
 function bodyOf(
@@ -76,12 +70,11 @@ function bodyOf(
   o: {
     readonly request: MessagesRequest
     readonly scan: Scan
-    readonly written: string
+    readonly bytes: Buffer
     readonly prices: PriceTable
   },
 ): ModelBody {
-  const { request, prices } = o
-  const bytes = Buffer.from(o.written)
+  const { request, bytes, prices } = o
   const requested = {
     model: request.model,
     inputTokens: inputTokensOf(bytes, o.scan),

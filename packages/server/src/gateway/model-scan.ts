@@ -1,9 +1,6 @@
-import { setImmediate } from 'node:timers/promises'
 import { excerpt } from './excerpt.ts'
 import type { GatewayPolicy } from './policy.ts'
 
-/** Values that are looked at before others have their turn: about a millisecond. */
-const valuesATurn = 5_000
 /** Characters of what was sent that a refusal repeats: a type may have as many as the body. */
 const repeatedCharsMax = 100
 
@@ -34,17 +31,16 @@ export interface Scan {
  * Walks every value the provider would interpret, without recursion: depth costs no stack. By plain
  * checks: a schema library made objects of its own for each value, which took six times as long.
  */
-export async function scanValues(value: unknown, rules: Fetching): Promise<Scan> {
+export function scanValues(value: unknown, rules: Fetching): Scan {
   const scan: Scan = { why: null, images: 0, imageBytes: 0, hasPages: false }
   const rest: unknown[] = [value]
-  for (let seen = 1; rest.length > 0 && scan.why === null; seen += 1) {
+  while (rest.length > 0 && scan.why === null) {
     const next = rest.pop()
     if (Array.isArray(next)) for (const child of next) pushObject(rest, child)
     else if (typeof next === 'object' && next !== null) {
       scan.why = blockProblem(next, scan, rules)
       pushFields(rest, next)
     }
-    if (seen % valuesATurn === 0) await setImmediate()
   }
   return scan
 }

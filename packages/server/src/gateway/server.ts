@@ -83,6 +83,8 @@ export class Gateway implements AsyncDisposable {
   readonly #counted = new WeakMap<Socket, { read: number; written: number }>()
   readonly #server: Server
   readonly #meter: Meter
+  /** Its own, if it has no others'. */
+  readonly #bodies: Bodies | null
   readonly #stop = new AbortController()
   readonly #sockets = new Set<Socket>()
   readonly #running = new Set<Promise<void>>()
@@ -91,12 +93,14 @@ export class Gateway implements AsyncDisposable {
     const { policy, hooks, clock, log, metrics } = o
     this.#meter = new Meter({ budget: o.budget, clock })
     this.#decisions = new Decisions({ hooks, clock })
+    const bodies = o.bodies ?? new Bodies(o)
+    this.#bodies = o.bodies === undefined ? bodies : null
     this.#context = {
       policy,
       hooks,
       clock,
       breaker: o.breaker ?? new Breaker(o),
-      bodies: (o.bodies ?? new Bodies(o)).ofSession(),
+      bodies: bodies.ofSession(),
       log,
       metrics,
       meter: this.#meter,
@@ -132,6 +136,7 @@ export class Gateway implements AsyncDisposable {
     const settled = Promise.allSettled(this.#running)
     await Promise.race([settled, this.#context.clock.sleep(closeMs)])
     this.#decisions[Symbol.dispose]()
+    await this.#bodies?.[Symbol.asyncDispose]()
     await closed
   }
 

@@ -17,15 +17,21 @@ const tokensPerUnit = 1_000_000
 /** What inference in the United States costs more, of every token. */
 export const usOnlyFactor = 1.1
 
+/** What a table is made of; a thread that has the same makes the same table. */
+export interface PriceSettings {
+  readonly own?: PriceList['models']
+  readonly unknownModel?: UnknownModel
+}
+
 /** What models cost: the list prices of the house, and those of the operator's in their place. */
 export class PriceTable {
+  readonly settings: PriceSettings
   readonly unknownModel: UnknownModel
   readonly #rows: readonly (readonly [name: string, price: ModelPrice])[]
   readonly #dearest: ModelPrice
 
-  constructor(
-    o: { readonly own?: PriceList['models']; readonly unknownModel?: UnknownModel } = {},
-  ) {
+  constructor(o: PriceSettings = {}) {
+    this.settings = o
     this.unknownModel = o.unknownModel ?? 'dearest'
     this.#rows = Object.entries({ ...listPrices.models, ...o.own })
       // The longest name says most of a model: `acme-claude-opus-5` is not just `claude-opus-5`.

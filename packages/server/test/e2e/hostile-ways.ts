@@ -118,6 +118,7 @@ export function model({ modelHost }: Target): Attempt[] {
   const post = (path: string, more: object = {}): string =>
     `curl -sf -m 60 "$ANTHROPIC_BASE_URL${path}" -d "${body(more)}"`
   const server = { type: 'url', url: 'http://127.0.0.1/', name: 'mine' }
+  const [start, end] = body({}).split('hi')
   return [
     tries(
       'use other routes of the model’s API',
@@ -147,6 +148,18 @@ export function model({ modelHost }: Target): Attempt[] {
       ],
       [`anthropic ${modelHost}`, `anthropic ${modelHost}`],
     ),
+    // Each takes the server long to parse; two fit in at once, and nothing pauses between them.
+    tries('keep the server busy with large requests to the model', [
+      [
+        `{ printf %s "${start}"; head -c 20000000 /dev/zero | tr "\\0" x; printf %s "é${end}"; } > large`,
+        'reached',
+      ],
+      [
+        'seq 24 | xargs -P 2 -I{} curl -sf -m 60 -o /dev/null --data-binary @large "$ANTHROPIC_BASE_URL/v1/messages/count_tokens"',
+        'reached',
+      ],
+      ['rm large', 'reached'],
+    ]),
     tries(
       'reach the model’s provider with a key of its own',
       [['curl_connect https://api.anthropic.com/v1/models', 'refused']],

@@ -5,12 +5,14 @@ import { connect, type Socket } from 'node:net'
 import { test } from 'node:test'
 import { systemClock } from '../../src/clock.ts'
 import { Bodies } from '../../src/gateway/bodies.ts'
+import { createLog } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 import { askRaw, startGateway, startUpstream, type TestGateway, until } from './harness.ts'
 
 const path = '/anthropic/v1/messages'
 const mebibyte = 1024 * 1024
+const log = createLog('silent')
 const plain = bodyOf('hello')
 
 function bodyOf(content: string): string {
@@ -41,7 +43,7 @@ async function beginBody(gateway: TestGateway, size: number): Promise<Socket> {
 test('bodies of one session have 64 MiB together, ended or not, and others are not hindered', async () => {
   await using upstream = await startSlow()
   const metrics = new Metrics()
-  const bodies = new Bodies({ metrics, clock: systemClock })
+  await using bodies = new Bodies({ log, metrics, clock: systemClock })
   const { policy } = upstream
   await using gateway = await startGateway({ policy, bodies })
   await using other = await startGateway({ policy, bodies })
@@ -67,7 +69,7 @@ function untilGiven(metrics: Metrics): Promise<void> {
 test('bodies of all sessions together have a bound of their own', async () => {
   await using upstream = await startSlow()
   const bytesMax = mebibyte
-  const bodies = new Bodies({ metrics: new Metrics(), clock: systemClock, bytesMax })
+  await using bodies = new Bodies({ log, metrics: new Metrics(), clock: systemClock, bytesMax })
   const { policy } = upstream
   await using gateway = await startGateway({ policy, bodies })
   await using other = await startGateway({ policy, bodies })
@@ -111,7 +113,7 @@ test('a body that does not end is given up after a minute', async () => {
   await using upstream = await startSlow()
   const clock = new ManualClock()
   const metrics = new Metrics()
-  const bodies = new Bodies({ metrics, clock })
+  await using bodies = new Bodies({ log, metrics, clock })
   await using gateway = await startGateway({ policy: upstream.policy, clock, bodies })
   const socket = await beginBody(gateway, mebibyte)
   const closed = new Promise((resolve) => socket.once('close', resolve))

@@ -63,7 +63,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
       audit,
       credentials,
       breaker: new Breaker({ clock, metrics }),
-      bodies: new Bodies({ metrics, clock }),
+      bodies: new Bodies({ log, metrics, clock }),
       prices: new PriceTable(),
     },
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),
