@@ -1,18 +1,9 @@
 import type { Hint } from '../store/hint.ts'
-import { removeExpiredKeys } from '../store/idempotency.ts'
-import { listOldTasks, removeOldSpending, removeRecordings } from '../store/retention.ts'
-import { deleteTask } from '../tasks/delete.ts'
 import type { RunnerDeps } from './deps.ts'
+import { forget } from './forget.ts'
 
 /** Between two looks at what is left over on this node and in the store. */
 export const reapMs = 60_000
-const dayMs = 24 * 3_600_000
-/** As long as an idempotency key is remembered. */
-const idempotencyMs = 30 * dayMs
-const reservationMs = dayMs
-const spendingMs = 400 * dayMs
-/** Batches of one look; the rest follows a minute later. */
-const batchesMax = 10
 
 type Deps = Pick<
   RunnerDeps,
@@ -65,24 +56,4 @@ async function makeRoom({ disk, mirrors, log }: Deps, signal: AbortSignal): Prom
 
 function expire({ mirrors }: Deps, signal: AbortSignal): Promise<void> {
   return mirrors.expire(signal)
-}
-
-/** What is older than it is kept for. Any number of nodes may do so at once. */
-async function forget({ store, config, clock, log }: Deps, signal: AbortSignal): Promise<void> {
-  const now = clock.now()
-  const before = (ms: number) => new Date(now - ms)
-  await removeExpiredKeys(store.db, before(idempotencyMs))
-  await removeOldSpending(store.db, {
-    reservedBefore: before(reservationMs),
-    dayBefore: before(spendingMs),
-  })
-  const { recordingsDays, tasksDays } = config.retention
-  for (let n = 0; n < batchesMax && !signal.aborted; n += 1) {
-    const removed =
-      recordingsDays === null ? 0 : await removeRecordings(store.db, before(recordingsDays * dayMs))
-    const old = tasksDays === null ? [] : await listOldTasks(store.db, before(tasksDays * dayMs))
-    for (const id of old) await deleteTask({ store, clock }, id)
-    if (removed + old.length === 0) return
-    log.info({ recordings: removed, tasks: old.length }, 'what was kept for long enough is gone')
-  }
 }

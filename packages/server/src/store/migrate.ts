@@ -26,6 +26,7 @@ import { errorsOfLogs } from './migrations/0026-errors-of-logs.ts'
 import { writersOfDates } from './migrations/0027-writers-of-dates.ts'
 import { heldWorkers } from './migrations/0028-held-workers.ts'
 import { waitsForDates } from './migrations/0029-waits-for-dates.ts'
+import { removedRecordings } from './migrations/0030-removed-recordings.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -62,6 +63,7 @@ const migrations: readonly Migration[] = [
   writersOfDates,
   heldWorkers,
   waitsForDates,
+  removedRecordings,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

@@ -95,6 +95,8 @@ interface Sessions {
   created_at: Date
   updated_at: Date
   archived_at: Optional<Date>
+  /** Since when its transcript and artifacts are being removed: it does not go on with what is left of them. */
+  recordings_removed_at: Optional<Date>
   /** Nobody's any more: a row that only holds its slot until its files are gone. */
   deleted_at: Optional<Date>
 }

@@ -12,11 +12,16 @@ import { moveTask } from './transition.ts'
 
 /** Why a task that ended cannot go on with a message; null when it can. */
 export async function noFollowUp(trx: Db, task: TaskRow): Promise<MessageRefused | null> {
-  // Locks the session's row: nobody archives it meanwhile.
+  // Locks the session's row: nobody archives it or removes its recordings meanwhile.
   await currentAttempt(trx, task.session_id)
   const session = await getSession(trx, task.session_id)
   if (session === undefined || session.archived_at !== null) {
     return refuse('session_archived', 'The session of this task is archived; order a new task.')
+  }
+  if (session.recordings_removed_at !== null) {
+    const why =
+      'What was recorded of this task, its conversation too, was kept for as long as this server keeps it and is gone; order it again.'
+    return refuse('no_conversation', why)
   }
   const conversation = { sessionId: session.id, conversationId: session.conversation_id }
   if (!(await hasConversation(trx, conversation))) {
