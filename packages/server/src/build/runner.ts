@@ -1,6 +1,7 @@
 import type { SandboxReport } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config.ts'
+import { Answers } from '../gateway/answers.ts'
 import { Bodies } from '../gateway/bodies.ts'
 import { Breaker } from '../gateway/breaker.ts'
 import { GitCredentials } from '../gateway/credentials.ts'
@@ -45,6 +46,7 @@ type Own =
   | 'egress'
   | 'breaker'
   | 'bodies'
+  | 'answers'
   | 'prices'
   | 'mirrors'
   | 'memory'
@@ -70,6 +72,7 @@ export async function openRunner(
     ...{ sandboxes, report, credentials, egress: await shared.egress, prices: pricesOf(o) },
     breaker: new Breaker({ clock, metrics }),
     bodies: opened.use(new Bodies({ metrics, clock, log })),
+    answers: new Answers(),
     memory: new MemoryFloor({ ...o, floorBytes: config.memoryFloorBytes, metrics }),
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
   }

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { PriceTable } from '../prices/price-table.ts'
+import type { SessionAnswers } from './answers.ts'
 import type { SessionBodies } from './bodies.ts'
 import type { Breaker } from './breaker.ts'
 import type { ExchangeRecord } from './exchange-record.ts'
@@ -22,6 +23,8 @@ export interface RouteContext {
   readonly breaker: Pick<Breaker, 'ask' | 'look' | 'limited' | 'answered' | 'missed'>
   /** What its requests have in memory. */
   readonly bodies: SessionBodies
+  /** What its requests are answered, where that is searched for secrets. */
+  readonly answers: SessionAnswers
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { z } from 'zod'
 import type { HostPort } from '../config.ts'
 import { Scrubber } from '../scrub/scrubber.ts'
-
+import { TooManyAnswers } from './answers.ts'
 import { BodyTooLarge, bounded, NoRoom, readBody } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { withCredential } from './credential.ts'
@@ -55,6 +55,8 @@ export async function routeGitHub(
   if (judged.kind === 'refused') return deny(context, { ...o, why: judged.why })
   const exchange = { ...o, github, signal: clientSignal(response, context.signal) }
   try {
+    using held = context.answers.begin()
+    void held
     const body = await bodyOf(context, { ...exchange, judged })
     if (body === null) return
     const details = judged.kind === 'graphql' ? { method } : { method, path: judged.path }
@@ -62,17 +64,20 @@ export async function routeGitHub(
     const sent = await send(context, { ...exchange, judged, body })
     await answer(context, { ...exchange, judged, ...sent })
   } catch (error) {
-    if (error instanceof BodyTooLarge) {
-      context.record.refused({ ...targetOf(github), route: 'github', why: error.message })
-      return refuseGitHub(response, { status: 413, message: error.message })
-    }
-    context.log.info({ err: error }, 'a request to GitHub failed')
-    const isBusy = error instanceof NotHeld || error instanceof NoRoom
-    const isSaid = error instanceof GitHubRefused || isBusy
-    const message = isSaid ? error.message : 'GitHub cannot be reached.'
+    const { status, message } = refusedFor(error)
+    if (status !== 413) context.log.info({ err: error }, 'a request to GitHub failed')
     context.record.refused({ ...targetOf(github), route: 'github', why: message })
-    await refuseGitHub(response, { status: isBusy ? 503 : 502, message })
+    await refuseGitHub(response, { status, message })
   }
+}
+
+function refusedFor(error: unknown): { readonly status: number; readonly message: string } {
+  if (error instanceof BodyTooLarge) return { status: 413, message: error.message }
+  if (error instanceof TooManyAnswers) return { status: 429, message: error.message }
+  const isBusy = error instanceof NotHeld || error instanceof NoRoom
+  if (isBusy) return { status: 503, message: error.message }
+  const isSaid = error instanceof GitHubRefused
+  return { status: 502, message: isSaid ? error.message : 'GitHub cannot be reached.' }
 }
 
 const comment = z.object({ body: z.string().min(1).max(65_536) })
@@ -88,6 +93,7 @@ async function bodyOf(
   o: Exchange & { judged: GitHubRequest },
 ): Promise<Buffer | null> {
   const { judged, request, signal } = o
+  const scrubbed = (asked: unknown) => o.github.scrubber.valueInTurns(asked, context.answers.inTurn)
   if (judged.kind === 'read') return Buffer.alloc(0)
   using held = context.bodies.hold()
   const given = parseJson(await held.read(request, requestBytesMax))
@@ -97,7 +103,7 @@ async function bodyOf(
       ? await context.hooks.mayComment(judged.number, signal)
       : problemOf(given)
     : 'The body of the request is not what this path takes.'
-  if (why === null) return Buffer.from(JSON.stringify(o.github.scrubber.value(parsed.data)))
+  if (why === null) return Buffer.from(JSON.stringify(await scrubbed(parsed.data)))
   await deny(context, { ...o, why })
   return null
 }
@@ -166,15 +172,17 @@ async function answer(
   }
   const scrubber = new Scrubber(credential === null || credential.length < 8 ? [] : [credential])
   const headers = { ...answerHeadersOf(o), ...linkOf(o) }
+  const passed = (chunks: AsyncIterable<Buffer>) =>
+    pipeline(withoutMinted(scrubber.stream(chunks, context.answers.inTurn)), response)
   if (judged.kind === 'comment' && status === 201) {
     const made = await readBody(from, commentBytesMax)
     const { html_url: url = '' } = madeComment.safeParse(parseJson(made)).data ?? {}
     context.hooks.onCommented({ number: judged.number, url })
     response.writeHead(status, headers)
-    return pipeline(withoutMinted(scrubber.stream(Readable.from([made]))), response)
+    return passed(Readable.from([made]))
   }
   response.writeHead(status, headers)
-  await pipeline(withoutMinted(scrubber.stream(bounded(from, answerBytesMax))), response)
+  await passed(bounded(from, answerBytesMax))
 }
 
 const madeComment = z.object({ html_url: z.string().max(2_048) })

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import type { HostPort } from '../config.ts'
 import { Scrubber } from '../scrub/scrubber.ts'
-
+import { TooManyAnswers } from './answers.ts'
 import { BodyTooLarge, bounded, NoRoom } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { pickHeaders } from './headers.ts'
@@ -52,6 +52,9 @@ export async function routeMcp(
   const target = targetOf(server)
   try {
     using held = context.bodies.hold()
+    // A stream of notices may be open for as long as the session is; connections are bounded, too.
+    using answer = method === 'GET' ? null : context.answers.begin()
+    void answer
     const body = await held.read(request, requestBytesMax)
     const address = await addressOf(context, { target, signal })
     await requireHeld(context, signal)
@@ -73,25 +76,28 @@ export async function routeMcp(
       signal,
     })
     sent.request.end(body)
-    await relayScrubbed(await sent.response, { server, response })
+    await relayScrubbed(context, { from: await sent.response, server, response })
   } catch (error) {
     if (error instanceof AddressRefused) {
       context.record.denied({ ...target, route: 'mcp', why: error.message })
       return refuse(response, { status: 403, sentence: error.message })
     }
-    if (error instanceof BodyTooLarge || isBusy(error)) {
-      context.record.refused({ ...target, route: 'mcp', why: error.message })
-      const status = isBusy(error) ? 503 : 413
-      return refuse(response, { status, sentence: error.message })
+    const status = statusOf(error)
+    if (status !== null) {
+      const { message: sentence } = error as Error
+      context.record.refused({ ...target, route: 'mcp', why: sentence })
+      return refuse(response, { status, sentence })
     }
     context.log.info({ err: error, host }, 'a request to an MCP server failed')
     await refuse(response, { status: 502, sentence: `The MCP server ${name} does not answer.` })
   }
 }
 
-/** The same request may pass in a moment. */
-function isBusy(error: unknown): error is NotHeld | NoRoom {
-  return error instanceof NotHeld || error instanceof NoRoom
+/** Of what is refused with its own sentence: but for the first, the same request may pass in a moment. */
+function statusOf(error: unknown): number | null {
+  if (error instanceof BodyTooLarge) return 413
+  if (error instanceof TooManyAnswers) return 429
+  return error instanceof NotHeld || error instanceof NoRoom ? 503 : null
 }
 
 function targetOf({ url: { hostname: host, port, protocol } }: McpUpstream): HostPort {
@@ -110,9 +116,10 @@ function addressOf(
 }
 
 async function relayScrubbed(
-  from: IncomingMessage,
-  { server, response }: { server: McpUpstream; response: ServerResponse },
+  { answers }: RouteContext,
+  o: { from: IncomingMessage; server: McpUpstream; response: ServerResponse },
 ): Promise<void> {
+  const { from, server, response } = o
   const status = from.statusCode ?? 502
   const refused = refusalOf(status, from.headers['content-encoding'])
   if (refused !== null) {
@@ -124,7 +131,7 @@ async function relayScrubbed(
   const headers = picked.map(([name, value]) => [name, scrubber.text(String(value))])
   response.writeHead(status, Object.fromEntries(headers))
   response.flushHeaders()
-  await pipeline(scrubber.stream(bounded(from, answerBytesMax)), response)
+  await pipeline(scrubber.stream(bounded(from, answerBytesMax), answers.inTurn), response)
 }
 
 /** A client inside would answer 401 by asking its user to sign in: the credential is the operator's. */

@@ -1,6 +1,7 @@
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { Scrubber } from '../scrub/scrubber.ts'
+import { type SessionAnswers, TooManyAnswers } from './answers.ts'
 import { BodyTooLarge, bounded } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { forwardableHeaders, framingOf } from './headers.ts'
@@ -41,6 +42,8 @@ export async function routeSecret(
   const details = { secret: secret.name, method, path }
   context.record.allowed({ host, port, route: 'secret', details })
   try {
+    using held = context.answers.begin()
+    void held
     await requireHeld(context, signal)
     const limit = { clock: context.clock, ms: exchangeMs, signal, what: 'the request' }
     await withLimit(limit, (limited) =>
@@ -49,9 +52,10 @@ export async function routeSecret(
   } catch (error) {
     if (error instanceof BodyTooLarge)
       return refuse(response, { status: 413, sentence: error.message })
-    if (error instanceof NotHeld) {
+    if (error instanceof NotHeld || error instanceof TooManyAnswers) {
       context.record.refused({ host, port, route: 'secret', why: error.message })
-      return refuse(response, { status: 503, sentence: error.message })
+      const status = error instanceof NotHeld ? 503 : 429
+      return refuse(response, { status, sentence: error.message })
     }
     context.log.info({ err: error, host, port }, 'a request with a secret failed')
     const sentence = `${host}:${port} cannot be reached${codeOf(error)}.`
@@ -79,7 +83,7 @@ async function addressOf(
 }
 
 async function exchange(
-  { clock }: RouteContext,
+  { clock, answers }: RouteContext,
   o: {
     request: IncomingMessage
     response: ServerResponse
@@ -97,7 +101,7 @@ async function exchange(
   // A failed upload ends the request, and with it the answer, where it is reported.
   pipeline(upload(request, sent.request), sent.request).catch(() => {})
   try {
-    await answer(await sent.response, o)
+    await answer(await sent.response, { ...o, answers })
   } finally {
     sent.request.destroy()
   }
@@ -137,8 +141,9 @@ function headersOut(request: IncomingMessage, { secret }: SecretRequest): Outgoi
 
 async function answer(
   from: IncomingMessage,
-  { response, judged }: { response: ServerResponse; judged: SecretRequest },
+  o: { response: ServerResponse; judged: SecretRequest; answers: SessionAnswers },
 ): Promise<void> {
+  const { response, judged, answers } = o
   const { secret, method } = judged
   const length = from.headers['content-length']
   const refused = refusalOf(from.headers['content-encoding'], method === 'HEAD' ? '0' : length)
@@ -156,7 +161,7 @@ async function answer(
   })
   response.writeHead(from.statusCode ?? 502, Object.fromEntries(headers))
   response.flushHeaders()
-  await pipeline(scrubber.stream(bounded(from, answerBytesMax)), response)
+  await pipeline(scrubber.stream(bounded(from, answerBytesMax), answers.inTurn), response)
 }
 
 function refusalOf(encoding = 'identity', length = '0'): string | null {

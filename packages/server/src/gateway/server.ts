@@ -6,6 +6,7 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import { PriceTable } from '../prices/price-table.ts'
+import { Answers } from './answers.ts'
 import { routeModel } from './anthropic.ts'
 import { Bodies } from './bodies.ts'
 import { Breaker } from './breaker.ts'
@@ -52,6 +53,8 @@ interface GatewayOptions {
   readonly breaker?: Breaker
   /** Of all sessions of the process; absent: this is the only one. */
   readonly bodies?: Bodies
+  /** The same. */
+  readonly answers?: Answers
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
@@ -101,6 +104,7 @@ export class Gateway implements AsyncDisposable {
       clock,
       breaker: o.breaker ?? new Breaker(o),
       bodies: bodies.ofSession(),
+      answers: (o.answers ?? new Answers()).ofSession(),
       log,
       metrics,
       meter: this.#meter,

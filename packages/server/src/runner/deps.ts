@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Config, HostPort, Preset } from '../config.ts'
 import type { LiveEvents } from '../events/live.ts'
+import type { Answers } from '../gateway/answers.ts'
 import type { Bodies } from '../gateway/bodies.ts'
 import type { Breaker } from '../gateway/breaker.ts'
 import type { GitCredentials } from '../gateway/credentials.ts'
@@ -33,6 +34,8 @@ export interface RunnerDeps {
   readonly breaker: Breaker
   /** What its agents ask the model for. */
   readonly bodies: Bodies
+  /** What they are answered elsewhere. */
+  readonly answers: Answers
   readonly prices: PriceTable
   readonly schedules: ScheduleDeps
   readonly audit: AuditWriter

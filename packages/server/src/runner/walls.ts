@@ -178,6 +178,7 @@ async function openWayOut(
     }),
     breaker: deps.breaker,
     bodies: deps.bodies,
+    answers: deps.answers,
     prices: deps.prices,
     clock: deps.clock,
     log: deps.log,

@@ -4,6 +4,8 @@ import {
   introduces,
   isBackslash,
   longestSpelling,
+  lookaheadCharsMax,
+  maySpell,
   type Reading,
   readingsAt,
   wrapAt,
@@ -18,6 +20,23 @@ interface Branch {
   readonly next: Map<number, Branch>
   /** Those that have got so far. */
   readonly forms: string[]
+}
+
+/** Where one stands in a text. */
+interface Place {
+  readonly at: number
+  readonly end: number
+}
+
+/** What a look at a text has found; open: the first place that says more with more of the text. */
+interface Looked {
+  readonly found: Place | null
+  readonly open: number | null
+}
+
+/** The run of backslashes that was come to last. */
+interface Seen {
+  run: Backslashes
 }
 
 /** A set of texts that are looked for at once, however each of their characters is spelled. */
@@ -46,25 +65,46 @@ export class Needles {
     branch.forms.push(form)
   }
 
+  /** How many there are; none is ever taken away. */
+  get count(): number {
+    return this.#known.size
+  }
+
   /** Characters that one of them takes at most. */
   get longest(): number {
     return this.#longest
   }
 
   /** Where the first one at or after `from` begins and, being the longest there, ends. */
-  find(text: string, from: number): { readonly at: number; readonly end: number } | null {
-    if (this.#longest === 0) return null
-    let run: Backslashes = { lastStart: from, end: from }
-    for (let at = from; at < text.length; at += 1) {
-      if (!this.#mayBegin(text, at)) continue
-      if (this.#isPlain(text.charCodeAt(at))) {
-        if (at >= run.end) run = backslashesAt(text, at)
-        if (at < run.end && at !== run.lastStart) continue
-      }
-      const end = this.#endAt(text, at)
-      if (end !== null) return { at, end }
+  find(text: string, from: number): Place | null {
+    return this.look(text, from).found
+  }
+
+  /** The same; and from where it must be looked again if more of the text comes. */
+  look(text: string, from: number): Looked {
+    const seen: Seen = { run: { lastStart: from, end: from } }
+    let open: number | null = null
+    for (let at = this.#next(text, from, seen); at !== null; at = this.#next(text, at + 1, seen)) {
+      const { end, isOpen } = this.#readAt(text, at)
+      if (isOpen) open ??= at
+      if (end !== null) return { found: { at, end }, open }
     }
+    // What the last character begins depends on the next one.
+    return { found: null, open: open ?? Math.max(from, text.length - 1) }
+  }
+
+  /** The first place at or after `from` where one may begin. */
+  #next(text: string, from: number, seen: Seen): number | null {
+    if (this.#longest === 0) return null
+    for (let at = from; at < text.length; at += 1)
+      if (this.#mayBegin(text, at) && !this.#isWithinRun(text, at, seen)) return at
     return null
+  }
+
+  #isWithinRun(text: string, at: number, seen: Seen): boolean {
+    if (!this.#isPlain(text.charCodeAt(at))) return false
+    if (at >= seen.run.end) seen.run = backslashesAt(text, at)
+    return at < seen.run.end && at !== seen.run.lastStart
   }
 
   /** Of a run of these, all that it spells is seen from its last start: no form begins with them. */
@@ -76,71 +116,84 @@ export class Needles {
   #mayBegin(text: string, at: number): boolean {
     const first = text.charCodeAt(at)
     if (first >= codes) return false
-    if (introduces(first)) return true
+    if (introduces(first) && maySpell(text, at)) return true
     if (!this.#root.next.has(first)) return false
     const second = text.charCodeAt(at + 1)
     if (second >= codes) return false
     return this.#pairs[first * codes + second] === 1 || introduces(second) || isLineEnd(second)
   }
 
-  #endAt(text: string, at: number): number | null {
+  /** Where one ends that begins here; open: it may, or another one, with more of the text. */
+  #readAt(text: string, at: number): { readonly end: number | null; readonly isOpen: boolean } {
     let longest: number | null = null
-    const next = nextIn(text)
+    const reader = new Reader(text)
     const follow = (branch: Branch, from: number): void => {
       for (const form of branch.forms) {
-        const end = endOf(form, { at: from, next })
+        const end = reader.endOf(form, from)
         const isWithin = end !== null && end - at <= longestSpelling(form)
         if (isWithin && (longest === null || end > longest)) longest = end
       }
       if (branch.next.size === 0) return
-      for (const { code, end } of next(from, branch !== this.#root)) {
+      for (const { code, end } of reader.next(from, branch !== this.#root)) {
         const longer = branch.next.get(code)
         if (longer !== undefined) follow(longer, end)
       }
     }
     follow(this.#root, at)
-    return longest
+    return { end: longest, isOpen: reader.isOpen }
   }
 }
 
-/** What may be read next at a place; `begun`: behind the first character of a form. */
-type Next = (at: number, begun: boolean) => readonly Reading[]
+/** Reads on from one place: forms that begin alike read the same, and what may spell anything is read once for all of them. */
+class Reader {
+  readonly #text: string
+  #known: Map<number, readonly Reading[]> | undefined
+  /** Whether what was read depends on what comes behind the text. */
+  isOpen = false
 
-/** Where the rest of a form ends that goes on at this place, by the longest reading of it. */
-function endOf(form: string, o: { readonly at: number; readonly next: Next }): number | null {
-  let ends = [o.at]
-  for (let place = depth; place < form.length; place += 1) {
-    const wanted = form.charCodeAt(place)
-    const further: number[] = []
-    for (const at of ends)
-      for (const { code, end } of o.next(at, true))
-        if (code === wanted && !further.includes(end)) further.push(end)
-    if (further.length === 0) return null
-    ends = further
+  constructor(text: string) {
+    this.#text = text
   }
-  return Math.max(...ends)
-}
 
-/** Forms that begin alike read the same places: what may spell anything is read once for all of them. */
-function nextIn(text: string): Next {
-  let known: Map<number, Reading[]> | undefined
-  return function nextAt(at, begun) {
-    if (at >= text.length) return []
+  /** What may be read at a place; `begun`: behind the first character of a form. */
+  next(at: number, begun: boolean): readonly Reading[] {
+    const text = this.#text
+    if (at >= text.length) {
+      this.isOpen = true
+      return none
+    }
     const code = text.charCodeAt(at)
     if (!introduces(code) && !isLineEnd(code)) return [{ code, end: at + 1 }]
+    if (at > text.length - lookaheadCharsMax) this.isOpen = true
     // The first place is read once, and no other one as if nothing had begun.
-    const before = begun ? known?.get(at) : undefined
-    if (before !== undefined) return before
-    const wrapped = begun ? wrapAt(text, at) : null
+    if (!begun) return readingsAt(text, at)
+    const known = this.#known?.get(at)
+    if (known !== undefined) return known
+    const wrapped = wrapAt(text, at)
     const here = readingsAt(text, at)
     const readings = wrapped === null ? here : [...here, ...readingsAt(text, wrapped)]
-    if (begun) {
-      known ??= new Map()
-      known.set(at, readings)
-    }
+    this.#known ??= new Map()
+    this.#known.set(at, readings)
     return readings
   }
+
+  /** Where the rest of a form ends that goes on at this place, by the longest reading of it. */
+  endOf(form: string, from: number): number | null {
+    let ends = [from]
+    for (let place = depth; place < form.length; place += 1) {
+      const wanted = form.charCodeAt(place)
+      const further: number[] = []
+      for (const at of ends)
+        for (const { code, end } of this.next(at, true))
+          if (code === wanted && !further.includes(end)) further.push(end)
+      if (further.length === 0) return null
+      ends = further
+    }
+    return Math.max(...ends)
+  }
 }
+
+const none: readonly Reading[] = []
 
 function isLineEnd(code: number): boolean {
   return code === 0x0a || code === 0x0d

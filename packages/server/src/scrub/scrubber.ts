@@ -11,6 +11,9 @@ const turnChars = 4 * 1024
 /** What a text costs that is empty. */
 const turnCharsMin = 16
 
+/** Runs a step when it is its turn. */
+export type InTurn = <T>(step: () => T) => Promise<T>
+
 /**
  * Takes secrets out of texts, as they are or in any of the usual encodings: JSON, URLs, HTML, base64
  * and hex. What disguises them in another way is not found. What is left never depends on a part of
@@ -80,11 +83,11 @@ export class Scrubber {
    * The same, but others get a turn after every 4 Ki characters: what an agent says may have
    * megabytes, and be written such that a kilobyte takes a millisecond.
    */
-  valueInTurns<T>(value: T): Promise<T>
-  async valueInTurns(value: unknown): Promise<unknown> {
+  valueInTurns<T>(value: T, inTurn?: InTurn): Promise<T>
+  async valueInTurns(value: unknown, inTurn: InTurn = inNextRound): Promise<unknown> {
     const steps = scrubbedValue(value, this.#turns())
     let step = steps.next()
-    for (; step.done !== true; step = steps.next()) await setImmediate()
+    while (step.done !== true) step = await inTurn(() => steps.next())
     return step.value
   }
 
@@ -114,23 +117,28 @@ export class Scrubber {
 
   /** A text that comes in pieces. */
   pieces(): ScrubbedText {
-    const needles = this.#needles
     return new ScrubbedText({
-      scrub: (text) => this.text(text),
-      find: (text, from) => needles.find(text, from),
+      needles: () => this.#needles,
+      mark,
       tail: this.#tail,
       hasSpaces: this.#hasSpaces,
     })
   }
 
-  /** The same chunks; the end of a line that has not ended waits, as much as a secret could take. */
-  async *stream(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  /**
+   * The same bytes, a turn for each 4 Ki of them; the end of a line that has not ended waits, as much
+   * as a secret could take.
+   */
+  async *stream(chunks: AsyncIterable<Buffer>, inTurn: InTurn): AsyncGenerator<Buffer> {
     const pieces = this.pieces()
     for await (const chunk of chunks) {
-      const text = pieces.push(chunk.toString('latin1'))
-      if (text !== '') yield Buffer.from(text, 'latin1')
+      for (let at = 0; at < chunk.length; at += turnChars) {
+        const piece = chunk.toString('latin1', at, at + turnChars)
+        const text = await inTurn(() => pieces.push(piece))
+        if (text !== '') yield Buffer.from(text, 'latin1')
+      }
     }
-    const rest = pieces.end()
+    const rest = await inTurn(() => pieces.end())
     if (rest !== '') yield Buffer.from(rest, 'latin1')
   }
 
@@ -174,6 +182,11 @@ export class Scrubber {
 }
 
 const mark = '[secret]'
+
+async function inNextRound<T>(step: () => T): Promise<T> {
+  await setImmediate()
+  return step()
+}
 
 /** It takes no turns. */
 // biome-ignore lint/correctness/useYield: it is one of those that may.

@@ -19,6 +19,9 @@ export function longestSpelling(text: string): number {
   return text.length * stretchMax
 }
 
+/** How far all looks that is asked here of a place: eight backslashes in percent form, twice, and an entity. */
+export const lookaheadCharsMax = 320
+
 /** A character, by its code, and where its spelling ends. */
 export interface Reading {
   readonly code: number
@@ -30,37 +33,55 @@ export function introduces(code: number): boolean {
   return code === backslashCode || code === percentCode || code === ampersandCode || code === plus
 }
 
+/** The same of what stands at `at`: most of what introduces something introduces nothing there. */
+export function maySpell(text: string, at: number): boolean {
+  const code = text.charCodeAt(at)
+  if (code === backslashCode || code === plus) return true
+  const next = text.charCodeAt(at + 1)
+  if (code === percentCode) return digitOf(next) !== null
+  return code === ampersandCode && (next === numberSign || next === percentCode || isLetter(next))
+}
+
 const backslashCode = 0x5c
 const percentCode = 0x25
 const ampersandCode = 0x26
 const plus = 0x2b
 const space = 0x20
+const lineFeed = 0x0a
+const carriageReturn = 0x0d
+const semicolon = 0x3b
+const numberSign = 0x23
 /** Makes a letter of ASCII a small one, and leaves a digit. */
 const lowerBit = 0x20
+const digit0 = 0x30
 const digit2 = 0x32
 const digit5 = 0x35
-/** `5c` and `26`. */
-const backslashDigits = [digit5, 0x63] as const
-const ampersandDigits = [digit2, 0x36] as const
+const upperA = 0x41
+const lowerA = 0x61
+const lowerN = 0x6e
+const lowerR = 0x72
 const lowerU = 0x75
 const lowerX = 0x78
+/** `5c`, `26`, `23` and `3b`. */
+const backslashDigits = [digit5, 0x63] as const
+const ampersandDigits = [digit2, 0x36] as const
+const numberDigits = [digit2, 0x33] as const
+const semicolonDigits = [0x33, 0x62] as const
+/** Of an entity's number; six zeros may stand before it. */
+const decimal = { radix: 10, most: { digits: 9, number: 999 } }
+const hexadecimal = { radix: 16, most: { digits: 8, number: 0xff } }
+/** `VerticalLine` has 12. */
+const nameCharsMax = 20
 
 /** All that what stands at `at` may be read as: itself, and other characters that it may spell. */
 export function readingsAt(text: string, at: number): Reading[] {
   const code = text.charCodeAt(at)
-  const itself = { code, end: at + 1 }
-  switch (code) {
-    case backslashCode:
-      return [itself, ...escapedAt(text, at), ...entitiesAt(text, at)]
-    case percentCode:
-      return [itself, ...percentAt(text, at), ...escapedAt(text, at), ...entitiesAt(text, at)]
-    case ampersandCode:
-      return [itself, ...entitiesAt(text, at)]
-    case plus:
-      return [itself, { code: space, end: at + 1 }]
-    default:
-      return [itself]
-  }
+  const readings = [{ code, end: at + 1 }]
+  if (code === plus) readings.push({ code: space, end: at + 1 })
+  if (code === percentCode) addPercent(readings, text, at)
+  if (code === percentCode || code === backslashCode) addEscaped(readings, text, at)
+  if (introduces(code) && code !== plus) addEntities(readings, text, at)
+  return readings
 }
 
 /** A run of backslashes, as they are or in percent form. */
@@ -88,8 +109,8 @@ export function isBackslash(code: number): boolean {
 
 /** Where a line ends and goes on, where long texts are wrapped; null: no line end is here. */
 export function wrapAt(text: string, at: number): number | null {
-  const end = matchAt(lineEnd, text, at)?.end
-  return end !== undefined && isLong(text, at) ? end : null
+  const end = lineEndAt(text, at)
+  return end !== null && isLong(text, at) ? end : null
 }
 
 /** Whether the text may go on behind the line end at `at`: the line is long, and has no space. */
@@ -103,41 +124,60 @@ export function isSpace(code: number): boolean {
   return code === space || (code >= 0x09 && code <= 0x0d)
 }
 
-const backslash = `(?:\\\\|%(?:25){0,${againMax}}5[cC])`
-const lineEnd = new RegExp(
-  `\\r?\\n|${backslash}{1,${backslashesMax}}(?:r${backslash}{1,${backslashesMax}})?n|(?:%0[dD])?%0[aA]`,
-  'y',
-)
-const hexEscape = /(?:u00|x)([0-9a-f]{2})/iy
-const percent = /%((?:25)*)([0-9a-f]{2})/iy
-/** The rest of an entity: of it the number or the name counts. */
-const semicolon = `(?:;|%(?:25){0,${againMax}}3[bB])`
-const entity = new RegExp(
-  `(?:#|%(?:25){0,${againMax}}23)(?:0{0,6}([0-9]{2,3})|[xX]0{0,6}([0-9a-fA-F]{2}))${semicolon}|([A-Za-z]{2,20})${semicolon}`,
-  'y',
-)
-const ampersandAgain = new RegExp(`amp${semicolon}`, 'y')
+/** The characters themselves, `\r\n` with any number of backslashes, or `%0D%0A`. */
+function lineEndAt(text: string, at: number): number | null {
+  const code = text.charCodeAt(at)
+  if (code === lineFeed) return at + 1
+  if (code === carriageReturn) return text.charCodeAt(at + 1) === lineFeed ? at + 2 : null
+  const escaped = behindRun(text, at)
+  if (escaped !== null) {
+    const second = text.charCodeAt(escaped) === lowerR ? behindRun(text, escaped + 1) : escaped
+    return second !== null && text.charCodeAt(second) === lowerN ? second + 1 : null
+  }
+  if (code !== percentCode) return null
+  const second = isByte(text, at, 0x0d) ? at + 3 : at
+  return isByte(text, second, 0x0a) ? second + 3 : null
+}
+
+/** Behind one to eight backslashes; null: there are none, or more. */
+function behindRun(text: string, at: number): number | null {
+  let end = oneBackslashAt(text, at)
+  for (let count = 1; count < backslashesMax && end !== null; count += 1) {
+    const next = oneBackslashAt(text, end)
+    if (next === null) return end
+    end = next
+  }
+  return end !== null && oneBackslashAt(text, end) === null ? end : null
+}
+
+/** Whether `%` with two digits is here, for this byte. */
+function isByte(text: string, at: number, byte: number): boolean {
+  return text.charCodeAt(at) === percentCode && hexAt(text, at + 1) === byte
+}
 
 /** After backslashes: the character itself, or its number; and a backslash that is doubled. */
-function escapedAt(text: string, at: number): Reading[] {
-  const readings: Reading[] = []
+function addEscaped(readings: Reading[], text: string, at: number): void {
   let end = oneBackslashAt(text, at)
   for (let count = 1; count <= backslashesMax && end !== null; count += 1) {
     if (count === 2 || count === 4 || count === 8) readings.push({ code: backslashCode, end })
-    readings.push(...behindBackslashes(text, end))
+    addBehindBackslashes(readings, text, end)
     end = oneBackslashAt(text, end)
   }
-  return readings
 }
 
-function behindBackslashes(text: string, at: number): Reading[] {
+function addBehindBackslashes(readings: Reading[], text: string, at: number): void {
   const code = text.charCodeAt(at)
-  if (Number.isNaN(code) || code === backslashCode) return []
-  const itself = { code, end: at + 1 }
-  if (code === percentCode) return [itself, ...percentAt(text, at)]
-  const number = code === lowerU || code === lowerX ? matchAt(hexEscape, text, at) : null
-  if (number === null) return [itself]
-  return [itself, { code: Number.parseInt(number.groups[0] ?? '', 16), end: number.end }]
+  if (Number.isNaN(code) || code === backslashCode) return
+  readings.push({ code, end: at + 1 })
+  if (code === percentCode) addPercent(readings, text, at)
+  const digits =
+    code === lowerX ? at + 1 : code === lowerU && areZeros(text, at + 1) ? at + 3 : null
+  const number = digits === null ? null : hexAt(text, digits)
+  if (digits !== null && number !== null) readings.push({ code: number, end: digits + 2 })
+}
+
+function areZeros(text: string, at: number): boolean {
+  return text.charCodeAt(at) === digit0 && text.charCodeAt(at + 1) === digit0
 }
 
 function oneBackslashAt(text: string, at: number): number | null {
@@ -147,8 +187,9 @@ function oneBackslashAt(text: string, at: number): number | null {
 }
 
 /**
- * Where a percent form that begins at `at` ends, if it is of these digits. No pattern, as most here
- * are: of a text that is nothing but such forms, each is read some twenty times.
+ * Where a percent form that begins at `at` ends, if it is of these digits. No pattern, as nothing is
+ * here: of a text that is nothing but such forms, each is read some twenty times, and a pattern's match
+ * takes ten times as long.
  */
 function percentFormEnd(
   text: string,
@@ -163,25 +204,30 @@ function percentFormEnd(
 }
 
 /** `%26`, and `%2526`, which may be read as `%26`, too. */
-function percentAt(text: string, at: number): Reading[] {
-  const found = matchAt(percent, text, at)
-  if (found === null) return []
-  const [again = '', hex = ''] = found.groups
-  const readings = [{ code: Number.parseInt(hex, 16), end: found.end }]
-  for (let times = 1; times <= Math.min(again.length / 2, againMax + 1); times += 1)
-    readings.push({ code: percentCode, end: at + 1 + 2 * times })
-  return again.length / 2 > againMax ? readings.slice(1) : readings
+function addPercent(readings: Reading[], text: string, at: number): void {
+  let end = at + 1
+  let times = 0
+  // Of more, each is read as all of them are.
+  while (times < againMax + 2 && hexAt(text, end) === percentCode) {
+    times += 1
+    end += 2
+  }
+  const byte = hexAt(text, end)
+  const again = byte === null ? times - 1 : times
+  if (again < 0) return
+  if (again <= againMax)
+    readings.push(byte === null ? { code: percentCode, end } : { code: byte, end: end + 2 })
+  for (let each = 1; each <= Math.min(again, againMax + 1); each += 1)
+    readings.push({ code: percentCode, end: at + 1 + 2 * each })
 }
 
-function entitiesAt(text: string, at: number): Reading[] {
-  const readings: Reading[] = []
+function addEntities(readings: Reading[], text: string, at: number): void {
   let end: number | null = at
   for (let count = 0; count <= backslashesMax && end !== null; count += 1) {
     const begun = ampersandEnd(text, { at: end, isEscaped: count > 0 })
-    if (begun !== null) readings.push(...entityAt(text, begun))
+    if (begun !== null) addEntity(readings, text, begun)
     end = oneBackslashAt(text, end)
   }
-  return readings
 }
 
 /** `u0026` is one behind backslashes only, and `&` is one without any. */
@@ -191,36 +237,72 @@ function ampersandEnd(
 ): number | null {
   const code = text.charCodeAt(at)
   if (code === percentCode) return percentFormEnd(text, { at, digits: ampersandDigits })
-  if (isEscaped) return text.startsWith('u0026', at) ? at + 5 : null
+  if (isEscaped) return code === lowerU && text.startsWith('u0026', at) ? at + 5 : null
   return code === ampersandCode ? at + 1 : null
 }
 
 /** Behind an ampersand; `&amp;` is one, too. */
-function entityAt(text: string, at: number): Reading[] {
-  const readings: Reading[] = []
-  let from: number | undefined = at
-  for (let times = 0; times <= againMax && from !== undefined; times += 1) {
-    const found = matchAt(entity, text, from)
-    const code = found === null ? undefined : codeOf(found.groups)
-    if (found !== null && code !== undefined) readings.push({ code, end: found.end })
-    from = matchAt(ampersandAgain, text, from)?.end
+function addEntity(readings: Reading[], text: string, at: number): void {
+  let from: number | null = at
+  for (let times = 0; times <= againMax && from !== null; times += 1) {
+    const found = numberedAt(text, from) ?? namedAt(text, from)
+    if (found !== null) readings.push(found)
+    from = text.startsWith('amp', from) ? semicolonEnd(text, from + 3) : null
   }
-  return readings
 }
 
-function codeOf([decimal, hex, name]: readonly (string | undefined)[]): number | undefined {
-  if (decimal !== undefined) return Number(decimal)
-  return hex === undefined ? named.get(name ?? '') : Number.parseInt(hex, 16)
+/** The rest of `&#38;` or `&#x26;`, with up to six zeros before its digits. */
+function numberedAt(text: string, at: number): Reading | null {
+  const code = text.charCodeAt(at)
+  const isPercent = code === percentCode
+  const begun = isPercent ? percentFormEnd(text, { at, digits: numberDigits }) : at + 1
+  if (begun === null || (!isPercent && code !== numberSign)) return null
+  const isHex = (text.charCodeAt(begun) | lowerBit) === lowerX
+  const from = isHex ? begun + 1 : begun
+  const { radix, most } = isHex ? hexadecimal : decimal
+  let number = 0
+  let to = from
+  for (; to - from <= most.digits; to += 1) {
+    const digit = digitOf(text.charCodeAt(to))
+    if (digit === null || digit >= radix) break
+    number = number * radix + digit
+  }
+  const isOne = to - from >= 2 && to - from <= most.digits && number <= most.number
+  const end = isOne ? semicolonEnd(text, to) : null
+  return end === null ? null : { code: number, end }
 }
 
-function matchAt(
-  pattern: RegExp,
-  text: string,
-  at: number,
-): { readonly end: number; readonly groups: readonly (string | undefined)[] } | null {
-  pattern.lastIndex = at
-  const found = pattern.exec(text)
-  return found === null ? null : { end: pattern.lastIndex, groups: found.slice(1) }
+/** The rest of `&amp;`. */
+function namedAt(text: string, at: number): Reading | null {
+  let to = at
+  while (to - at <= nameCharsMax && isLetter(text.charCodeAt(to))) to += 1
+  const end = to === at ? null : semicolonEnd(text, to)
+  const code = end === null ? undefined : named.get(text.slice(at, to))
+  return end === null || code === undefined ? null : { code, end }
+}
+
+/** The end of an entity: of it the number or the name counts. */
+function semicolonEnd(text: string, at: number): number | null {
+  const code = text.charCodeAt(at)
+  if (code === semicolon) return at + 1
+  return code === percentCode ? percentFormEnd(text, { at, digits: semicolonDigits }) : null
+}
+
+/** The byte that two hexadecimal digits say. */
+function hexAt(text: string, at: number): number | null {
+  const [first, second] = [digitOf(text.charCodeAt(at)), digitOf(text.charCodeAt(at + 1))]
+  return first === null || second === null ? null : first * 16 + second
+}
+
+function digitOf(code: number): number | null {
+  if (code >= digit0 && code <= digit0 + 9) return code - digit0
+  const letter = code | lowerBit
+  return letter >= lowerA && letter < lowerA + 6 && code >= upperA ? letter - lowerA + 10 : null
+}
+
+function isLetter(code: number): boolean {
+  const letter = code | lowerBit
+  return letter >= lowerA && letter < lowerA + 26 && code >= upperA
 }
 
 /** HTML's names of ASCII characters: https://html.spec.whatwg.org/multipage/named-characters.html */

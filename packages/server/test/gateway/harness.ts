@@ -13,6 +13,7 @@ import { type AddressInfo, connect, createServer as createNetServer, type Socket
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../src/clock.ts'
+import type { Answers } from '../../src/gateway/answers.ts'
 import type { Bodies } from '../../src/gateway/bodies.ts'
 import type { Breaker } from '../../src/gateway/breaker.ts'
 import type { Decision, Denial, GatewayHooks, GatewayPolicy } from '../../src/gateway/policy.ts'
@@ -79,6 +80,7 @@ export async function startGateway(
     isAuditBehind?: () => boolean
     breaker?: Breaker
     bodies?: Bodies
+    answers?: Answers
     prices?: PriceTable
     lookup?: Lookup
     clock?: Clock
@@ -122,6 +124,7 @@ export async function startGateway(
     metrics,
     ...(o.breaker === undefined ? {} : { breaker: o.breaker }),
     ...(o.bodies === undefined ? {} : { bodies: o.bodies }),
+    ...(o.answers === undefined ? {} : { answers: o.answers }),
     ...(o.prices === undefined ? {} : { prices: o.prices }),
     ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
   })

@@ -4,6 +4,7 @@ import { type FakeGitHub, startFakeGitHub } from '@longhaul/testing'
 import { systemClock as clock } from '../../src/clock.ts'
 import { loadConfig } from '../../src/config.ts'
 import { LiveEvents } from '../../src/events/live.ts'
+import { Answers } from '../../src/gateway/answers.ts'
 import { Bodies } from '../../src/gateway/bodies.ts'
 import { Breaker } from '../../src/gateway/breaker.ts'
 import { GitCredentials } from '../../src/gateway/credentials.ts'
@@ -64,6 +65,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
       credentials,
       breaker: new Breaker({ clock, metrics }),
       bodies: new Bodies({ log, metrics, clock }),
+      answers: new Answers(),
       prices: new PriceTable(),
     },
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),

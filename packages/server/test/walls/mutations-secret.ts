@@ -38,7 +38,7 @@ export const secretMutations: readonly Mutation[] = [
   {
     wall: 'answers are scrubbed',
     ...route,
-    find: 'scrubber.stream(bounded(from, answerBytesMax))',
+    find: 'scrubber.stream(bounded(from, answerBytesMax), answers.inTurn)',
     replace: 'bounded(from, answerBytesMax)',
     title: 'a host that repeats what it is sent does not give the secret away',
   },

@@ -1,4 +1,5 @@
 import type { Mutation } from './mutation.ts'
+import { answerMutations } from './mutations-answers.ts'
 import { countedMutations } from './mutations-counted.ts'
 import { floodMutations } from './mutations-floods.ts'
 import { gatewayMutations } from './mutations-gateway.ts'
@@ -36,6 +37,7 @@ export const mutations: readonly Mutation[] = [
   ...floodMutations,
   ...countedMutations,
   ...parsingMutations,
+  ...answerMutations,
 ]
 
 /** Attacks that work: what bounds them, and the test that it does. */
