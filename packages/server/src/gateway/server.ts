@@ -18,6 +18,7 @@ import { routeGit } from './git.ts'
 import { gitHubApiHost, routeGitHub } from './github-route.ts'
 import { routeMcp } from './mcp.ts'
 import { Meter } from './meter.ts'
+import { oneRequestAtATime } from './one-request.ts'
 import { routePlainHttp } from './plain-http.ts'
 import type { Budget, Denial, GatewayHooks, GatewayPolicy } from './policy.ts'
 import { refuse, refuseSocket } from './refuse.ts'
@@ -146,6 +147,7 @@ export class Gateway implements AsyncDisposable {
 
   #createServer(): Server {
     const server = createServer({
+      ...oneRequestAtATime((socket) => this.#refuseConnection(socket, second)),
       maxHeaderSize: headerBytesMax,
       headersTimeout: headersMs,
       requestTimeout: requestMs,
@@ -162,7 +164,16 @@ export class Gateway implements AsyncDisposable {
     return server
   }
 
+  /** What is told of a connection that is destroyed for what it sends. */
+  #refuseConnection(socket: Socket, why: string): void {
+    const record = new ExchangeRecord(this.#decisions)
+    record.refused({ route: 'gateway', host: '', port: 0, why })
+    record.adds(this.#bytesOf(socket))
+    record.end()
+  }
+
   #request(request: IncomingMessage, response: ServerResponse): void {
+    if (request.socket.destroyed) return
     const record = new ExchangeRecord(this.#decisions)
     const context = { ...this.#context, record }
     this.#run(this.#route(context, { request, response }), () => {
@@ -194,6 +205,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   #connect(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (socket.destroyed) return
     const record = new ExchangeRecord(this.#decisions)
     const context = { ...this.#context, record }
     if (context.hooks.isAuditBehind()) {
@@ -258,6 +270,8 @@ export class Gateway implements AsyncDisposable {
     this.#running.add(done)
   }
 }
+
+const second = 'A connection takes one request at a time; the next one waits for the answer.'
 
 const behind: Denial = {
   ...{ route: 'gateway', host: '', port: 0 },

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
 import type { ErrorBody } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
+import { oneRequestAtATime } from '../gateway/one-request.ts'
 import { newId } from '../ids.ts'
 import type { App } from './env.ts'
 
@@ -39,8 +40,10 @@ export async function listen(
     {
       ...{ requestTimeout: requestMsMax, headersTimeout: headersMsMax },
       ...{ maxHeaderSize: headBytesMax, requireHostHeader: false },
+      ...oneRequestAtATime(() => undefined),
     },
     (incoming, outgoing) => {
+      if (incoming.socket.destroyed) return
       if (incoming.headers.host === undefined && incoming.httpVersion !== '1.0') {
         refuse(incoming.socket, o.clock)
         return
@@ -53,6 +56,7 @@ export async function listen(
   const upgraded = new Set<Socket>()
   server.on('upgrade', (incoming, socket, head) => {
     if (!(socket instanceof Socket)) throw new Error('not a connection of this server')
+    if (socket.destroyed) return
     upgraded.add(socket)
     socket.once('close', () => upgraded.delete(socket))
     void listener(incoming, responseOn(socket, incoming, head))

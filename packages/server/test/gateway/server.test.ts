@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { chmod, link, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { Agent, request } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { systemClock } from '../../src/clock.ts'
 import { openGateway } from '../../src/gateway/server.ts'
@@ -100,4 +103,60 @@ test('the 129th connection at once is turned away', async () => {
     socket.on('error', () => {}).on('close', () => closed.push(n))
   await until(() => closed.length === 1)
   for (const socket of sockets) socket.destroy()
+})
+
+const slow = { host: 'slow.example', port: 80 }
+/** A gateway that lets it be reached, and looks its name up for ever. */
+function slowly() {
+  const asked = Promise.withResolvers<void>()
+  const lookup = () => {
+    asked.resolve()
+    return new Promise<never>(() => {})
+  }
+  return { asked: asked.promise, o: { policy: { connect: [slow] }, lookup } }
+}
+const slowRequest = 'GET http://slow.example/ HTTP/1.1\r\nhost: x\r\n\r\n'
+const denied = 'GET /x HTTP/1.1\r\nhost: x\r\n\r\n'
+
+for (const [what, next] of [
+  ['a request', denied],
+  ['a CONNECT', 'CONNECT slow.example:80 HTTP/1.1\r\nhost: x\r\n\r\n'],
+  ['an upgrade', 'GET /x HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'],
+  ['what has no host', 'GET /x HTTP/1.1\r\n\r\n'],
+  ['what expects something', 'GET /x HTTP/1.1\r\nhost: x\r\nexpect: x\r\n\r\n'],
+] as const)
+  test(`${what} behind a request that is not answered ends the connection, and is told`, async () => {
+    const { asked, o } = slowly()
+    await using gateway = await startGateway(o)
+    const socket = connect(gateway.socketPath)
+    socket.on('error', () => {}).write(slowRequest)
+    await asked
+    socket.write(next)
+    assert.equal(await text(socket), '')
+    await until(() => gateway.decisions.length === 2)
+    const [told] = gateway.decisions.filter(({ route }) => route === 'gateway')
+    assert.match(told?.why ?? '', /one request at a time/)
+  })
+
+test('of requests in one packet one is read, even if each is answered at once', async () => {
+  await using gateway = await startGateway()
+  const answers = await askRaw(gateway.socketPath, denied.repeat(1000))
+  assert.ok(answers.split('HTTP/1.1 ').length <= 2, answers)
+  await until(() => gateway.decisions.length === 2)
+})
+
+test('requests that wait for their answers share a connection', async () => {
+  await using gateway = await startGateway()
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  using _end = { [Symbol.dispose]: () => agent.destroy() }
+  const ports = new Set<unknown>()
+  for (let n = 0; n < 100; n += 1) {
+    const sent = request({ socketPath: gateway.socketPath, agent, headers: { upgrade: 'h2c' } })
+    sent.end()
+    const [answer] = await once(sent, 'response')
+    assert.equal(answer.statusCode, 403)
+    await text(answer)
+    ports.add(sent.socket)
+  }
+  assert.equal(ports.size, 1)
 })

@@ -86,6 +86,12 @@ test('a large body without a key is refused before it is read', async () => {
   assert.match(await raw(web.url, head), /^HTTP\/1.1 401 /)
 })
 
+test('of requests in one packet one is read', async () => {
+  await using web = await listen(server.app, anywhere)
+  const answers = await raw(web.url, 'GET /livez HTTP/1.1\r\nhost: x\r\n\r\n'.repeat(100))
+  assert.ok(answers.split('HTTP/1.1 ').length <= 2, answers)
+})
+
 test('an address that is taken is an error', async () => {
   await using web = await listen(server.app, anywhere)
   const { port } = new URL(web.url)

@@ -17,17 +17,17 @@ before(async () => {
 })
 after(() => bench[Symbol.asyncDispose]())
 
-/** Writes to the gateway what `bytes` is, a JavaScript expression; prints whether it is cut off. */
+/** Writes to the gateway what `bytes` is, a JavaScript expression; prints the answer, and whether it is cut off. */
 function sending(sandbox: Sandbox, bytes: string, first = ''): string {
   return nodeScript(
     sandbox,
     `const socket = require('node:net').connect(3128, '127.0.0.1')
-    const end = (how) => { console.log(how); process.exit() }
+    const end = (how) => { console.log('\\n' + how); process.exit() }
     socket.on('error', () => {}).on('close', () => end('cut off'))
     setTimeout(() => end('heard to the end'), 3000)
     if ('${first}' === '') socket.write(${bytes})
     else { socket.write('${first}'); socket.once('data', () => socket.write(${bytes})) }
-    socket.resume()`,
+    socket.pipe(process.stdout)`,
   )
 }
 
@@ -43,4 +43,36 @@ test('a ClientHello in records of a byte each is not put together', async () => 
   const asks = `CONNECT ${target.host}:${target.port} HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n`
   const { stdout } = await attack(wayOut.sandbox, sending(wayOut.sandbox, records, asks), network)
   assert.match(stdout, /^cut off$/m, 'the canary limit of 16 records was crossed')
+})
+
+const denied = 'GET /x HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n'
+
+test('of many requests in one packet one is answered', async () => {
+  await using wayOut = await openWayOut(bench, 922, {})
+  const asks = `'${denied}'.repeat(100)`
+  const { stdout } = await attack(wayOut.sandbox, sending(wayOut.sandbox, asks), network)
+  const answered = stdout.split('HTTP/1.1 ').length - 1
+  assert.ok(answered <= 1, `the canary limit of one request was crossed: ${answered}`)
+})
+
+test('a connection has no more requests under way than one', async () => {
+  const host = 'listed.example'
+  let asked = 0
+  await using wayOut = await openWayOut(bench, 923, {
+    policy: { connect: [{ host, port: 80 }] },
+    lookup: () => {
+      asked += 1
+      return new Promise<never>(() => {})
+    },
+  })
+  // Each in a packet of its own.
+  const script = nodeScript(
+    wayOut.sandbox,
+    `const socket = require('node:net').connect(3128, '127.0.0.1')
+    socket.setNoDelay().on('error', () => {}).on('close', () => process.exit())
+    let left = 20
+    setInterval(() => left-- > 0 ? socket.write('GET http://${host}/ HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n') : process.exit(), 50)`,
+  )
+  await attack(wayOut.sandbox, script, network)
+  assert.ok(asked <= 1, `the canary limit of one request was crossed: ${asked}`)
 })
