@@ -3,7 +3,13 @@ import type { HostPort } from '../config.ts'
 import type { Lookup } from '../gateway/resolve.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
-import { claimDeliveries, nextDeliveryAt, sentOnce, updateDelivery } from '../store/deliveries.ts'
+import {
+  type ClaimedDelivery,
+  claimDeliveries,
+  nextDeliveryAt,
+  sentOnce,
+  updateDelivery,
+} from '../store/deliveries.ts'
 import { insertTry, removeSettled } from '../store/delivery-log.ts'
 import { getEndpoint } from '../store/endpoints.ts'
 import type { Store } from '../store/open.ts'
@@ -29,9 +35,13 @@ export interface DeliverySenderOptions {
 }
 
 const defaultTimeoutMs = 15_000
-/** Tries under way at once; and those to one endpoint that are begun at once, so that a slow one leaves room. */
+/**
+ * Tries under way at once; those to one endpoint, or of the callbacks to one origin, so that a slow one leaves
+ * room; and those to one origin, whatever leads there, so that a slow host with many endpoints does, too.
+ */
 const inFlightMax = 20
 const perEndpointMax = 4
+const perOriginMax = 6
 /** A claimed delivery is due again after this: its sender is dead by then. */
 const claimMs = 60_000
 /** A lost hint keeps nothing back for longer. */
@@ -51,7 +61,7 @@ export class DeliverySender implements AsyncDisposable {
   readonly #o: DeliverySenderOptions
   readonly #stop = new AbortController()
   readonly #dates: OutboxDates
-  readonly #inFlight = new Map<DeliveryRow, Promise<void>>()
+  readonly #inFlight = new Map<ClaimedDelivery, Promise<void>>()
   #wake = new AbortController()
   #poked = false
   #sweptAt = 0
@@ -109,25 +119,20 @@ export class DeliverySender implements AsyncDisposable {
     }
   }
 
-  #claim(): Promise<DeliveryRow[]> {
+  #claim(): Promise<ClaimedDelivery[]> {
     const limit = inFlightMax - this.#inFlight.size
     if (limit <= 0) return Promise.resolve([])
     const now = this.#o.clock.now()
     return claimDeliveries(this.#o.store.db, {
       now: new Date(now),
       until: new Date(now + claimMs),
-      ...{ limit, perEndpoint: perEndpointMax, busy: this.#busy(), node: this.#o.store.node },
+      ...{ limit, perEndpoint: perEndpointMax, perOrigin: perOriginMax },
+      underWay: [...this.#inFlight.keys()].map(({ receiver }) => receiver),
+      node: this.#o.store.node,
     })
   }
 
-  #busy(): string[] {
-    const counts = new Map<string, number>()
-    for (const { endpoint_id: id } of this.#inFlight.keys())
-      if (id !== null) counts.set(id, (counts.get(id) ?? 0) + 1)
-    return [...counts].filter(([, count]) => count >= perEndpointMax).map(([id]) => id)
-  }
-
-  #begin(row: DeliveryRow, movedMs: number): void {
+  #begin(row: ClaimedDelivery, movedMs: number): void {
     const ended = this.#send(row, movedMs)
       .catch((error: unknown) => {
         const about = { delivery: row.id, task: row.task_id, tries: row.tries }

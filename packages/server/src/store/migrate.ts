@@ -27,6 +27,7 @@ import { writersOfDates } from './migrations/0027-writers-of-dates.ts'
 import { heldWorkers } from './migrations/0028-held-workers.ts'
 import { waitsForDates } from './migrations/0029-waits-for-dates.ts'
 import { removedRecordings } from './migrations/0030-removed-recordings.ts'
+import { receivers } from './migrations/0031-receivers.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -64,6 +65,7 @@ const migrations: readonly Migration[] = [
   heldWorkers,
   waitsForDates,
   removedRecordings,
+  receivers,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

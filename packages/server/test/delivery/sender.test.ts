@@ -103,8 +103,10 @@ test('a callback is one POST that the standardwebhooks library verifies', async 
 
 test('while receivers change to another secret either verifies', async () => {
   const next = `whsec_${Buffer.alloc(32, 8).toString('base64')}`
-  await using _sender = start({ secrets: [next, secret] })
-  await tried(await write(`http://127.0.0.1:${receiver.port}/`), 1)
+  await using sender = start({ secrets: [next, secret] })
+  const id = await write(`http://127.0.0.1:${receiver.port}/`)
+  sender.poke() // It may have looked before there was one.
+  await tried(id, 1)
   const [got] = receiver.received
   for (const each of [next, secret])
     assert.doesNotThrow(() => new Webhook(each).verify(got?.body ?? '', got?.headers ?? {}))

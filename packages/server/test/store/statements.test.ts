@@ -284,7 +284,8 @@ test('a due delivery is taken by one sender, and an id is stored once', async ()
       until: later(65),
       limit: 10,
       perEndpoint: 10,
-      busy: [],
+      perOrigin: 10,
+      underWay: [],
       node: store.node,
     }
     return (await claimDeliveries(db, o)).map(({ id }) => id).sort()
