@@ -6,6 +6,7 @@ import type { Metrics } from '../metrics.ts'
 import {
   type ClaimedDelivery,
   claimDeliveries,
+  claimMs,
   nextDeliveryAt,
   sentOnce,
   updateDelivery,
@@ -42,8 +43,6 @@ const defaultTimeoutMs = 15_000
 const inFlightMax = 20
 const perEndpointMax = 4
 const perOriginMax = 6
-/** A claimed delivery is due again after this: its sender is dead by then. */
-const claimMs = 60_000
 /** A lost hint keeps nothing back for longer. */
 const pollMsMax = 10_000
 /** After a failure of the store, and while another node holds what is due. */

@@ -102,6 +102,10 @@ export async function dropProgress(
   return rows[0]?.at ?? null
 }
 
+/** A delivery that was taken is due again after this: its sender is dead by then. */
+export const claimMs = 60_000
+const claimLength = sql`make_interval(secs => ${sql.lit(claimMs / 1000)})`
+
 /** A delivery that was taken, and what it shares tries with. */
 export interface ClaimedDelivery extends DeliveryRow {
   readonly receiver: Receiver
@@ -285,16 +289,24 @@ export async function nextDeliveryAt(db: Db): Promise<Date | null> {
   return rows[0]?.next_try_at ?? null
 }
 
+/** Taken, at most so long ago, by a sender that has not said yet what came of it. */
+const isUnderWay = (now: Date): RawBuilder<boolean> => sql`(${isWaiting} and tried_at is not null
+  and next_try_at > ${now} and next_try_at <= ${now}::timestamptz + ${claimLength}
+  and not exists (select from delivery_tries
+    where delivery_id = deliveries.id and started_at >= deliveries.tried_at))`
+
 /**
  * Sends it again: at once, with 24 hours of its own. One that was settled leaves its lane: what came
- * after it there has been sent. Undefined: there is none.
+ * after it there has been sent. One whose try is under way is not sent a second time beside it.
+ * Undefined: there is none.
  */
 export async function requeueDelivery(
   db: Db,
   o: { readonly id: string; readonly url: string; readonly now: Date },
 ): Promise<DeliveryRow | undefined> {
   const { rows } = await sql<DeliveryRow>`
-    update deliveries set url = ${o.url}, next_try_at = ${o.now}, queued_at = ${o.now},
+    update deliveries set url = ${o.url}, queued_at = ${o.now},
+      next_try_at = case when ${isUnderWay(o.now)} then next_try_at else ${o.now} end,
       queued_by = ${writerOf(db)}, tries = case when ${isWaiting} then tries else 0 end,
       lane = case when ${isWaiting} then lane end,
       delivered_at = null, gave_up_at = null, last_status = null, last_error = null

@@ -221,3 +221,25 @@ test('tries are counted by event and outcome, and what waits by number and age',
   await until('both are counted', async () => (await outcome('delivered')) === before[0] + 1)
   assert.equal(await outcome('retried'), before[1] + 1)
 })
+
+test('a delivery whose try is under way is not sent beside it on request, and one that waits is, at once', async () => {
+  const ids = () => stage.receiver.received.map(({ headers }) => headers['webhook-id'])
+  const endpoint = await stage.endpoint()
+  stage.receiver.answer = () => null
+  await started()
+  await using sender = stage.sender()
+  await until('a try', () => ids().length === 1)
+  const { id: first } = await stage.delivery(endpoint, 'task.started', () => true)
+  await stage.ask(200, 'POST', `/v1/deliveries/${first}/redeliver`)
+  // What is due is taken together.
+  await stage.ask(201, 'POST', `/v1/endpoints/${endpoint.id}/test`)
+  sender.poke()
+  await until('a test', () => ids().length >= 2)
+  assert.equal(ids().filter((each) => each === first).length, 1)
+  stage.clock.advance(15_000)
+  await stage.delivery(endpoint, 'task.started', ({ last_error }) => last_error !== null)
+  await stage.ask(200, 'POST', `/v1/deliveries/${first}/redeliver`)
+  sender.poke()
+  await until('another try', () => ids().length >= 3)
+  assert.equal(ids().at(-1), first)
+})
