@@ -3,7 +3,7 @@ import type { Clock, Timer } from '../clock.ts'
 import { newId } from '../ids.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Store } from '../store/open.ts'
-import { isOutage } from '../store/outage.ts'
+import { throughOutage } from '../store/outage.ts'
 import { appendEvents, LeaseLost, type NewEvent } from './append.ts'
 
 /** Events are gathered this long: at most 40 notifying commits a second and session. */
@@ -14,7 +14,6 @@ const waitingEventsMax = 10_000
 const waitingBytesMax = 16 * 1024 * 1024
 /** A database that is away longer than this takes the lease with it. */
 const retryMsMax = 60_000
-const retryMs = 500
 /** What waits when the writer is disposed of gets this long. */
 const drainMsMax = 10_000
 
@@ -136,19 +135,12 @@ export class EventWriter implements AsyncDisposable {
     const { store, clock, metrics } = this.#o
     const batch = { ...this.#o, events }
     const begun = clock.elapsed()
-    const deadline = begun + retryMsMax
-    for (let tries = 0; ; tries += 1)
-      try {
-        if (tries === 0) await appendEvents(store.db, batch)
-        else await this.#storeAgain(batch)
-        metrics.eventsAppended.inc(events.length)
-        metrics.eventBatchSeconds.observe((clock.elapsed() - begun) / 1000)
-        return
-      } catch (error) {
-        if (error instanceof LeaseLost || !isOutage(error) || clock.elapsed() > deadline)
-          throw error
-        await clock.sleep(retryMs, this.#late.signal)
-      }
+    await throughOutage({ clock, ms: retryMsMax, signal: this.#late.signal }, async (failed) => {
+      if (failed === 0) await appendEvents(store.db, batch)
+      else await this.#storeAgain(batch)
+    })
+    metrics.eventsAppended.inc(events.length)
+    metrics.eventBatchSeconds.observe((clock.elapsed() - begun) / 1000)
   }
 
   /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { systemClock as clock } from '../../src/clock.ts'
+import { type Clock, systemClock as clock } from '../../src/clock.ts'
 import { LeaseLost } from '../../src/events/append.ts'
 import { readEvents } from '../../src/events/read.ts'
 import { EventWriter } from '../../src/events/writer.ts'
@@ -22,12 +22,14 @@ after(async () => {
   await postgres[Symbol.asyncDispose]()
 })
 
-async function makeWriter() {
-  const claimed = await makeClaimedSession(store.db)
+async function makeWriter(o: { readonly store?: Store; readonly clock?: Clock } = {}) {
+  const given = { store, clock, ...o }
+  const claimed = await makeClaimedSession(given.store.db)
   const lost: Error[] = []
   const onLost = (error: Error) => lost.push(error)
-  const writer = new EventWriter({ store, ...claimed, clock, metrics: new Metrics(), onLost })
-  const read = () => readEvents(store.db, { sessionId: claimed.sessionId, after: 0, limit: 20_000 })
+  const writer = new EventWriter({ ...given, ...claimed, metrics: new Metrics(), onLost })
+  const read = () =>
+    readEvents(given.store.db, { sessionId: claimed.sessionId, after: 0, limit: 20_000 })
   return { ...claimed, writer, lost, read }
 }
 
@@ -124,6 +126,50 @@ test('connections that break under a writer lose no event and double none', asyn
     Array.from({ length: 2000 }, (_, n) => n),
   )
 })
+
+for (const { what, begin, end } of [
+  {
+    what: 'takes no connections',
+    begin: 'with allow_connections false',
+    end: 'with allow_connections true',
+  },
+  {
+    what: 'is read-only',
+    begin: 'set default_transaction_read_only = on',
+    end: 'reset default_transaction_read_only',
+  },
+])
+  test(`a writer waits for a database that ${what}, as it is while another takes over`, async () => {
+    const url = await postgres.createDatabase()
+    const name = new URL(url).pathname.slice(1)
+    await using away = await postgres.openStore({ databaseUrl: url })
+    const set = async (setting: string) => {
+      await store.pool.query(`alter database ${name} ${setting}`)
+      const others = 'select pg_terminate_backend(pid) from pg_stat_activity where datname = $1'
+      await store.pool.query(others, [name])
+    }
+    const tried = Promise.withResolvers<void>()
+    const paused: Clock = {
+      ...clock,
+      sleep: (ms, signal) => {
+        tried.resolve()
+        return clock.sleep(ms, signal)
+      },
+    }
+    const { writer, lost, read } = await makeWriter({ store: away, clock: paused })
+    await set(begin)
+    await writer.write({ type: 'a' })
+    const flushed = writer.flush()
+    await tried.promise
+    await set(end)
+    await flushed
+    assert.deepEqual(lost, [])
+    assert.deepEqual(
+      (await read()).map(({ type }) => type),
+      ['a'],
+    )
+    await writer[Symbol.asyncDispose]()
+  })
 
 async function commits(): Promise<number> {
   const { rows } = await store.pool.query<{ n: number }>(
