@@ -29,7 +29,7 @@ export class RunningAgent implements Agent {
   readonly resumed: boolean
   readonly #o: AgentOptions
   readonly #input = new Input()
-  readonly #output = new AgentOutput({ onTooLong: () => this.#refuse() })
+  readonly #output = new AgentOutput({ onTooLong: () => this.#cutShort(tooLong) })
   readonly #process: AgentProcess
   readonly #query: Query
   readonly #messages: MessageMap
@@ -186,6 +186,7 @@ export class RunningAgent implements Agent {
     }
     if (message.type === 'system' && message.subtype === 'mirror_error') {
       log.error({ sessionId, error: message.error }, 'the transcript could not be stored')
+      this.#cutShort(notStored)
     }
     const { events, deltas } = this.#messages.map(message)
     for (const event of events) await emit(event)
@@ -193,8 +194,9 @@ export class RunningAgent implements Agent {
     this.#turns.heard(message)
   }
 
-  #refuse(): void {
-    this.#end(tooLong)
+  /** Ends the process at once, in the middle of whatever it does. */
+  #cutShort(end: TurnFailed): void {
+    this.#end(end)
     this.#process.kill()
   }
 
@@ -224,6 +226,17 @@ const closed: TurnFailed = {
 }
 
 const nothingWaits: TurnEnd = { kind: 'finished', text: '' }
+
+/**
+ * What the SDK dropped is never stored by this process, and so its next request is never let out:
+ * the process after it takes the entries from the disk.
+ */
+const notStored: TurnFailed = {
+  kind: 'failed',
+  reason: 'agent_error',
+  message: 'The conversation could not be stored.',
+  retry: 'later',
+}
 
 const tooLong: TurnFailed = {
   kind: 'failed',

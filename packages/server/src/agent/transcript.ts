@@ -4,6 +4,7 @@ import type { Clock } from '../clock.ts'
 import { uuidOf } from '../ids.ts'
 import type { Log } from '../log.ts'
 import type { Store } from '../store/open.ts'
+import { throughOutage } from '../store/outage.ts'
 import { appendTranscript, listTranscriptSubpaths, loadTranscript } from '../store/transcripts.ts'
 import { type Fields, fieldsOf, listOf, textOf } from './fields.ts'
 
@@ -11,6 +12,11 @@ import { type Fields, fieldsOf, listOf, textOf } from './fields.ts'
 const batchMax = 200
 /** Ids that are remembered. A conversation has a few a turn; a forged one cannot fill the memory. */
 const idsMax = 500_000
+/**
+ * While the database is away an append is tried again for this long. The SDK waits for one for 60 s,
+ * and then drops the entries: the last try begins by then, and hangs for 40 s at most.
+ */
+const appendMsMax = 15_000
 
 interface Waiter {
   readonly ids: readonly string[]
@@ -26,7 +32,9 @@ export class Transcript {
   readonly #store: Pick<Store, 'db'>
   readonly #sessionId: string
   readonly #attempt: number
+  readonly #clock: Clock
   readonly #log: Log
+  readonly #signal: AbortSignal
   readonly #conversationId: string
   /** Ids of stored entries, messages and tool calls. */
   readonly #stored = new Set<string>()
@@ -41,13 +49,18 @@ export class Transcript {
     readonly store: Pick<Store, 'db'>
     readonly sessionId: string
     readonly attempt: number
+    readonly clock: Clock
     readonly log: Log
+    /** Aborts when the session is another attempt's: nothing is tried again from then on. */
+    readonly signal: AbortSignal
   }) {
     this.#store = o.store
     this.#sessionId = o.sessionId
     this.#attempt = o.attempt
     this.#isUntouched = o.attempt === 1
+    this.#clock = o.clock
     this.#log = o.log
+    this.#signal = o.signal
     this.#conversationId = uuidOf(o.sessionId)
   }
 
@@ -170,12 +183,16 @@ export class Transcript {
     subpath: string,
     entries: readonly object[],
   ): Promise<void> {
-    await appendTranscript(this.#store.db, {
+    const batch = {
       sessionId: this.#sessionId,
       attempt: this.#attempt,
       key: { projectKey: this.#sessionId, conversationId, subpath },
       entries,
-    })
+    }
+    // An entry that a lost answer left in the store is skipped.
+    await throughOutage({ clock: this.#clock, ms: appendMsMax, signal: this.#signal }, () =>
+      appendTranscript(this.#store.db, batch),
+    )
     this.#remember(entries.map(fieldsOf))
     for (const waiter of this.#waiters) {
       if (!this.#has(waiter.ids)) continue

@@ -144,7 +144,7 @@ async function perform(
     return withKept(decided ?? failed('attempts_exhausted'), left)
   }
   const spending = new Spending({ ...deps, lease })
-  const transcript = new Transcript({ ...deps, ...lease })
+  const transcript = new Transcript({ ...deps, ...lease, signal: ending.lost })
   const branch = branchOf(task.order, task.id)
   const comments = commentsOf({ deps, task, writer, branch })
   const hold = new Hold({ ...deps, lease, ending })

@@ -77,3 +77,26 @@ test('what a process wrote and did not live to store, the next one on its node s
   assert.deepEqual(await second.turn('the server restarted'), { kind: 'finished', text: 'On.' })
   assert.equal(stage.model.duplicateTurns(), 0)
 })
+
+test('a process whose conversation cannot be stored is ended, and the next one stores it', async () => {
+  const seen: Conversation[] = []
+  await using stage = await setInterruptedStage({ store, kind: 'none', seen })
+  const sandbox = await stage.sandbox()
+  await using first = await stage.open({ sandbox, transcript: await stage.transcript() })
+  await using moved = new AsyncDisposableStack()
+  await sql`alter table transcript_entries rename to moved`.execute(store.db)
+  moved.defer(async () => {
+    await sql`alter table moved rename to transcript_entries`.execute(store.db)
+  })
+  const end = await first.turn('begin')
+  await moved.disposeAsync()
+  assert.ok(end.kind === 'failed', 'the turn was not ended')
+  assert.deepEqual([end.retry, end.message], ['later', 'The conversation could not be stored.'])
+  await first.close()
+
+  await using second = await stage.open({ sandbox, transcript: await stage.transcript() })
+  assert.equal(second.resumed, true)
+  assert.deepEqual(await second.turn('the server restarted'), { kind: 'finished', text: 'On.' })
+  assert.equal(stage.model.duplicateTurns(), 0)
+  assert.deepEqual(stage.model.violations, [])
+})

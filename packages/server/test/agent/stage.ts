@@ -97,7 +97,10 @@ export async function setStage(o: {
     async transcript() {
       const claim = { id: sessionId, node: 'node-1', now: new Date() }
       const { attempt } = await claimSession(o.store.db, claim)
-      transcript = new Transcript({ store: o.store, sessionId, attempt, log })
+      transcript = new Transcript({
+        ...{ store: o.store, sessionId, attempt, clock: systemClock, log },
+        signal: new AbortController().signal,
+      })
       return transcript
     },
     open: (given) =>
