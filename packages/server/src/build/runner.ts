@@ -5,6 +5,7 @@ import { Answers } from '../gateway/answers.ts'
 import { Bodies } from '../gateway/bodies.ts'
 import { Breaker } from '../gateway/breaker.ts'
 import { GitCredentials } from '../gateway/credentials.ts'
+import { Lookups } from '../gateway/lookups.ts'
 import type { Log } from '../log.ts'
 import { PriceTable } from '../prices/price-table.ts'
 import type { RunnerDeps } from '../runner/deps.ts'
@@ -47,6 +48,7 @@ type Own =
   | 'breaker'
   | 'bodies'
   | 'answers'
+  | 'lookups'
   | 'prices'
   | 'mirrors'
   | 'memory'
@@ -73,6 +75,7 @@ export async function openRunner(
     breaker: new Breaker({ clock, metrics }),
     bodies: opened.use(new Bodies({ metrics, clock, log })),
     answers: new Answers(),
+    lookups: new Lookups({ clock }),
     memory: new MemoryFloor({ ...o, floorBytes: config.memoryFloorBytes, metrics }),
     mirrors: new Mirrors({ audit, config, credentials, sandboxes, dataDir, metrics, clock, log }),
   }

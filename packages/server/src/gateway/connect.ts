@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { HostPort } from '../config.ts'
 import type { RouteContext } from './context.ts'
 import { withLimit } from './limits.ts'
+import { TooManyLookups } from './lookups.ts'
 import { grants, sentenceOfDenial } from './network.ts'
 import { refuseSocket } from './refuse.ts'
 import { type Address, AddressRefused, canonicalHost, resolveJudged } from './resolve.ts'
@@ -63,8 +64,7 @@ export async function openTunnel(
   },
 ): Promise<Address | { readonly status: string; readonly why: string }> {
   const { host, port } = o.target
-  const { policy, clock } = context
-  const lookup = context.lookup === undefined ? {} : { lookup: context.lookup }
+  const { policy, clock, lookup } = context
   const refused = (why: string, address: string | null = null) => {
     const details = address === null ? {} : { address }
     context.record.denied({ host, port, route: o.route, why }, details)
@@ -77,12 +77,16 @@ export async function openTunnel(
   }
   try {
     const { allowPrivate } = policy
-    const judging = { host, port, allowPrivate, clock, signal: o.signal, ...lookup }
+    const judging = { host, port, allowPrivate, clock, signal: o.signal, lookup }
     const address = await resolveJudged(judging)
     context.record.allowed({ route: o.route, host, port })
     return address
   } catch (error) {
     if (error instanceof AddressRefused) return refused(error.message, error.address)
+    if (error instanceof TooManyLookups) {
+      context.record.refused({ host, port, route: o.route, why: error.message })
+      return { status: '429 Too Many Requests', why: error.message }
+    }
     context.log.info({ err: error, host, port }, 'an allowed host has no address')
     const why = `${host} cannot be resolved.`
     context.record.refused({ host, port, route: o.route, why })

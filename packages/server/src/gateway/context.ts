@@ -28,7 +28,8 @@ export interface RouteContext {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
-  readonly lookup?: Lookup
+  /** Shared with other sessions; rejects with TooManyLookups, too. */
+  readonly lookup: Lookup
   /** Aborts when the gateway closes. */
   readonly signal: AbortSignal
   /** What becomes of this request or tunnel. */

@@ -16,6 +16,7 @@ import {
 import { GitHubRefused } from './github-call.ts'
 import { pickHeaders } from './headers.ts'
 import { NotHeld, requireHeld } from './held.ts'
+import { TooManyLookups } from './lookups.ts'
 import type { GitPolicy } from './policy.ts'
 import { refuse } from './refuse.ts'
 import { type Address, AddressRefused, resolveJudged } from './resolve.ts'
@@ -59,12 +60,11 @@ async function addressOf(
   o: Exchange & { git: GitPolicy; signal: AbortSignal },
 ): Promise<Address | null> {
   const { allowPrivate } = context.policy
-  const lookup = context.lookup === undefined ? {} : { lookup: context.lookup }
   const target = targetOf(o.git)
   try {
     return await resolveJudged({
       ...target,
-      ...lookup,
+      lookup: context.lookup,
       allowPrivate,
       clock: context.clock,
       signal: o.signal,
@@ -72,10 +72,11 @@ async function addressOf(
   } catch (error) {
     if (error instanceof AddressRefused) await deny(context, { ...o, sentence: error.message })
     else {
-      context.log.warn({ err: error, ...target }, 'the git host has no address')
-      const why = `${target.host} cannot be resolved.`
+      const isMany = error instanceof TooManyLookups
+      if (!isMany) context.log.warn({ err: error, ...target }, 'the git host has no address')
+      const why = isMany ? error.message : `${target.host} cannot be resolved.`
       context.record.refused({ ...target, route: 'git', why })
-      await refuse(o.response, { status: 502, sentence: why })
+      await refuse(o.response, { status: isMany ? 429 : 502, sentence: why })
     }
     return null
   }

@@ -7,6 +7,7 @@ import { BodyTooLarge, bounded, NoRoom } from './body.ts'
 import { askedOf, type RouteContext } from './context.ts'
 import { pickHeaders } from './headers.ts'
 import { NotHeld, requireHeld } from './held.ts'
+import { TooManyLookups } from './lookups.ts'
 import type { McpUpstream } from './policy.ts'
 import { refuse } from './refuse.ts'
 import { type Address, AddressRefused, resolveJudged } from './resolve.ts'
@@ -96,7 +97,7 @@ export async function routeMcp(
 /** Of what is refused with its own sentence: but for the first, the same request may pass in a moment. */
 function statusOf(error: unknown): number | null {
   if (error instanceof BodyTooLarge) return 413
-  if (error instanceof TooManyAnswers) return 429
+  if (error instanceof TooManyAnswers || error instanceof TooManyLookups) return 429
   return error instanceof NotHeld || error instanceof NoRoom ? 503 : null
 }
 
@@ -110,8 +111,7 @@ function addressOf(
 ): Promise<Address> {
   const { allowPrivate } = policy
   return resolveJudged({
-    ...{ ...target, allowPrivate, clock, signal },
-    ...(lookup === undefined ? {} : { lookup }),
+    ...{ ...target, allowPrivate, clock, signal, lookup },
   })
 }
 

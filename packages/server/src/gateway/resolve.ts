@@ -16,7 +16,7 @@ export interface Address {
 export type Lookup = (host: string) => Promise<readonly { address: string; family: number }[]>
 
 /** The system's resolver. */
-const lookupAll: Lookup = (host) => systemLookup(host, { all: true })
+export const lookupAll: Lookup = (host) => systemLookup(host, { all: true })
 
 /** A host was refused; the message is one sentence that names the setting which would allow it. */
 export class AddressRefused extends Error {
@@ -32,7 +32,7 @@ export class AddressRefused extends Error {
 /** A name server that does not answer must not hold a connection for longer. */
 const lookupMs = 10_000
 /** More addresses than any honest name has. */
-const addressesMax = 64
+export const addressesMax = 64
 
 /**
  * Resolves a host once and judges every address it has, so that no second resolution can answer

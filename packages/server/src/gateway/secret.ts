@@ -7,6 +7,7 @@ import { askedOf, type RouteContext } from './context.ts'
 import { forwardableHeaders, framingOf } from './headers.ts'
 import { NotHeld, requireHeld } from './held.ts'
 import { withLimit } from './limits.ts'
+import { TooManyLookups } from './lookups.ts'
 import { refuse } from './refuse.ts'
 import { type Address, AddressRefused, resolveJudged } from './resolve.ts'
 import { judgeSecretRequest, type SecretRequest } from './secret-request.ts'
@@ -70,15 +71,16 @@ async function addressOf(
   const { host, port } = o.judged.secret
   try {
     return await resolveJudged({
-      ...{ host, port, allowPrivate: policy.allowPrivate, clock, signal: o.signal },
-      ...(lookup === undefined ? {} : { lookup }),
+      ...{ host, port, allowPrivate: policy.allowPrivate, clock, lookup },
+      signal: o.signal,
     })
   } catch (error) {
     const isRefused = error instanceof AddressRefused
+    const isMany = error instanceof TooManyLookups
     if (!isRefused) log.info({ err: error, host, port }, 'the host of a secret has no address')
-    const why = isRefused ? error.message : `${host} cannot be resolved.`
+    const why = isRefused || isMany ? error.message : `${host} cannot be resolved.`
     record[isRefused ? 'denied' : 'refused']({ host, port, route: 'secret', why })
-    return { status: isRefused ? 403 : 502, why }
+    return { status: isRefused ? 403 : isMany ? 429 : 502, why }
   }
 }
 

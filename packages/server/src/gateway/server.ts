@@ -16,6 +16,7 @@ import { Decisions } from './decisions.ts'
 import { ExchangeRecord } from './exchange-record.ts'
 import { routeGit } from './git.ts'
 import { gitHubApiHost, routeGitHub } from './github-route.ts'
+import { Lookups } from './lookups.ts'
 import { routeMcp } from './mcp.ts'
 import { Meter } from './meter.ts'
 import { oneRequestAtATime } from './one-request.ts'
@@ -59,6 +60,9 @@ interface GatewayOptions {
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics
+  /** The same; with it goes nothing else. */
+  readonly lookups?: Lookups
+  /** Instead of the system's resolver. */
   readonly lookup?: Lookup
 }
 
@@ -112,7 +116,7 @@ export class Gateway implements AsyncDisposable {
       prices: o.prices ?? new PriceTable(),
       signal: this.#stop.signal,
       ...(o.allow === undefined ? {} : { allow: o.allow }),
-      ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
+      lookup: (o.lookups ?? new Lookups(o)).ofSession(),
     }
     this.#server = this.#createServer()
   }

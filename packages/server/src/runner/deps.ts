@@ -5,6 +5,7 @@ import type { Answers } from '../gateway/answers.ts'
 import type { Bodies } from '../gateway/bodies.ts'
 import type { Breaker } from '../gateway/breaker.ts'
 import type { GitCredentials } from '../gateway/credentials.ts'
+import type { Lookups } from '../gateway/lookups.ts'
 import type { Log } from '../log.ts'
 import type { Metrics } from '../metrics.ts'
 import type { PriceTable } from '../prices/price-table.ts'
@@ -36,6 +37,8 @@ export interface RunnerDeps {
   readonly bodies: Bodies
   /** What they are answered elsewhere. */
   readonly answers: Answers
+  /** The names that they reach hosts by. */
+  readonly lookups: Lookups
   readonly prices: PriceTable
   readonly schedules: ScheduleDeps
   readonly audit: AuditWriter

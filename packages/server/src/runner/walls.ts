@@ -179,6 +179,7 @@ async function openWayOut(
     breaker: deps.breaker,
     bodies: deps.bodies,
     answers: deps.answers,
+    lookups: deps.lookups,
     prices: deps.prices,
     clock: deps.clock,
     log: deps.log,

@@ -109,6 +109,9 @@ test('a session has sixteen answers under way, and is told to come again for one
     { path: '/mcp/tickets', body: '{}' },
   ]
   const under = Array.from({ length: 8 }, () => kinds.map((each) => gateway.ask(each))).flat()
+  const answered = Promise.all(under)
+  // Where one more passes, these break.
+  answered.catch(() => {})
   await begun.promise
   for (const kind of kinds) {
     const refused = await gateway.ask(kind)
@@ -119,6 +122,6 @@ test('a session has sixteen answers under way, and is told to come again for one
   assert.equal((await gateway.ask({ path: '/mcp/tickets', method: 'GET' })).status, 200)
   assert.equal(upstream.requests.length, 17)
   for (const response of open) response.end('{}')
-  for (const answer of await Promise.all(under)) assert.equal(answer.status, 200)
+  for (const answer of await answered) assert.equal(answer.status, 200)
   for (const kind of kinds) assert.equal((await gateway.ask(kind)).status, 200)
 })

@@ -13,9 +13,9 @@ import { type AddressInfo, connect, createServer as createNetServer, type Socket
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../../src/clock.ts'
-import type { Answers } from '../../src/gateway/answers.ts'
 import type { Bodies } from '../../src/gateway/bodies.ts'
 import type { Breaker } from '../../src/gateway/breaker.ts'
+import type { Lookups } from '../../src/gateway/lookups.ts'
 import type { Decision, Denial, GatewayHooks, GatewayPolicy } from '../../src/gateway/policy.ts'
 import type { Lookup } from '../../src/gateway/resolve.ts'
 import { type Gateway, openGateway } from '../../src/gateway/server.ts'
@@ -80,7 +80,7 @@ export async function startGateway(
     isAuditBehind?: () => boolean
     breaker?: Breaker
     bodies?: Bodies
-    answers?: Answers
+    lookups?: Lookups
     prices?: PriceTable
     lookup?: Lookup
     clock?: Clock
@@ -124,7 +124,7 @@ export async function startGateway(
     metrics,
     ...(o.breaker === undefined ? {} : { breaker: o.breaker }),
     ...(o.bodies === undefined ? {} : { bodies: o.bodies }),
-    ...(o.answers === undefined ? {} : { answers: o.answers }),
+    ...(o.lookups === undefined ? {} : { lookups: o.lookups }),
     ...(o.prices === undefined ? {} : { prices: o.prices }),
     ...(o.lookup === undefined ? {} : { lookup: o.lookup }),
   })

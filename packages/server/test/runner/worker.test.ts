@@ -8,6 +8,7 @@ import { Answers } from '../../src/gateway/answers.ts'
 import { Bodies } from '../../src/gateway/bodies.ts'
 import { Breaker } from '../../src/gateway/breaker.ts'
 import { GitCredentials } from '../../src/gateway/credentials.ts'
+import { Lookups } from '../../src/gateway/lookups.ts'
 import { newId } from '../../src/ids.ts'
 import { createLog } from '../../src/log.ts'
 import { Metrics } from '../../src/metrics.ts'
@@ -66,6 +67,7 @@ test('a worker that claims what it still runs ends the earlier attempt before it
       breaker: new Breaker({ clock, metrics }),
       bodies: new Bodies({ log, metrics, clock }),
       answers: new Answers(),
+      lookups: new Lookups({ clock }),
       prices: new PriceTable(),
     },
     mirrors: new Mirrors({ config, credentials, sandboxes, dataDir, audit, metrics, clock, log }),

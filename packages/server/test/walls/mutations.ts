@@ -10,6 +10,7 @@ import { hostGitMutations } from './mutations-host-git.ts'
 import { kernelMutations } from './mutations-kernel.ts'
 import { leavingsMutations } from './mutations-leavings.ts'
 import { limitMutations } from './mutations-limits.ts'
+import { lookupMutations } from './mutations-lookups.ts'
 import { modelMutations } from './mutations-model.ts'
 import { parsingMutations } from './mutations-parsing.ts'
 import { procMutations } from './mutations-proc.ts'
@@ -38,6 +39,7 @@ export const mutations: readonly Mutation[] = [
   ...countedMutations,
   ...parsingMutations,
   ...answerMutations,
+  ...lookupMutations,
 ]
 
 /** Attacks that work: what bounds them, and the test that it does. */
