@@ -153,11 +153,11 @@ async function sendMetered(context: RouteContext, o: Checked): Promise<void> {
   await forward(context, {
     ...o,
     settle: (reading) => {
-      admission.settle(reading?.costUsd ?? 0)
-      if (reading === null) return
+      if (reading === null) return admission.settle(0)
       countUsage(context, reading)
       context.record.adds(sumsOf(reading))
-      context.hooks.onUsage(reading)
+      // Who waits for its turn at the budget waits until this is stored as well.
+      void context.hooks.onUsage(reading).then(() => admission.settle(reading.costUsd))
     },
   })
 }

@@ -121,8 +121,11 @@ export interface GatewayHooks {
   mayComment(number: number, signal: AbortSignal): Promise<string | null>
   /** A comment was made; where it is, if GitHub said so. */
   onCommented(comment: { readonly number: number; readonly url: string }): void
-  /** After each answer of the model, cut ones included; an answer without usage is estimated. */
-  onUsage(use: { model: string; usage: Usage; costUsd: number }): void
+  /**
+   * After each answer of the model, cut ones included; an answer without usage is estimated. Until it
+   * resolves the request counts as under way, with the most that it can cost. Never rejects.
+   */
+  onUsage(use: { model: string; usage: Usage; costUsd: number }): Promise<void>
   /** An answer of the model was given up, because nothing came of it for too long. */
   onSilence(message: string): void
   /** The provider has no quota left until then, in epoch milliseconds; `isDate`: it named that moment. */

@@ -143,7 +143,7 @@ async function perform(
     const left = await leaveWork({ deps, lease, journal })
     return withKept(decided ?? failed('attempts_exhausted'), left)
   }
-  const spending = new Spending({ ...deps, lease })
+  await using spending = new Spending({ ...deps, ...lease })
   const transcript = new Transcript({ ...deps, ...lease, signal: ending.lost })
   const branch = branchOf(task.order, task.id)
   const comments = commentsOf({ deps, task, writer, branch })

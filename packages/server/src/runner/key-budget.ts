@@ -11,9 +11,11 @@ import {
 } from '../store/key-spending.ts'
 import { getKey, holdKey } from '../store/keys.ts'
 import type { Store } from '../store/open.ts'
+import { throughOutage } from '../store/outage.ts'
 import type { KeyRow, TaskRow, Trx } from '../store/tables.ts'
 import type { Parking } from '../tasks/park.ts'
 import { jitterOf } from './quota.ts'
+import { bookMsMax } from './spending.ts'
 
 /** Between two looks whether a request fits; as long as the agent's own client waits, at most. */
 const lookMs = 500
@@ -31,12 +33,15 @@ interface Deps {
 export class KeyBudget {
   readonly #deps: Deps
   readonly #keyId: string
-  readonly #lease: Lease
+  readonly #lease: Pick<Lease, 'sessionId' | 'attempt'>
   readonly #settling = new Set<Promise<void>>()
   #spent: { readonly name: string; readonly spentUsd: number; readonly limitUsd: number } | null =
     null
 
-  constructor(deps: Deps, o: { readonly keyId: string; readonly lease: Lease }) {
+  constructor(
+    deps: Deps,
+    o: { readonly keyId: string; readonly lease: Pick<Lease, 'sessionId' | 'attempt'> },
+  ) {
     this.#deps = deps
     this.#keyId = o.keyId
     this.#lease = o.lease
@@ -50,8 +55,10 @@ export class KeyBudget {
     for (;;) {
       const reserved = await this.#reserve(id, worstUsd)
       if (reserved.kind === 'spent') return { kind: 'spent' }
-      if (reserved.kind === 'reserved')
-        return { kind: 'admitted', settle: (costUsd) => this.#settle(id, costUsd) }
+      if (reserved.kind !== 'waits') {
+        const isReserved = reserved.kind === 'reserved'
+        return { kind: 'admitted', settle: (costUsd) => this.#settle({ id, costUsd, isReserved }) }
+      }
       if (clock.now() >= until) return { kind: 'busy' }
       await clock.sleep(lookMs, signal)
     }
@@ -72,16 +79,16 @@ export class KeyBudget {
     }
   }
 
-  /** Resolves when everything that was spent is in the store. */
+  /** Resolves when everything that was spent is in the store, or never will be. */
   async settled(): Promise<void> {
     await Promise.all(this.#settling)
   }
 
-  async #reserve(id: string, worstUsd: number): Promise<Reserved> {
+  async #reserve(id: string, worstUsd: number): Promise<Reserved | { readonly kind: 'unlimited' }> {
     const { store, clock, config } = this.#deps
     const key = await getKey(store.db, this.#keyId)
     const limitUsd = key && limitOf(key, config)
-    if (limitUsd == null) return { kind: 'reserved' }
+    if (limitUsd == null) return { kind: 'unlimited' }
     const { sessionId, attempt } = this.#lease
     const now = new Date(clock.now())
     const wish = { id, keyId: this.#keyId, sessionId, attempt, worstUsd, limitUsd, now }
@@ -100,17 +107,23 @@ export class KeyBudget {
     return (spent.get(this.#keyId) ?? 0) < limitUsd
   }
 
-  #settle(id: string, costUsd: number): void {
+  /** The request's reservation stands until what it cost is stored. */
+  #settle(o: {
+    readonly id: string
+    readonly costUsd: number
+    readonly isReserved: boolean
+  }): void {
     const { store, clock, log } = this.#deps
-    const spent = { id, keyId: this.#keyId, costUsd, now: new Date(clock.now()) }
-    const settling = store.db
-      .transaction()
-      .execute((trx) => settleSpending(trx, spent))
+    const keyId = this.#keyId
+    const spent = { ...this.#lease, ...o, keyId, now: new Date(clock.now()) }
+    const settling = throughOutage({ clock, ms: bookMsMax }, (failed) => {
+      const mayBeSettled = o.isReserved && failed > 0
+      const settle = (trx: Trx) => settleSpending(trx, { ...spent, mayBeSettled })
+      return store.db.transaction().execute(settle)
+    })
       .catch((error: unknown) => {
-        log.error(
-          { err: error, keyId: this.#keyId, costUsd },
-          'a request was not charged to its key',
-        )
+        const { costUsd } = o
+        log.error({ err: error, keyId, costUsd }, 'a request was not charged to its key')
       })
       .finally(() => this.#settling.delete(settling))
     this.#settling.add(settling)

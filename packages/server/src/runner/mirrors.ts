@@ -259,7 +259,7 @@ export class Mirrors {
         mayPush: async () => 'A mirror is only read.',
         mayComment: async () => 'A mirror is only read.',
         onCommented: () => undefined,
-        onUsage: () => undefined,
+        onUsage: async () => undefined,
         onQuota: () => undefined,
         onSilence: () => undefined,
         onRefused: () => undefined,

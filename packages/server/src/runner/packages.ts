@@ -96,7 +96,7 @@ function openWayOut(deps: RunnerDeps, sandbox: Sandbox): Promise<AsyncDisposable
       mayPush: refusal,
       mayComment: refusal,
       onCommented: () => undefined,
-      onUsage: () => undefined,
+      onUsage: async () => undefined,
       onQuota: () => undefined,
       onSilence: () => undefined,
       onRefused: () => undefined,

@@ -91,6 +91,8 @@ export async function openWalls(o: {
         // A lost log is somebody else's, and the walls close all the same.
         .catch(ignoreLost)
       await gateway[Symbol.asyncDispose]()
+      // A request is charged to its session first, and to its key then.
+      await o.spending.settled()
       await keyBudget?.settled()
       // A lost session is somebody else's, and so is what carries its label.
       if (!o.ending.lost.aborted) await dockerOf(deps, lease.sessionId)?.clean()
@@ -126,8 +128,9 @@ async function openWayOut(
         const { clock } = deps
         // No finished turn runs twice if its successor goes only once the store has it.
         await transcript.waitFor(lastToolUses, { timeoutMs: transcriptMsMax, clock })
-        // Nor is a turn begun before the log has the one before it.
+        // Nor is a turn begun before the log has the one before it, and the account what that cost.
         await writer.flush()
+        await spending.stored()
       },
       beforeParking: (lastToolUses) =>
         transcript

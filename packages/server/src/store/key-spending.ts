@@ -49,12 +49,23 @@ export async function reserveSpending(
 /** What a request cost its key; its reservation, if it has one, is over. */
 export async function settleSpending(
   trx: Trx,
-  o: { readonly id: string; readonly keyId: string; readonly costUsd: number; readonly now: Date },
+  o: Omit<Reservation, 'worstUsd'> & {
+    readonly costUsd: number
+    readonly now: Date
+    /** It had a reservation, and a try before this one may have been stored. */
+    readonly mayBeSettled: boolean
+  },
 ): Promise<void> {
   const { id, keyId, costUsd, now } = o
   // In the order in which `reserveSpending` locks.
   await lockDay(trx, { keyId, now })
-  await trx.deleteFrom('key_reservations').where('id', '=', id).execute()
+  const { numDeletedRows: ended } = await trx
+    .deleteFrom('key_reservations')
+    .where('id', '=', id)
+    .executeTakeFirst()
+  // While an attempt is under way nobody else ends its reservations. Those of one that is over are
+  // dropped: nobody can tell then, and rather than not at all a request is charged twice.
+  if (o.mayBeSettled && ended === 0n && (await isUnderWay(trx, o))) return
   await trx
     .updateTable('key_spending')
     .set((set) => ({ spent_usd: set('spent_usd', '+', costUsd) }))
@@ -66,6 +77,20 @@ export async function settleSpending(
 /** What requests of an attempt that is over had reserved, and nobody settled: it died, or the store was away. */
 export async function dropReservations(db: Db, sessionId: string): Promise<void> {
   await db.deleteFrom('key_reservations').where('session_id', '=', sessionId).execute()
+}
+
+async function isUnderWay(
+  trx: Trx,
+  { sessionId, attempt }: { readonly sessionId: string; readonly attempt: number },
+): Promise<boolean> {
+  const row = await trx
+    .selectFrom('sessions')
+    .select('id')
+    .where('id', '=', sessionId)
+    .where('attempt', '=', attempt)
+    .where('status', '=', 'running')
+    .executeTakeFirst()
+  return row !== undefined
 }
 
 /** What keys spent in the day of UTC that it is, in US dollars; who spent nothing may be missing. */

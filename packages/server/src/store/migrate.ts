@@ -28,6 +28,7 @@ import { heldWorkers } from './migrations/0028-held-workers.ts'
 import { waitsForDates } from './migrations/0029-waits-for-dates.ts'
 import { removedRecordings } from './migrations/0030-removed-recordings.ts'
 import { receivers } from './migrations/0031-receivers.ts'
+import { usageIds } from './migrations/0032-usage-ids.ts'
 import type { Tables } from './tables.ts'
 
 /** One step of the schema; never changed once released. */
@@ -66,6 +67,7 @@ const migrations: readonly Migration[] = [
   waitsForDates,
   removedRecordings,
   receivers,
+  usageIds,
 ]
 
 /** One key for every server of a database: they migrate one after the other. */

@@ -32,7 +32,7 @@ export function isOutage(error: unknown): boolean {
  * error, or between two tries with the signal's reason.
  */
 export async function throughOutage<T>(
-  o: { readonly clock: Clock; readonly ms: number; readonly signal: AbortSignal },
+  o: { readonly clock: Clock; readonly ms: number; readonly signal?: AbortSignal },
   run: (failed: number) => Promise<T>,
 ): Promise<T> {
   const deadline = o.clock.elapsed() + o.ms

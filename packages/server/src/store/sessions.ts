@@ -180,26 +180,25 @@ export async function listEndedSlots(
 }
 
 /**
- * Adds what a model request used to the session's sums; in any case, because the money is spent.
- * False when the spender is no longer the session's attempt: its lease is lost.
+ * Adds what a model request used to the session's sums; whoever has the session, because the money is
+ * spent. Made again with the same id it changes nothing, unless something else was added meanwhile.
  */
 export async function addUsage(
   db: Db,
-  o: { sessionId: string; attempt: number; usage: Usage; costUsd: number },
-): Promise<boolean> {
+  o: { id: string; sessionId: string; usage: Usage; costUsd: number },
+): Promise<void> {
   const sum = (field: keyof Usage) =>
     sql`coalesce((usage ->> ${sql.lit(field)})::bigint, 0) + ${o.usage[field]}::bigint`
-  const { rows } = await sql<{ current: boolean }>`
+  await sql`
     update sessions set
       usage = usage || jsonb_build_object(
         'input_tokens', ${sum('input_tokens')},
         'output_tokens', ${sum('output_tokens')},
         'cache_read_input_tokens', ${sum('cache_read_input_tokens')},
         'cache_creation_input_tokens', ${sum('cache_creation_input_tokens')}),
-      cost_usd = cost_usd + ${o.costUsd}::numeric
-    where id = ${o.sessionId}
-    returning attempt = ${o.attempt} as current`.execute(db)
-  return rows[0]?.current === true
+      cost_usd = cost_usd + ${o.costUsd}::numeric,
+      last_usage_id = ${o.id}
+    where id = ${o.sessionId} and last_usage_id is distinct from ${o.id}`.execute(db)
 }
 
 /**

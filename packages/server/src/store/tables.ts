@@ -91,6 +91,8 @@ interface Sessions {
   last_seq: Generated<number>
   usage: JsonDefault<Partial<Usage>>
   cost_usd: Generated<number>
+  /** Names what was added to the two last. */
+  last_usage_id: Optional<string>
   created_by: Optional<string>
   created_at: Date
   updated_at: Date

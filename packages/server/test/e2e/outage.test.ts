@@ -1,16 +1,21 @@
 /** PostgreSQL is stopped under a running task, for as long as a restart or a failover takes. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { ApiKey } from '@longhaul/client/contract'
 import { say, script, use, when } from '@longhaul/testing'
+import { ServerApi } from '../support/server-api.ts'
 import { startStoppablePostgres } from '../support/stoppable-postgres.ts'
 import { until } from '../support/until.ts'
 import { assertWholeLog, makeWorld, mend } from '../support/world.ts'
 
 const awayMs = 3000
+/** On the model below an answer costs 4 dollars a million. */
+const dear = { input_tokens: 100_000, output_tokens: 0 }
+const answerUsd = 0.4
 /** Of a task that goes on at once; one whose requests are held back stands for minutes. */
 const goesOnMsMax = 30_000
 
-test('a task goes on within seconds when PostgreSQL was away while the model answered', async () => {
+test('a task goes on within seconds when PostgreSQL was away meanwhile, and all of it is charged', async () => {
   const asked = Promise.withResolvers<void>()
   const away = Promise.withResolvers<void>()
   const cut = async (): Promise<void> => {
@@ -21,15 +26,19 @@ test('a task goes on within seconds when PostgreSQL was away while the model ans
     script(
       when(
         'Mend',
-        use('Bash', { command: mend }, { until: cut }),
-        use('Bash', { command: 'sh test.sh' }),
-        say('Mended.'),
+        use('Bash', { command: mend }, { usage: dear, until: cut }),
+        use('Bash', { command: 'sh test.sh' }, { usage: dear }),
+        say('Mended.', { usage: dear }),
       ),
     ),
   ])
   await using postgres = await startStoppablePostgres()
-  await using server = await world.start({ DATABASE_URL: postgres.url })
-  const { id } = await world.order(server, { instructions: 'Mend.' })
+  const settings = { MODEL: 'claude-opus-5-5', DATABASE_URL: postgres.url }
+  await using server = await world.start(settings)
+  const scopes = ['tasks:read', 'tasks:write']
+  const body = { name: 'k', scopes, day_budget_usd: 50 }
+  const key = await server.post<ApiKey & { key: string }>('/v1/keys', body)
+  const { id } = await world.order(new ServerApi(server.url, key.key), { instructions: 'Mend.' })
   await asked.promise
   await postgres.stop()
   const stopped = performance.now()
@@ -46,6 +55,9 @@ test('a task goes on within seconds when PostgreSQL was away while the model ans
   assertWholeLog(await server.events(id))
   assert.equal(world.model.duplicateTurns(), 0)
   assert.deepEqual(world.model.violations, [])
+  const { spent_today_usd: charged } = await server.get<ApiKey>(`/v1/keys/${key.id}`)
+  for (const usd of [task.result?.cost_usd ?? 0, charged])
+    assert.ok(Math.abs(usd - 3 * answerUsd) < 0.001, `${usd} for three answers`)
 })
 
 function turns(model: { readonly requests: readonly { readonly kind: string }[] }) {

@@ -258,6 +258,24 @@ test('close to the budget requests go one at a time, and none after it is spent'
   assert.equal(counted.status, 403)
 })
 
+test('who waits for a turn at the budget waits until what was spent is stored', async () => {
+  await using upstream = await startUpstream(answerJson)
+  const stored = Promise.withResolvers<void>()
+  await using gateway = await startGateway({
+    policy: policyOf(upstream),
+    limitUsd: costUsd * 1.5,
+    onUsage: () => stored.promise,
+  })
+  const all = [1, 2].map(() => gateway.ask({ path, body: bodyOf() }))
+  // Whose answer is there already need not wait.
+  assert.equal((await Promise.race(all)).status, 200)
+  const count = await gateway.ask({ path: '/anthropic/v1/messages/count_tokens', body: bodyOf() })
+  assert.deepEqual([count.status, gateway.uses.length, upstream.requests.length], [200, 1, 2])
+  stored.resolve()
+  for (const answer of await Promise.all(all)) assert.equal(answer.status, 200)
+  assert.equal(upstream.requests.length, 3)
+})
+
 test('requests far from the budget go together', async () => {
   const open: ServerResponse[] = []
   await using upstream = await startUpstream((_request, response) => {

@@ -74,6 +74,7 @@ export async function startGateway(
     limitUsd?: number | null
     spentUsd?: number
     beforeModelRequest?: GatewayHooks['beforeModelRequest']
+    onUsage?: GatewayHooks['onUsage']
     isHeld?: GatewayHooks['isHeld']
     mayPush?: GatewayHooks['mayPush']
     mayComment?: GatewayHooks['mayComment']
@@ -110,7 +111,10 @@ export async function startGateway(
       mayPush: o.mayPush ?? (async () => null),
       mayComment: o.mayComment ?? (async () => 'Nothing may be commented on.'),
       onCommented: (comment) => comments.push(comment),
-      onUsage: (use) => uses.push(use),
+      onUsage: async (use) => {
+        uses.push(use)
+        await o.onUsage?.(use)
+      },
       onSilence: (message) => silences.push(message),
       onQuota: (reset) => quotas.push(reset),
       onRefused: (refusal) => refusals.push(refusal),

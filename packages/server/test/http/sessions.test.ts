@@ -43,12 +43,12 @@ test('a session says what it is, which task it works on, and what it used', asyn
   assert.equal(fresh.usage.input_tokens, 0)
   assert.ok('id' in fresh.agent)
   const { db } = server.store
-  const { attempt } = await claimSession(db, { id: sessionId, node: 'n', now: new Date() })
+  await claimSession(db, { id: sessionId, node: 'n', now: new Date() })
   const usage = {
     ...{ input_tokens: 1, output_tokens: 2 },
     ...{ cache_read_input_tokens: 3, cache_creation_input_tokens: 4 },
   }
-  await addUsage(db, { sessionId, attempt, usage, costUsd: 0.25 })
+  await addUsage(db, { id: 'req_1', sessionId, usage, costUsd: 0.25 })
   const used = await read(`/v1/sessions/${sessionId}`)
   assert.deepEqual(
     [used.status, used.attempt, used.usage, used.cost_usd],

@@ -132,18 +132,16 @@ test('kept directories keep their slots, the newest of them', async () => {
   assert.deepEqual((await listEndedSlots(store.db, { node, keptMax: 4 })).length, 0)
 })
 
-test('usage is summed whoever spent it, and a spender without the lease is told', async () => {
-  const { sessionId, attempt } = await makeClaimedSession(store.db)
+test('usage is summed, and what is added again at once changes nothing', async () => {
+  const { sessionId } = await makeClaimedSession(store.db)
   const usage = {
     input_tokens: 1,
     output_tokens: 2,
     cache_read_input_tokens: 3,
     cache_creation_input_tokens: 4,
   }
-  const spend = (by: number) =>
-    addUsage(store.db, { sessionId, attempt: by, usage, costUsd: 0.000_001 })
-  const told = await Promise.all([spend(attempt), spend(attempt), spend(attempt + 1)])
-  assert.deepEqual(told, [true, true, false])
+  const spend = (id: string) => addUsage(store.db, { id, sessionId, usage, costUsd: 0.000_001 })
+  for (const id of ['req_1', 'req_1', 'req_2', 'req_3', 'req_3']) await spend(id)
   const session = await getSession(store.db, sessionId)
   assert.equal(session?.cost_usd, 0.000_003)
   assert.deepEqual(session?.usage, {
