@@ -10,6 +10,7 @@ import type { ExchangeRecord } from './exchange-record.ts'
 import type { Meter } from './meter.ts'
 import type { GatewayHooks, GatewayPolicy } from './policy.ts'
 import type { Lookup } from './resolve.ts'
+import type { TinyPieces } from './tiny-pieces.ts'
 
 /** What a route works with: its gateway's, and of this request. */
 export interface RouteContext {
@@ -25,6 +26,8 @@ export interface RouteContext {
   readonly bodies: SessionBodies
   /** What its requests are answered, where that is searched for secrets. */
   readonly answers: SessionAnswers
+  /** What hosts answer that the sandbox chose. */
+  readonly answerPieces: TinyPieces
   readonly clock: Clock
   readonly log: Log
   readonly metrics: Metrics

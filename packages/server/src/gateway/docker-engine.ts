@@ -77,6 +77,8 @@ export class EngineClient {
       address: null,
       ...('socketPath' in this.#engine ? { socketPath: this.#engine.socketPath } : {}),
       idleMs: o.timeoutMs,
+      // Lines of a build, from the operator's own engine: as many as it likes.
+      pieces: null,
       clock: this.#clock,
       signal: o.signal,
     })

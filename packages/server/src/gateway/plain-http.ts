@@ -42,6 +42,7 @@ export async function routePlainHttp(
     headers: { ...forwardableHeaders(headers), ...framingOf(headers) },
     address,
     idleMs,
+    pieces: context.answerPieces,
     clock: context.clock,
     signal,
   })

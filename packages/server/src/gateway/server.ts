@@ -9,6 +9,7 @@ import { PriceTable } from '../prices/price-table.ts'
 import { Answers } from './answers.ts'
 import { routeModel } from './anthropic.ts'
 import { Bodies } from './bodies.ts'
+import { BoundedRequests, requestPiecesMax } from './bounded-requests.ts'
 import { Breaker } from './breaker.ts'
 import { routeConnect } from './connect.ts'
 import { askedOf, type RouteContext } from './context.ts'
@@ -19,12 +20,13 @@ import { gitHubApiHost, routeGitHub } from './github-route.ts'
 import { Lookups } from './lookups.ts'
 import { routeMcp } from './mcp.ts'
 import { Meter } from './meter.ts'
-import { oneRequestAtATime } from './one-request.ts'
 import { routePlainHttp } from './plain-http.ts'
 import type { Budget, Denial, GatewayHooks, GatewayPolicy } from './policy.ts'
 import { refuse, refuseSocket } from './refuse.ts'
 import type { Lookup } from './resolve.ts'
 import { routeSecret } from './secret.ts'
+import { TinyPieces } from './tiny-pieces.ts'
+import { answerPiecesMax } from './upstream.ts'
 
 /** Package managers open dozens; one session needs no more. */
 const connectionsMax = 128
@@ -114,6 +116,7 @@ export class Gateway implements AsyncDisposable {
       metrics,
       meter: this.#meter,
       prices: o.prices ?? new PriceTable(),
+      answerPieces: new TinyPieces({ clock, piecesMax: answerPiecesMax }),
       signal: this.#stop.signal,
       ...(o.allow === undefined ? {} : { allow: o.allow }),
       lookup: (o.lookups ?? new Lookups(o)).ofSession(),
@@ -150,8 +153,15 @@ export class Gateway implements AsyncDisposable {
   }
 
   #createServer(): Server {
+    const { clock } = this.#context
+    const pieces = new TinyPieces({ clock, piecesMax: requestPiecesMax })
+    const requests = new BoundedRequests({
+      onRefused: (socket, why) => this.#refuseConnection(socket, why),
+      piecesOf: () => pieces,
+    })
+    pieces.onFlood(() => requests.cut())
     const server = createServer({
-      ...oneRequestAtATime((socket) => this.#refuseConnection(socket, second)),
+      ...requests.options,
       maxHeaderSize: headerBytesMax,
       headersTimeout: headersMs,
       requestTimeout: requestMs,
@@ -159,7 +169,10 @@ export class Gateway implements AsyncDisposable {
     })
     server.maxConnections = connectionsMax
     server.timeout = socketIdleMs
-    server.on('connection', (socket) => this.#track(socket))
+    server.on('connection', (socket) => {
+      requests.track(socket)
+      this.#track(socket)
+    })
     server.on('request', (request, response) => this.#request(request, response))
     server.on('connect', (request, socket, head) => this.#connect(request, socket, head))
     server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
@@ -274,8 +287,6 @@ export class Gateway implements AsyncDisposable {
     this.#running.add(done)
   }
 }
-
-const second = 'A connection takes one request at a time; the next one waits for the answer.'
 
 const behind: Denial = {
   ...{ route: 'gateway', host: '', port: 0 },

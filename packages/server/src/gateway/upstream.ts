@@ -11,9 +11,14 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Clock } from '../clock.ts'
 import type { Address } from './resolve.ts'
+import { freePiecesMax, TinyPieces } from './tiny-pieces.ts'
 
 /** A host that does not answer the handshake within this is down. */
 export const connectMs = 15_000
+/** Tiny pieces of answers within a second: all streams of a session together have some hundred events. */
+export const answerPiecesMax = 4000
+/** Of answers before the answer (100, 103): a host sends one or two. */
+const interimMax = 16
 /** About a millisecond of encrypting. */
 const pieceBytes = 256 * 1024
 
@@ -33,6 +38,8 @@ export function openRequest(o: {
   /** Certificates as PEM, which alone vouch for the host; null: those that Node trusts. Never none. */
   ca?: string | null
   idleMs: number
+  /** Those that its answer counts towards; absent: it has a count of its own. Null: it has none. */
+  pieces?: TinyPieces | null
   clock: Clock
   signal: AbortSignal
 }): { request: ClientRequest; response: Promise<IncomingMessage> } {
@@ -51,7 +58,12 @@ export function openRequest(o: {
   request.setTimeout(o.idleMs, () => request.destroy(new Error(`no data for ${o.idleMs} ms`)))
   limitConnect(request, o.clock)
   const answered = Promise.withResolvers<IncomingMessage>()
-  request.once('response', answered.resolve)
+  const pieces = o.pieces ?? new TinyPieces({ clock: o.clock, piecesMax: answerPiecesMax })
+  request.once('response', (answer) => {
+    if (o.pieces !== null) limitPieces(request, answer, pieces)
+    answered.resolve(answer)
+  })
+  limitInterim(request)
   // Kept after the answer too: a request that is destroyed later reports it here.
   request.on('error', answered.reject)
   request.once('close', () => answered.reject(new Error('closed before an answer')))
@@ -113,6 +125,32 @@ function lookupOf(address: Address): LookupFunction {
     if (options.all === true) callback(null, [address])
     else callback(null, address.address, address.family)
   }
+}
+
+/** Node reads a packet to its end: what comes of it after a cut is thrown away. */
+function limitPieces(request: ClientRequest, answer: IncomingMessage, pieces: TinyPieces): void {
+  const push = answer.push.bind(answer)
+  let count = 0
+  let isCut = false
+  const cut = (): void => {
+    isCut = true
+    request.destroy(new Error('the answer comes in too many pieces of a few bytes'))
+  }
+  const flood = pieces.onFlood(cut)
+  answer.once('close', () => flood[Symbol.dispose]())
+  answer.push = (piece: unknown, encoding) => {
+    count += 1
+    if (piece instanceof Uint8Array && count > freePiecesMax) pieces.take(piece)
+    return isCut || push(piece, encoding)
+  }
+}
+
+function limitInterim(request: ClientRequest): void {
+  let count = 0
+  request.on('information', () => {
+    count += 1
+    if (count > interimMax) request.destroy(new Error('too many answers before the answer'))
+  })
 }
 
 function limitConnect(request: ClientRequest, clock: Clock): void {

@@ -4,7 +4,8 @@ import type { Duplex } from 'node:stream'
 import { getRequestListener } from '@hono/node-server'
 import type { ErrorBody } from '@longhaul/client/contract'
 import type { Clock } from '../clock.ts'
-import { oneRequestAtATime } from '../gateway/one-request.ts'
+import { BoundedRequests, requestPiecesMax } from '../gateway/bounded-requests.ts'
+import { TinyPieces } from '../gateway/tiny-pieces.ts'
 import { newId } from '../ids.ts'
 import type { App } from './env.ts'
 
@@ -35,12 +36,17 @@ export async function listen(
     errorHandler: () => Response.json(refusalBody(notHttp, o.clock), { status: 400 }),
   })
   let closing = false
+  const requests = new BoundedRequests({
+    onRefused: () => undefined,
+    // Of each request by itself: callers know nothing of each other.
+    piecesOf: () => new TinyPieces({ clock: o.clock, piecesMax: requestPiecesMax }),
+  })
   const server = createServer(
     // Node would answer a request without a host by itself, in a form of its own.
     {
       ...{ requestTimeout: requestMsMax, headersTimeout: headersMsMax },
       ...{ maxHeaderSize: headBytesMax, requireHostHeader: false },
-      ...oneRequestAtATime(() => undefined),
+      ...requests.options,
     },
     (incoming, outgoing) => {
       if (incoming.socket.destroyed) return
@@ -53,6 +59,7 @@ export async function listen(
       void listener(incoming, outgoing)
     },
   )
+  server.on('connection', (socket) => requests.track(socket))
   const upgraded = new Set<Socket>()
   server.on('upgrade', (incoming, socket, head) => {
     if (!(socket instanceof Socket)) throw new Error('not a connection of this server')

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { test } from 'node:test'
 import type { Lookup } from '../../src/gateway/resolve.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { askRaw, startGateway, startUpstream, until } from './harness.ts'
 
 const lookups: Record<string, string> = {
@@ -161,6 +164,52 @@ test('a body without a length is a body of any method over plain HTTP', async ()
     upstream.requests.map(({ method, body }) => [method, body]),
     [['DELETE', 'data']],
   )
+})
+
+/** A gateway that lets a host be reached whose answers are `chunks`, each one of its own. */
+async function answering(chunks: readonly string[]) {
+  const upstream = await startUpstream(async (_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    await pipeline(Readable.from(chunks), response).catch(() => {})
+  })
+  const target = { host: 'registry.example', port: upstream.port }
+  const policy = { connect: [target], allowPrivate: [target] }
+  const gateway = await startGateway({ policy, lookup, clock: new ManualClock() })
+  return {
+    ask: () => gateway.ask({ path: `http://registry.example:${upstream.port}/x` }),
+    async [Symbol.asyncDispose]() {
+      await gateway[Symbol.asyncDispose]()
+      await upstream[Symbol.asyncDispose]()
+    },
+  }
+}
+
+test('a long stream of small events passes, however fast', async () => {
+  const delta = { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'a' } }
+  const event = `event: content_block_delta\ndata: ${JSON.stringify(delta)}\n\n`
+  const ping = 'event: ping\ndata: {"type": "ping"}\n\n'
+  const chunks = Array.from({ length: 20_000 }, (_, n) => (n % 10 === 0 ? ping : event))
+  await using host = await answering(chunks)
+  assert.equal((await host.ask()).text, chunks.join(''))
+})
+
+test('an answer in a flood of tiny pieces is cut, and so are those beside it', async () => {
+  await using host = await answering(Array.from({ length: 50_000 }, () => 'x'))
+  const beside = Promise.allSettled([host.ask(), host.ask()])
+  await assert.rejects(host.ask(), { code: 'ECONNRESET' })
+  for (const { status } of await beside) assert.equal(status, 'rejected')
+})
+
+test('a host that answers before its answer does so a few times', async () => {
+  await using upstream = await startUpstream((_request, response) => {
+    for (let n = 0; n < 100; n += 1) response.writeEarlyHints({ link: '</x>' })
+    response.end('late')
+  })
+  const target = { host: 'registry.example', port: upstream.port }
+  const policy = { connect: [target], allowPrivate: [target] }
+  await using gateway = await startGateway({ policy, lookup })
+  const answer = await gateway.ask({ path: `http://registry.example:${upstream.port}/x` })
+  assert.equal(answer.status, 502)
 })
 
 test('plain HTTP to any other host is refused', async () => {

@@ -10,6 +10,7 @@ import { test } from 'node:test'
 import { systemClock } from '../../src/clock.ts'
 import { openGateway } from '../../src/gateway/server.ts'
 import { Metrics } from '../../src/metrics.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { ask, askRaw, log, nothing, startGateway, until } from './harness.ts'
 
 function open(socketPath: string, ownerUid: number | null = null) {
@@ -143,6 +144,45 @@ test('of requests in one packet one is read, even if each is answered at once', 
   const answers = await askRaw(gateway.socketPath, denied.repeat(1000))
   assert.ok(answers.split('HTTP/1.1 ').length <= 2, answers)
   await until(() => gateway.decisions.length === 2)
+})
+
+/** A body of `count` chunks of a byte, and nothing after it. */
+const tiny = (count: number) =>
+  `POST /x HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n${'1\r\nx\r\n'.repeat(count)}`
+
+test('a body in thousands of tiny pieces ends its connection, and is told', async () => {
+  await using gateway = await startGateway()
+  assert.equal(await askRaw(gateway.socketPath, tiny(2000)), '')
+  await until(() => gateway.decisions.some(({ why }) => /too many pieces/.test(why ?? '')))
+})
+
+test('tiny pieces of all bodies count together, and a flood ends what else is still coming', async () => {
+  const { asked, o } = slowly()
+  await using gateway = await startGateway({ ...o, clock: new ManualClock() })
+  const waiting = connect(gateway.socketPath).on('error', () => {})
+  waiting.write(slowRequest)
+  await asked
+  const half = connect(gateway.socketPath).on('error', () => {})
+  half.write(tiny(600))
+  assert.equal(await askRaw(gateway.socketPath, tiny(600)), '')
+  assert.equal(await text(half), '')
+  // What waits for its answer sends nothing, and is left alone.
+  assert.equal(waiting.closed, false)
+  waiting.destroy()
+})
+
+test('a thousand tiny pieces a second pass, and small bodies whatever their number', async () => {
+  const clock = new ManualClock()
+  await using gateway = await startGateway({ clock })
+  const sent = async (count: number): Promise<void> => {
+    const answer = await askRaw(gateway.socketPath, `${tiny(count)}0\r\n\r\n`)
+    assert.match(answer, /^HTTP\/1.1 403 /)
+  }
+  for (let second = 0; second < 4; second += 1) {
+    await sent(1000)
+    clock.advance(1000)
+  }
+  for (let n = 0; n < 100; n += 1) await sent(16)
 })
 
 test('requests that wait for their answers share a connection', async () => {

@@ -92,6 +92,12 @@ test('of requests in one packet one is read', async () => {
   assert.ok(answers.split('HTTP/1.1 ').length <= 2, answers)
 })
 
+test('a body in thousands of tiny pieces ends its connection', async () => {
+  await using web = await listen(server.app, anywhere)
+  const head = `POST /v1/tasks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${server.key}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n`
+  assert.equal(await raw(web.url, `${head}${'1\r\n \r\n'.repeat(2000)}2\r\n{}\r\n0\r\n\r\n`), '')
+})
+
 test('an address that is taken is an error', async () => {
   await using web = await listen(server.app, anywhere)
   const { port } = new URL(web.url)

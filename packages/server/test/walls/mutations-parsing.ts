@@ -4,8 +4,8 @@ const gateway = 'packages/server/src/gateway'
 const test = 'packages/server/test/walls/parsing.test.ts'
 
 const manyRequests = {
-  file: `${gateway}/one-request.ts`,
-  find: 'this.isSecond = busy.has(socket)',
+  file: `${gateway}/bounded-requests.ts`,
+  find: 'this.isSecond = (o.underWay.get(socket) ?? null) !== null',
   replace: 'this.isSecond = false',
 }
 
@@ -30,5 +30,21 @@ export const parsingMutations: readonly Mutation[] = [
     ...manyRequests,
     test,
     title: 'a connection has no more requests under way than one',
+  },
+  {
+    wall: 'tiny pieces of bodies are counted',
+    file: `${gateway}/bounded-requests.ts`,
+    find: '!this.takes(piece)',
+    replace: 'this.isCut',
+    test,
+    title: 'a body in chunks of a byte each is not read to its end',
+  },
+  {
+    wall: 'tiny pieces of answers are counted',
+    file: `${gateway}/upstream.ts`,
+    find: 'if (o.pieces !== null) limitPieces',
+    replace: 'if (o.pieces === null) limitPieces',
+    test,
+    title: 'a host that answers in chunks of a byte each is not heard to the end',
   },
 ]

@@ -3,12 +3,15 @@
  * dear to read. Each gives up by itself where its wall is gone.
  */
 import assert from 'node:assert/strict'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { after, before, test } from 'node:test'
 import type { Sandbox } from '../../src/sandbox/driver.ts'
 import { startUpstream } from '../gateway/harness.ts'
 import { type Bench, openBench } from '../sandbox/support.ts'
+import { ManualClock } from '../support/manual-clock.ts'
 import { attack, nodeScript } from './attack.ts'
-import { openWayOut } from './way-out.ts'
+import { asking, openWayOut } from './way-out.ts'
 
 const network = { network: true }
 let bench: Bench
@@ -75,4 +78,32 @@ test('a connection has no more requests under way than one', async () => {
   )
   await attack(wayOut.sandbox, script, network)
   assert.ok(asked <= 1, `the canary limit of one request was crossed: ${asked}`)
+})
+
+const chunked = 'POST /x HTTP/1.1\\r\\nhost: x\\r\\ntransfer-encoding: chunked\\r\\n\\r\\n'
+
+test('a body in chunks of a byte each is not read to its end', async () => {
+  await using wayOut = await openWayOut(bench, 924, {})
+  const asks = `'${chunked}' + '1\\r\\nx\\r\\n'.repeat(20000) + '0\\r\\n\\r\\n'`
+  const { stdout } = await attack(wayOut.sandbox, sending(wayOut.sandbox, asks), network)
+  assert.ok(!stdout.includes('HTTP/1.1 403'), 'the canary limit of 1,000 pieces was crossed')
+})
+
+test('a host that answers in chunks of a byte each is not heard to the end', async () => {
+  const chunks = [...Array.from({ length: 50_000 }, () => 'x'), 'whole']
+  await using server = await startUpstream((_request, response) =>
+    pipeline(Readable.from(chunks), response).catch(() => {}),
+  )
+  const target = { host: 'listed.example', port: server.port }
+  await using wayOut = await openWayOut(bench, 925, {
+    policy: { connect: [target], allowPrivate: [target] },
+    lookup: async () => [{ address: '127.0.0.1', family: 4 }],
+    clock: new ManualClock(),
+  })
+  const asks = asking(wayOut.sandbox, {
+    path: `http://${target.host}:${target.port}/`,
+    headers: { host: target.host },
+  })
+  const { stdout } = await attack(wayOut.sandbox, asks, network)
+  assert.ok(!stdout.includes('whole'), 'the canary limit of 4,000 pieces was crossed')
 })
