@@ -1,11 +1,11 @@
 /** What a hostile agent uses up: disk, memory, processes, output, and the budget of its task. */
 import assert from 'node:assert/strict'
 import type { Step } from '@longhaul/testing'
-import { type Attempt, attempt, bash, matches, type Target } from './hostile-attempt.ts'
+import { type Attempt, attempt, bash, matches, type Target, tries } from './hostile-attempt.ts'
 import { ownModel } from './hostile-stage.ts'
 
 /** Each bounds itself as well, should there be no wall. */
-export function exhaustion({ hasOwnDisk }: Target): Attempt[] {
+export function exhaustion({ hasOwnDisk, registry }: Target): Attempt[] {
   const fillDisk: Attempt = {
     ...attempt(
       'fill the disk',
@@ -43,6 +43,19 @@ export function exhaustion({ hasOwnDisk }: Target): Attempt[] {
       'write a hundred megabytes of output',
       bash("head -c 100000000 /dev/zero | tr '\\0' x"),
       (answer) => assert.ok(answer.length < 100_000, `${answer.length} characters`),
+    ),
+    tries(
+      'hold up the server with little that is dear to read',
+      [
+        ['node flood.mjs none', 'reached'],
+        ['node flood.mjs requests', 'refused'],
+        ['node flood.mjs pieces', 'refused'],
+        [`node flood.mjs hello ${registry.hostname}:${registry.port || 80}`, 'refused'],
+      ],
+      [
+        ...Array<string>(5).fill('gateway :0'),
+        `connect ${registry.hostname}:${registry.port || 80}`,
+      ],
     ),
     attempt(
       'leave a process behind',

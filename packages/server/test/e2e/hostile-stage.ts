@@ -116,3 +116,34 @@ connect(path)
   .on('connect', () => process.exit(0))
   .on('error', () => process.exit(1))
 `
+
+/**
+ * `node flood.mjs KIND HOST`: sends the gateway little that is dear to read; ends well if it is heard to
+ * the end. HOST is one that may be reached.
+ */
+export const floodProgram = `
+import { connect } from 'node:net'
+
+const [kind, host] = process.argv.slice(2)
+const { hostname, port } = new URL(process.env.HTTP_PROXY)
+const chunked = 'POST /x HTTP/1.1\\r\\nhost: x\\r\\ntransfer-encoding: chunked\\r\\n\\r\\n'
+const chunks = (count) => chunked + '1\\r\\nx\\r\\n'.repeat(count) + '0\\r\\n\\r\\n'
+const tunnel = \`CONNECT \${host} HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n\`
+const hello = [1, 0, 62, 128, ...Array(96).fill(3)].flatMap((byte) => [22, 3, 1, 0, 1, byte])
+const floods = {
+  none: [chunks(16)],
+  requests: ['GET /x HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n'.repeat(1000)],
+  pieces: [chunks(9000)],
+  hello: [tunnel, Buffer.from(hello)],
+}
+const socket = connect(Number(port), hostname)
+const [first, ...more] = floods[kind]
+socket.write(first)
+socket.on('error', () => {}).on('close', () => process.exit(1))
+socket.on('data', () => {
+  const next = more.shift()
+  if (next === undefined) process.exit(0)
+  socket.write(next)
+})
+setTimeout(() => process.exit(0), 10_000)
+`

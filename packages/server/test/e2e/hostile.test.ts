@@ -31,6 +31,7 @@ import { answerTokens, answerUsd, spending, spendingAsks } from './hostile-exhau
 import {
   abstractProgram,
   bystanderProgram,
+  floodProgram,
   hostCanary,
   type Lures,
   memoryProgram,
@@ -104,6 +105,7 @@ test('of forty attempts of a hostile agent none gets through, all are seen, and 
     'clients.sh': attemptsProgram([]),
     'vm.pl': memoryProgram,
     'abstract.mjs': abstractProgram,
+    'flood.mjs': floodProgram,
   })
   const { id } = await server.order({
     repoUrl: repository.url,
