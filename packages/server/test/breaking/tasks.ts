@@ -1,4 +1,12 @@
-import { type Scenario, say, script, use, when } from '@longhaul/testing'
+import {
+  type Conversation,
+  type Scenario,
+  type Step,
+  say,
+  script,
+  use,
+  when,
+} from '@longhaul/testing'
 import { brokenSum, mend } from '../support/world.ts'
 
 /** What a task of the suite is, and how it has to end. */
@@ -80,6 +88,12 @@ export const kinds: readonly Kind[] = [
 const lostMend = (text: string): boolean =>
   /may be missing|could be kept/.test(text) && text.includes(JSON.stringify(mend).slice(1, -1))
 
+/** A call that was to wait when its server lost the database may be refused, with the word to try again. */
+const again = ({ lastResults }: Conversation): Step =>
+  lastResults.some(({ isError, text }) => isError && text.includes('Try again'))
+    ? use('Bash', { command: mend })
+    : say('Mended, with leave.')
+
 /** What the agents of all kinds do. */
 export const scenario: Scenario = script(
   when(lostMend, use('Bash', { command: mend }), slow(0.5), say('Mended again.')),
@@ -97,7 +111,7 @@ export const scenario: Scenario = script(
   ),
   when('Say what is here', slow(1), use('Bash', { command: 'ls' }), say('A sum, and its test.')),
   when('Look, and leave', use('Bash', { command: 'cat sum.sh' }), slow(1), say('It is left.')),
-  when('with leave', use('Bash', { command: mend }), say('Mended, with leave.')),
+  when('with leave', use('Bash', { command: mend }), again, again, say('Mended, with leave.')),
   when(
     'Spend, and mend',
     use('Bash', { command: mend }, { usage: dear }),
